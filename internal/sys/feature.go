@@ -1,0 +1,27 @@
+//go:build linux
+
+package sys
+
+import "sync/atomic"
+
+// Feature is a call that not every supported kernel has, with a fallback where it is missing.
+type Feature int
+
+// The features and the kernel that brought them.
+const (
+	PidfdNamespaces Feature = iota // PIDFD_GET_*_NAMESPACE, 6.11
+	PidfdThread                    // pidfd_open of a thread, 6.9
+	SetnsPidfd                     // setns(2) with a pidfd and a mask, 5.8
+	PidfdInode                     // pidfds with an inode number for each process, 6.9
+	features
+)
+
+var missing [features]atomic.Bool
+
+// Pretend makes a feature look missing until the function returned is called. It is for tests of the fallbacks.
+func Pretend(f Feature) (restore func()) {
+	missing[f].Store(true)
+	return func() { missing[f].Store(false) }
+}
+
+func pretended(f Feature) bool { return missing[f].Load() }

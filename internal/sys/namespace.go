@@ -1,0 +1,79 @@
+//go:build linux
+
+package sys
+
+import (
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/species"
+)
+
+// IDOf returns the identity of the file behind fd, of whatever kind it is.
+func IDOf(fd int) (species.NamespaceID, error) {
+	var st unix.Stat_t
+	if err := Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		return species.NoneID, err
+	}
+	return species.NamespaceID{Dev: st.Dev, Ino: st.Ino}, nil
+}
+
+// TypeOf returns the type of the namespace behind fd, and EINVAL if that is none. NS_GET_NSTYPE alone could be
+// answered by another kind of file, so the file system is asked first.
+func TypeOf(fd int) (species.NamespaceType, error) {
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Fstatfs(fd, &fs) }); err != nil {
+		return species.NaNS, err
+	}
+	if fs.Type != unix.NSFS_MAGIC {
+		return species.NaNS, unix.EINVAL
+	}
+	t, err := unix.IoctlRetInt(fd, unix.NS_GET_NSTYPE)
+	if err != nil {
+		return species.NaNS, err
+	}
+	return species.NamespaceType(t), nil
+}
+
+// OpenNamespace opens the namespace at path. A path to anything else is EINVAL, found out before it is opened: opening
+// a FIFO or a device could hang or have effects. Should it be exchanged meanwhile, O_NONBLOCK limits the damage.
+func OpenNamespace(path string) (*FD, error) {
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
+		return nil, err
+	}
+	if fs.Type != unix.NSFS_MAGIC {
+		return nil, unix.EINVAL
+	}
+	fd, err := open(func() (int, error) {
+		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	})
+	if err != nil {
+		return nil, err
+	}
+	if _, err := TypeOf(fd.Int()); err != nil {
+		_ = fd.Close()
+		return nil, err
+	}
+	return fd, nil
+}
+
+// Setns moves the calling thread into the namespace of fd, or with a pidfd into those of its process that mask names.
+func Setns(fd, mask int) error {
+	return Retry(func() error { return unix.Setns(fd, mask) })
+}
+
+// Unshare gives the calling thread what mask names for its own.
+func Unshare(mask int) error {
+	return Retry(func() error { return unix.Unshare(mask) })
+}
+
+func idOfFD(f *FD, err error) (species.NamespaceID, error) {
+	if err != nil {
+		return species.NoneID, err
+	}
+	defer runtime.KeepAlive(f)
+	defer func() { _ = f.Close() }()
+	return IDOf(f.Int())
+}

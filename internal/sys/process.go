@@ -1,0 +1,201 @@
+//go:build linux
+
+package sys
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/species"
+)
+
+// Process is a process, or one of its threads, held by a pidfd: its number may be given away, this may not.
+type Process struct {
+	fd     *FD
+	thread bool
+}
+
+// OpenProcess takes hold of the process with that PID in our PID namespace. ESRCH: there is none; ENOENT or EINVAL,
+// depending on the kernel: it is a thread that leads no process.
+func OpenProcess(pid int) (*Process, error) {
+	fd, err := open(func() (int, error) { return unix.PidfdOpen(pid, 0) })
+	if err != nil {
+		return nil, err
+	}
+	return &Process{fd: fd}, nil
+}
+
+// NewProcess takes ownership of a pidfd.
+func NewProcess(pidfd int) *Process { return &Process{fd: NewFD(pidfd)} }
+
+// Int returns the pidfd, for as long as the Process is kept.
+func (p *Process) Int() int { return p.fd.Int() }
+
+// Close lets the process go.
+func (p *Process) Close() error { return p.fd.Close() }
+
+// Alive says whether the process still runs: a zombie does not.
+func (p *Process) Alive() bool {
+	defer runtime.KeepAlive(p)
+	if p.thread {
+		return true
+	}
+	fds := []unix.PollFd{{Fd: int32(p.fd.Int()), Events: unix.POLLIN}}
+	n := 0
+	err := Retry(func() (err error) { n, err = unix.Poll(fds, 0); return err })
+	return err == nil && n == 0
+}
+
+// Kill sends a signal to the process.
+func (p *Process) Kill(signal unix.Signal) error {
+	defer runtime.KeepAlive(p)
+	return unix.PidfdSendSignal(p.fd.Int(), signal, nil, 0)
+}
+
+// Identity is what tells a process from a later one with the same PID: an inode number that is never used again
+// (6.9), else its start time in clock ticks after boot.
+type Identity struct{ Inode, Start uint64 }
+
+const pidfsMagic = 0x50494446
+
+// Identity returns the identity of the process.
+func (p *Process) Identity() (Identity, error) {
+	defer runtime.KeepAlive(p)
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Fstatfs(p.fd.Int(), &fs) }); err != nil {
+		return Identity{}, err
+	}
+	if fs.Type == pidfsMagic && !pretended(PidfdInode) {
+		id, err := IDOf(p.fd.Int())
+		return Identity{Inode: id.Ino}, err
+	}
+	stat, err := p.Stat()
+	return Identity{Start: stat.Start}, err
+}
+
+// Stat is what /proc/PID/stat says of a process.
+type Stat struct {
+	State        byte // 'Z' and 'X' are zombies
+	KernelThread bool
+	Start        uint64 // clock ticks after boot
+}
+
+const kernelThread = 0x00200000 // PF_KTHREAD
+
+// Stat reads /proc/PID/stat. The error is ESRCH when the process is gone.
+func (p *Process) Stat() (Stat, error) {
+	dir, err := p.ProcDir()
+	if err != nil {
+		return Stat{}, err
+	}
+	text, err := os.ReadFile(dir + "/stat")
+	if err != nil {
+		return Stat{}, gone(err)
+	}
+	return ParseStat(text)
+}
+
+// ParseStat parses the text of /proc/PID/stat: the name in it may hold anything.
+func ParseStat(text []byte) (Stat, error) {
+	_, rest, ok := bytes.Cut(text[max(0, bytes.LastIndexByte(text, ')')):], []byte{' '})
+	fields := bytes.Fields(rest)
+	if !ok || len(fields) < 20 || len(fields[0]) != 1 {
+		return Stat{}, fmt.Errorf("stat of a process has %d fields after its name", len(fields))
+	}
+	flags, err := strconv.ParseUint(string(fields[6]), 10, 64)
+	if err != nil {
+		return Stat{}, err
+	}
+	start, err := strconv.ParseUint(string(fields[19]), 10, 64)
+	return Stat{State: fields[0][0], KernelThread: flags&kernelThread != 0, Start: start}, err
+}
+
+// ProcDir returns the folder of the process in /proc. The number comes from the pidfd's own entry there, so it is
+// right even if /proc belongs to another PID namespace than ours.
+func (p *Process) ProcDir() (string, error) {
+	defer runtime.KeepAlive(p)
+	if err := checkProc(); err != nil {
+		return "", err
+	}
+	text, err := os.ReadFile("/proc/thread-self/fdinfo/" + strconv.Itoa(p.fd.Int()))
+	if err != nil {
+		return "", err
+	}
+	_, rest, _ := bytes.Cut(text, []byte("\nPid:\t"))
+	line, _, _ := bytes.Cut(rest, []byte{'\n'})
+	pid, err := strconv.Atoi(string(line))
+	switch {
+	case err != nil:
+		return "", fmt.Errorf("PID of a pidfd: %w", err)
+	case pid == -1:
+		return "", unix.ESRCH
+	case pid == 0:
+		return "", fmt.Errorf("/proc is of a PID namespace that does not show the process: %w", unix.ESRCH)
+	}
+	return "/proc/" + strconv.Itoa(pid), nil
+}
+
+func checkProc() error {
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Statfs("/proc/", &fs) }); err != nil {
+		return fmt.Errorf("/proc: %w", err)
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC {
+		return errors.New("/proc is not a proc file system")
+	}
+	return nil
+}
+
+// gone makes of the errors of files in /proc what they mean there.
+func gone(err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		return unix.ESRCH
+	}
+	return err
+}
+
+// pidfdRequests are PIDFD_GET_*_NAMESPACE of linux/pidfd.h.
+var pidfdRequests = map[species.NamespaceType]uint{
+	species.CLONE_NEWCGROUP: 0xff01,
+	species.CLONE_NEWIPC:    0xff02,
+	species.CLONE_NEWNS:     0xff03,
+	species.CLONE_NEWNET:    0xff04,
+	species.CLONE_NEWPID:    0xff05,
+	species.CLONE_NEWTIME:   0xff07,
+	species.CLONE_NEWUSER:   0xff09,
+	species.CLONE_NEWUTS:    0xff0a,
+}
+
+// OpenNamespace opens the process's namespace of type t: through the pidfd, and before 6.11 through /proc, after which
+// the pidfd is asked whether the process was still there. ESRCH: it is gone, or a zombie. It takes the right to
+// inspect the process (man 2 ptrace, PTRACE_MODE_READ_FSCREDS); EACCES otherwise.
+func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
+	defer runtime.KeepAlive(p)
+	if !pretended(PidfdNamespaces) {
+		fd, err := open(func() (int, error) { return unix.IoctlRetInt(p.fd.Int(), pidfdRequests[t]) })
+		if err != unix.ENOTTY && err != unix.EINVAL {
+			return fd, err
+		}
+	}
+	dir, err := p.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := OpenNamespace(dir + "/ns/" + t.Name())
+	if !p.Alive() {
+		_ = fd.Close()
+		return nil, unix.ESRCH
+	}
+	return fd, gone(err)
+}
+
+// NamespaceID returns the identity of the process's namespace of type t. Errors are those of OpenNamespace.
+func (p *Process) NamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
+	return idOfFD(p.OpenNamespace(t))
+}

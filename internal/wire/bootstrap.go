@@ -1,0 +1,110 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+)
+
+// ChannelEnv is the environment variable that holds the number of the channel's descriptor; the bootstrap removes it.
+const ChannelEnv = "NSOPS_CHANNEL"
+
+// Magic begins every request and record. It changes with every change of a layout: caller and worker are the same
+// executable, but a descriptor of that number might be anybody's.
+const Magic = 0x31736e6f
+
+// MaxFDs is how many descriptors come with a request: one for each type of namespace.
+const MaxFDs = 8
+
+// Flags of a Request.
+const (
+	FlagSpawn      = 1 // a worker that reports to its parent, rather than a process replaced by execve(2)
+	FlagByFD       = 2 // join through one descriptor for each namespace, not through a pidfd
+	FlagDropPrivs  = 4
+	FlagRemountSys = 8
+)
+
+// Stages of a call, in the order in which they are gone through.
+const (
+	StageTarget = 1 + iota
+	StageSpawn
+	StageJoin
+	StageMounts
+	StagePrivileges
+	StageHandler
+	StageProtocol
+)
+
+// Request is struct nsops_request of nsenter.h: all that the bootstrap is told.
+type Request struct {
+	Magic    uint32
+	Flags    uint32
+	Types    uint32
+	UID, GID uint32
+	Lifeline int32
+	FDs      uint32
+	FDTypes  [MaxFDs]uint32
+}
+
+// Kinds of a Record. The bootstrap sends the first three.
+const (
+	KindForked = 1 + iota // Pid is the worker; the process that was spawned ends
+	KindJoined            // the bootstrap is done, the Go runtime starts
+	KindFailed            // Stage, Type, Errno and Step say why; the worker ends
+	KindReady             // the worker has the argument and runs the handler
+	KindCall              // from the caller: Pid is the length of the name, then Size bytes of name and argument
+	KindResult            // Size bytes of an envelope follow
+)
+
+// Record is struct nsops_record of nsenter.h: a report of fixed size.
+type Record struct {
+	Magic       uint32
+	Kind, Stage uint16
+	Type        uint32
+	Errno       int32
+	Pid         int32
+	Step        [12]byte
+	Size        uint64
+}
+
+// RequestSize and RecordSize are the sizes of the frames in bytes.
+const (
+	RequestSize = 4*7 + 4*MaxFDs
+	RecordSize  = 40
+)
+
+// AppendRequest returns the frame of r, appended to b.
+func AppendRequest(b []byte, r Request) []byte {
+	r.Magic = Magic
+	b, _ = binary.Append(b, binary.NativeEndian, r)
+	return b
+}
+
+// AppendRecord returns the frame of r, appended to b.
+func AppendRecord(b []byte, r Record) []byte {
+	r.Magic = Magic
+	b, _ = binary.Append(b, binary.NativeEndian, r)
+	return b
+}
+
+// ParseRecord returns the record that is framed by b. The sender may be a process that a hostile target controls, so
+// nothing in it is to be trusted.
+func ParseRecord(b []byte) (Record, error) {
+	var r Record
+	if len(b) != RecordSize {
+		return r, fmt.Errorf("record of %d bytes, want %d", len(b), RecordSize)
+	}
+	if _, err := binary.Decode(b, binary.NativeEndian, &r); err != nil {
+		return r, err
+	}
+	if r.Magic != Magic || r.Kind < KindForked || r.Kind > KindResult {
+		return r, fmt.Errorf("record of kind %d with magic %#x", r.Kind, r.Magic)
+	}
+	return r, nil
+}
+
+// StepName returns what failed, as the bootstrap calls it.
+func (r Record) StepName() string {
+	name, _, _ := bytes.Cut(r.Step[:], []byte{0})
+	return string(name)
+}

@@ -1,0 +1,44 @@
+//go:build linux && cgo
+
+package nsenter
+
+/*
+#include "nsenter.h"
+*/
+import "C"
+
+import (
+	"unsafe"
+
+	"github.com/nsops/nsops/internal/wire"
+)
+
+// Linked says whether the bootstrap is part of this program: it needs cgo.
+const Linked = true
+
+// The bootstrap's frames are package wire's: these lines do not compile if a size, a place or a number differs.
+var (
+	_ = [1]int{}[unsafe.Sizeof(wire.Request{})-C.sizeof_struct_nsops_request]
+	_ = [1]int{}[C.sizeof_struct_nsops_request-unsafe.Sizeof(wire.Request{})]
+	_ = [1]int{}[unsafe.Sizeof(wire.Record{})-C.sizeof_struct_nsops_record]
+	_ = [1]int{}[C.sizeof_struct_nsops_record-unsafe.Sizeof(wire.Record{})]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.FDTypes)-unsafe.Offsetof(C.struct_nsops_request{}.fd_types)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lifeline)-unsafe.Offsetof(C.struct_nsops_request{}.lifeline)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Errno)-unsafe.Offsetof(C.struct_nsops_record{}.error)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Step)-unsafe.Offsetof(C.struct_nsops_record{}.step)]
+	_ = [1]int{}[wire.Magic-C.NSOPS_MAGIC]
+	_ = [1]int{}[wire.MaxFDs-C.NSOPS_FDS]
+	_ = [1]int{}[wire.FlagRemountSys-C.NSOPS_REMOUNT_SYS]
+	_ = [1]int{}[wire.KindFailed-C.NSOPS_FAILED]
+	_ = [1]int{}[wire.StageSpawn-C.NSOPS_STAGE_SPAWN]
+	_ = [1]int{}[wire.StagePrivileges-C.NSOPS_STAGE_PRIVILEGES]
+	_ = [1]int{}[wire.StageProtocol-C.NSOPS_STAGE_PROTOCOL]
+	_ = [1]int{}[len(wire.ChannelEnv)-len(C.NSOPS_ENV)]
+)
+
+// Worker returns what the bootstrap left behind: the channel to the caller, and whether this process was spawned
+// rather than switched. ok is false in a process that nobody asked to join anything.
+func Worker() (channel int, spawned, ok bool) {
+	w := &C.nsops_worker
+	return int(w.channel), w.spawned != 0, w.channel >= 0
+}

@@ -1,0 +1,21 @@
+package species
+
+import "strconv"
+
+// Error says which text or value could not be converted, and why. It is the
+// type of every error that leaves this package.
+type Error struct {
+	Op   string        // what was tried, such as "parse type"
+	Type NamespaceType // value that has no text, for "marshal type" and "marshal set"; else NaNS
+	Ref  string        // the offending word or value
+	Err  error         // the cause, never nil
+}
+
+// Error returns operation, offending word and cause on one line, such as:
+// parse type "nte": not one of mnt,cgroup,uts,ipc,user,pid,net,time.
+func (e *Error) Error() string {
+	return e.Op + " " + strconv.Quote(e.Ref) + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }

@@ -1,0 +1,158 @@
+package species
+
+import (
+	"encoding/json"
+	"errors"
+	"strconv"
+	"strings"
+)
+
+// NamespaceID tells a namespace from all others that exist at the same time, of
+// any type. IDs compare with == and are keys of maps. They are not ordered by
+// age, and a namespace that is gone passes its ID on to a new one.
+//
+// An ID read from text is uncompleted: the text has no device number, so that
+// Dev is 0. [NamespaceID.WithDev] completes it. An uncompleted ID never equals
+// a completed one, not even that of the same namespace: complete it first.
+type NamespaceID struct {
+	Dev uint64 // st_dev of the namespace's file as stat(2) gives it; 0 if not known
+	Ino uint64 // st_ino of the namespace's file; never 0 for a namespace
+}
+
+// NoneID is the ID of no namespace, and the zero value. Do not assign to it.
+var NoneID NamespaceID
+
+var (
+	errNoID     = errors.New("not DEV:INO in decimal")
+	errNoIDJSON = errors.New(`not an object with numbers "dev" and "ino"`)
+)
+
+// NamespaceIDFromInode returns the uncompleted ID with that inode number, and
+// [NoneID] for 0.
+func NamespaceIDFromInode(ino uint64) NamespaceID { return NamespaceID{Ino: ino} }
+
+// IDwithType returns the uncompleted ID and the type from the text that readlink
+// gives for /proc/PID/ns/net, that stands in the root field of mountinfo, and
+// that lsns prints: "net:[4026531905]". Links such as pid_for_children have the
+// text of a "pid".
+//
+// The text is taken only as the kernel writes it: a name of the eight, a colon,
+// and in brackets a decimal number above 0 that fits 64 bits, without sign,
+// space or leading zero, and nothing before or after. Anything else, such as
+// "socket:[4711]" or a bare number, gives [NoneID] and [NaNS].
+//
+// It does not allocate for a text that is well-formed or of another type, and
+// s does not escape: IDwithType(string(buf)) is free for up to 32 bytes.
+func IDwithType(s string) (NamespaceID, NamespaceType) {
+	name, rest, _ := strings.Cut(s, ":")
+	t := NameToType(name)
+	if t == NaNS || len(rest) < 2 || rest[0] != '[' || rest[len(rest)-1] != ']' {
+		return NoneID, NaNS
+	}
+	ino, ok := parseDecimal(rest[1 : len(rest)-1])
+	if !ok || ino == 0 {
+		return NoneID, NaNS
+	}
+	return NamespaceIDFromInode(ino), t
+}
+
+// parseDecimal takes digits without a leading zero only, so that each number
+// has one text.
+func parseDecimal(s string) (uint64, bool) {
+	if len(s) > 1 && s[0] == '0' {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(s, 10, 64)
+	return n, err == nil
+}
+
+// WithDev returns the ID completed by, or moved to, the device number dev: the
+// st_dev of any file of nsfs, which whoever holds one gets from fstat(2). All
+// namespaces live on the one nsfs of the running kernel. [NoneID] and other IDs
+// without an inode number stay NoneID.
+func (id NamespaceID) WithDev(dev uint64) NamespaceID {
+	if id.Ino == 0 {
+		return NoneID
+	}
+	return NamespaceID{Dev: dev, Ino: id.Ino}
+}
+
+// LinkText returns what readlink gives for a namespace of type t with this ID,
+// such as "net:[4026531905]": the inverse of [IDwithType] but for Dev, which is
+// lost. It is empty if t is not a single type or the inode number is 0.
+func (id NamespaceID) LinkText(t NamespaceType) string {
+	name := t.Name()
+	if name == "" || id.Ino == 0 {
+		return ""
+	}
+	return name + ":[" + strconv.FormatUint(id.Ino, 10) + "]"
+}
+
+// String returns device and inode number in decimal, such as "4:4026531833",
+// and "NoneID" for [NoneID]. The type is not part of an ID; see LinkText.
+func (id NamespaceID) String() string {
+	if id == NoneID {
+		return "NoneID"
+	}
+	return id.text()
+}
+
+func (id NamespaceID) text() string {
+	return strconv.FormatUint(id.Dev, 10) + ":" + strconv.FormatUint(id.Ino, 10)
+}
+
+// MarshalText returns device and inode number in decimal, such as
+// "4:4026531833", and "0:0" for [NoneID]. The error is always nil.
+func (id NamespaceID) MarshalText() ([]byte, error) { return []byte(id.text()), nil }
+
+// UnmarshalText sets the ID from the text of MarshalText. Signs, spaces, leading
+// zeros, numbers beyond 64 bits and all other texts, "net:[4026531905]" and
+// "NoneID" included, are an [*Error] that names the text.
+func (id *NamespaceID) UnmarshalText(text []byte) error {
+	devText, inoText, _ := strings.Cut(string(text), ":")
+	dev, devOK := parseDecimal(devText)
+	ino, inoOK := parseDecimal(inoText)
+	if !devOK || !inoOK {
+		return &Error{Op: "parse ID", Ref: string(text), Err: errNoID}
+	}
+	*id = NamespaceID{Dev: dev, Ino: ino}
+	return nil
+}
+
+// MarshalJSON returns the object {"dev":4,"ino":4026531833}, also for [NoneID]
+// (both 0). The error is always nil.
+func (id NamespaceID) MarshalJSON() ([]byte, error) {
+	return []byte(`{"dev":` + strconv.FormatUint(id.Dev, 10) + `,"ino":` + strconv.FormatUint(id.Ino, 10) + `}`), nil
+}
+
+// UnmarshalJSON sets the ID from the object of MarshalJSON. Both members must be
+// there; further ones are ignored; null changes nothing. A string is taken as by
+// UnmarshalText, since encoding/json hands over the keys of objects this way.
+// Anything else is an [*Error] that names the text and wraps the error of
+// encoding/json, if any.
+func (id *NamespaceID) UnmarshalJSON(text []byte) error {
+	switch {
+	case string(text) == "null":
+		return nil
+	case len(text) > 0 && text[0] == '"':
+		return id.unmarshalString(text)
+	}
+	var object struct{ Dev, Ino *uint64 }
+	err := json.Unmarshal(text, &object)
+	if err == nil && (object.Dev == nil || object.Ino == nil) {
+		err = errNoIDJSON
+	}
+	if err != nil {
+		return &Error{Op: "parse ID", Ref: string(text), Err: err}
+	}
+	*id = NamespaceID{Dev: *object.Dev, Ino: *object.Ino}
+	return nil
+}
+
+func (id *NamespaceID) unmarshalString(text []byte) error {
+	var s string
+	if err := json.Unmarshal(text, &s); err != nil {
+		return &Error{Op: "parse ID", Ref: string(text), Err: err}
+	}
+	return id.UnmarshalText([]byte(s))
+}

@@ -1,0 +1,114 @@
+package species
+
+import (
+	"errors"
+	"iter"
+	"math/bits"
+	"strings"
+)
+
+// Set is a set of types. The zero value is the empty set. Sets compare with ==,
+// and convert from and to a mask of types: Set(CLONE_NEWNS|CLONE_NEWNET),
+// NamespaceType(set), and int(set) for setns(2) and unshare(2).
+//
+// Bits that are no type get into a Set only by conversion. They are no members:
+// Len and All pass over them. They are not dropped either, so that the kernel
+// still gets to see and refuse them: String shows them and MarshalText is an
+// error.
+type Set NamespaceType
+
+// allWord is the word that stands for every type in the text of a set.
+const allWord = "all"
+
+var (
+	errNoTypeOrAll = errors.New(errNoType.Error() + "; or " + allWord)
+	errForeignBits = errors.New("has bits that are no namespace type")
+)
+
+// ParseSet returns the set written as type names with commas between them, such
+// as "net,mnt", in any order. The empty text is the empty set, the word "all"
+// stands for all eight types, and repetition does not matter. Spaces, empty
+// words and unknown names are an [*Error] that names the word and the valid
+// ones; the set is then empty.
+func ParseSet(text string) (Set, error) {
+	var s Set
+	if text == "" {
+		return s, nil
+	}
+	for word := range strings.SplitSeq(text, ",") {
+		t := wordToTypes(word)
+		if t == NaNS {
+			return 0, &Error{Op: "parse set", Ref: word, Err: errNoTypeOrAll}
+		}
+		s = s.With(t)
+	}
+	return s, nil
+}
+
+func wordToTypes(word string) NamespaceType {
+	if word == allWord {
+		return AllNS
+	}
+	return NameToType(word)
+}
+
+// Has reports whether t is in the set; a mask is in the set when all of its
+// types are. [NaNS] is in no set.
+func (s Set) Has(t NamespaceType) bool { return t != NaNS && NamespaceType(s)&t == t }
+
+// With returns the set with the given types, or masks of types, added.
+func (s Set) With(types ...NamespaceType) Set {
+	for _, t := range types {
+		s |= Set(t)
+	}
+	return s
+}
+
+// Without returns the set with the given types, or masks of types, removed.
+func (s Set) Without(types ...NamespaceType) Set {
+	for _, t := range types {
+		s &^= Set(t)
+	}
+	return s
+}
+
+// Len returns the number of types in the set, 0 to 8.
+func (s Set) Len() int { return bits.OnesCount64(uint64(s) & uint64(AllNS)) }
+
+// All returns the types of the set in listing order: mnt, cgroup, uts, ipc,
+// user, pid, net, time.
+func (s Set) All() iter.Seq[NamespaceType] {
+	return func(yield func(NamespaceType) bool) {
+		for i := range kinds {
+			if s.Has(kinds[i].t) && !yield(kinds[i].t) {
+				return
+			}
+		}
+	}
+}
+
+// String returns the names of the types in listing order with commas between
+// them, such as "mnt,net"; the empty set is the empty text. It never says "all".
+// Bits that are no type follow in hexadecimal.
+func (s Set) String() string {
+	return NamespaceType(s).join(",", func(k *kind) string { return k.name })
+}
+
+// MarshalText returns the text of String. A set with bits that are no type is
+// an [*Error].
+func (s Set) MarshalText() ([]byte, error) {
+	if foreign := NamespaceType(s) &^ AllNS; foreign != 0 {
+		return nil, &Error{Op: "marshal set", Type: NamespaceType(s), Ref: s.String(), Err: errForeignBits}
+	}
+	return []byte(s.String()), nil
+}
+
+// UnmarshalText sets the set to what [ParseSet] makes of the text.
+func (s *Set) UnmarshalText(text []byte) error {
+	parsed, err := ParseSet(string(text))
+	if err != nil {
+		return err
+	}
+	*s = parsed
+	return nil
+}
