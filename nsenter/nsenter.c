@@ -47,7 +47,7 @@ enum {
 	AMBIENT = 47, AMBIENT_CLEAR_ALL = 4, JOIN_SESSION_KEYRING = 1, CAPABILITY_V3 = 0x20080522
 };
 
-struct nsops_worker nsops_worker = { -1, 0 };
+struct nsops_worker nsops_worker = { -1, 0, 0 };
 static struct nsops_request request;
 static int channel = -1;
 static int fds[NSOPS_FDS];
@@ -350,7 +350,6 @@ __attribute__((constructor)) static void nsops_bootstrap(void)
 		remount_sys();
 	privileges();
 	guard();
-	nsops_worker.channel = channel;
-	nsops_worker.spawned = (request.flags & NSOPS_SPAWN) != 0;
+	nsops_worker = (struct nsops_worker){ channel, (request.flags & NSOPS_SPAWN) != 0, request.types };
 	report(NSOPS_JOINED, 0, 0, 0, 0, "");
 }

@@ -11,6 +11,7 @@ import (
 	"unsafe"
 
 	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/species"
 )
 
 // Linked says whether the bootstrap is part of this program: it needs cgo.
@@ -36,9 +37,8 @@ var (
 	_ = [1]int{}[len(wire.ChannelEnv)-len(C.NSOPS_ENV)]
 )
 
-// Worker returns what the bootstrap left behind: the channel to the caller, and whether this process was spawned
-// rather than switched. ok is false in a process that nobody asked to join anything.
-func Worker() (channel int, spawned, ok bool) {
+// Current returns what the bootstrap left behind in this process.
+func Current() (Worker, bool) {
 	w := &C.nsops_worker
-	return int(w.channel), w.spawned != 0, w.channel >= 0
+	return Worker{int(w.channel), w.spawned != 0, species.NamespaceType(w.types)}, w.channel >= 0
 }

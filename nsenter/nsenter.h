@@ -35,6 +35,7 @@ struct nsops_record {
 struct nsops_worker {
 	int channel;                /* -1: this process is no worker */
 	int spawned;                /* 0: it was switched */
+	uint32_t types;             /* what was joined */
 };
 extern struct nsops_worker nsops_worker;
 #endif

@@ -58,10 +58,6 @@ func (p *Process) Kill(signal unix.Signal) error {
 	return unix.PidfdSendSignal(p.fd.Int(), signal, nil, 0)
 }
 
-// Identity is what tells a process from a later one with the same PID: an inode number that is never used again
-// (6.9), else its start time in clock ticks after boot.
-type Identity struct{ Inode, Start uint64 }
-
 const pidfsMagic = 0x50494446
 
 // Identity returns the identity of the process.

@@ -1,0 +1,103 @@
+package call
+
+import (
+	"encoding/json"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/nsenter"
+)
+
+// Exit statuses of a worker and of a switched process.
+const (
+	exitFailed   = 1   // the handler of a switched process returned an error
+	exitNoCaller = 124 // a worker could not send its result
+)
+
+// work runs the handler that the caller asked for and ends the process.
+func work(w nsenter.Worker) {
+	channel := sys.NewFD(w.Channel)
+	name, arg, err := receiveCall(channel)
+	r, ok := lookUp(name)
+	if err == nil && !ok {
+		err = fmt.Errorf("%q in the worker: %w", name, ErrNotRegistered)
+	}
+	switch {
+	case !w.Spawned && err == nil:
+		_, err = r.run(arg) // nobody to tell of a panic: it ends the process, as in every program
+		fallthrough
+	case !w.Spawned:
+		finishSwitched(err)
+	case err != nil:
+		finish(channel, wire.OutcomeFailure, failure(err))
+	}
+	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))
+	runAndFinish(channel, r, arg)
+}
+
+// receiveCall reads name and argument. They were sent before this process was started.
+func receiveCall(channel *sys.FD) (name string, arg []byte, err error) {
+	record, body, err := receive(channel, make([]byte, wire.MaxMessage), ^uint64(0))
+	if err != nil {
+		return "", nil, err
+	}
+	if record.Kind != wire.KindCall || record.Pid < 0 || int(record.Pid) > len(body) {
+		return "", nil, fmt.Errorf("call of kind %d with a name of %d bytes", record.Kind, record.Pid)
+	}
+	applyMarks(record.Type)
+	return string(body[:record.Pid]), body[record.Pid:], nil
+}
+
+// runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call.
+func runAndFinish(channel *sys.FD, r registration, arg []byte) {
+	var result any
+	err := errGoexit
+	defer func() {
+		if value := recover(); value != nil {
+			f := wire.Failure{Text: fmt.Sprint(value), Cause: wire.CausePanic, Stack: debug.Stack()}
+			finish(channel, wire.OutcomeFailure, f)
+		}
+		if err != nil {
+			finish(channel, wire.OutcomeFailure, failure(err))
+		}
+		finish(channel, wire.OutcomeResult, result)
+	}()
+	var returned error
+	result, returned = r.run(arg)
+	err = returned
+}
+
+func failure(err error) wire.Failure {
+	f := wire.NewFailure(err)
+	switch {
+	case err == errGoexit:
+		f.Cause = wire.CauseGoexit
+	case isNotRegistered(err):
+		f.Cause = wire.CauseNotRegistered
+	}
+	return f
+}
+
+// finish sends the outcome and ends the worker. A result that cannot be sent is a failure of its own.
+func finish(channel *sys.FD, outcome uint16, value any) {
+	body, err := json.Marshal(value)
+	if err != nil {
+		outcome = wire.OutcomeFailure
+		body, _ = json.Marshal(failure(fmt.Errorf("result: %w", err)))
+	}
+	if err := send(channel, wire.Record{Kind: wire.KindResult, Stage: outcome}, body); err != nil {
+		exit(exitNoCaller)
+	}
+	exit(0)
+}
+
+func finishSwitched(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		exit(exitFailed)
+	}
+	exit(0)
+}
