@@ -136,14 +136,15 @@ func start(t *target, env []string, files []int) (*sys.Child, error) {
 
 func (c *Call) request(t *target, flags uint32) wire.Request {
 	r := wire.Request{Flags: c.flags | flags, Types: uint32(t.types), UID: unprivileged(os.Getuid()), GID: unprivileged(os.Getgid()), Lifeline: -1}
+	n := uint32(0)
+	for ns := range species.Set(t.types).All() {
+		r.Order[n] = uint32(ns)
+		n++
+	}
+	r.FDs = min(n, 1)
 	if len(t.files) > 0 {
 		r.Flags |= wire.FlagByFD
-		for ns := range species.Set(t.types).All() {
-			r.FDTypes[r.FDs] = uint32(ns)
-			r.FDs++
-		}
-	} else if t.types != species.NaNS {
-		r.FDs = 1
+		r.FDs = n
 	}
 	return r
 }

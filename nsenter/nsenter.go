@@ -23,7 +23,7 @@ var (
 	_ = [1]int{}[C.sizeof_struct_nsops_request-unsafe.Sizeof(wire.Request{})]
 	_ = [1]int{}[unsafe.Sizeof(wire.Record{})-C.sizeof_struct_nsops_record]
 	_ = [1]int{}[C.sizeof_struct_nsops_record-unsafe.Sizeof(wire.Record{})]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.FDTypes)-unsafe.Offsetof(C.struct_nsops_request{}.fd_types)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Order)-unsafe.Offsetof(C.struct_nsops_request{}.order)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lifeline)-unsafe.Offsetof(C.struct_nsops_request{}.lifeline)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Errno)-unsafe.Offsetof(C.struct_nsops_record{}.error)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Step)-unsafe.Offsetof(C.struct_nsops_record{}.step)]
