@@ -2,6 +2,7 @@ package call
 
 import (
 	"os"
+
 	"slices"
 	"strconv"
 	"strings"
@@ -36,7 +37,7 @@ func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	env = environment(os.Environ(), c.env, []string{
 		wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1),
 	})
-	if !slices.ContainsFunc(env, func(s string) bool { return strings.HasPrefix(s, procsEnv+"=") }) {
+	if len(without(env, procsEnv)) == len(env) {
 		env = append(env, procsEnv+"="+strconv.Itoa(procs))
 		marks |= wire.MarkProcs
 	}
@@ -48,6 +49,13 @@ func applyMarks(marks uint32) {
 	if marks&wire.MarkProcs != 0 {
 		_ = os.Unsetenv(procsEnv)
 	}
+}
+
+func runtime.GOMAXPROCS(0) int { return runtime.GOMAXPROCS(0) }
+
+// without returns the environment without a variable.
+func without(env []string, name string) []string {
+	return slices.DeleteFunc(slices.Clone(env), func(s string) bool { return strings.HasPrefix(s, name+"=") })
 }
 
 // environment joins lists of assignments; of those to the same name the last one counts.

@@ -13,8 +13,12 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// exitTimeout is how long a worker may take to end after its result, and after SIGKILL.
-const exitTimeout = 5 * time.Second
+// What is waited for when all is well, or not for long. Tests make both shorter.
+var (
+	startTimeout = StartTimeout
+	// exitTimeout is how long a worker may take to end after its result, and after SIGKILL.
+	exitTimeout = 5 * time.Second
+)
 
 // exchange is the caller's side of a running call: one thread that waits for records, the context and the child.
 type exchange struct {
@@ -71,7 +75,7 @@ func (x *exchange) followUntil(ctx context.Context) error {
 // follow handles records until the worker closes its end, or the context or a deadline ends the wait.
 func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
 	buf := make([]byte, wire.MaxMessage)
-	start := time.Now().Add(StartTimeout)
+	start := time.Now().Add(startTimeout)
 	for !x.done || (x.forked && x.worker == nil) {
 		deadline, _ := ctx.Deadline()
 		switch {
@@ -97,7 +101,7 @@ func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
 		case x.done:
 			return nil
 		case !x.ready && !time.Now().Before(start):
-			return &Error{Stage: StageSpawn, Op: "worker killed", Err: fmt.Errorf("it did not start its handler within %v: %w", StartTimeout, context.DeadlineExceeded)}
+			return &Error{Stage: StageSpawn, Op: "worker killed", Err: fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)}
 		}
 	}
 	return nil

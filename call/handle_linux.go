@@ -1,8 +1,6 @@
 package call
 
 import (
-	"os"
-
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/nsenter"
 )
@@ -15,5 +13,3 @@ func handle() {
 	}
 	_ = sys.HoldExecutable() // a call that needs it tries again, and reports
 }
-
-func exit(status int) { os.Exit(status) }

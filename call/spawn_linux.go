@@ -9,8 +9,6 @@ import (
 	"runtime"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/internal/wire"
-	"github.com/nsops/nsops/nsenter"
 	"github.com/nsops/nsops/species"
 )
 
@@ -36,10 +34,6 @@ func (c *Call) spawn(ret any) error {
 	if v := reflect.ValueOf(ret); ret != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
 		return &Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: a pointer is needed", ret)}
 	}
-	arg, err := c.check()
-	if err != nil {
-		return err
-	}
 	ctx, cancel := c.context()
 	defer cancel()
 	if ctx.Err() != nil {
@@ -48,12 +42,12 @@ func (c *Call) spawn(ret any) error {
 	// PDEATHSIG kills the worker when the thread ends that started it, so that thread is ours until the worker is gone.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	t, err := findTarget(c.pid, c.identity, c.types)
+	s, err := c.prepare(true)
 	if err != nil {
 		return err
 	}
-	defer t.close()
-	body, err := c.run(ctx, t, arg)
+	defer s.close()
+	body, err := c.run(ctx, s)
 	if err != nil || ret == nil {
 		return err
 	}
@@ -63,123 +57,24 @@ func (c *Call) spawn(ret any) error {
 	return nil
 }
 
-// check finds what is wrong with the call itself, before anything is opened, and encodes the argument.
-func (c *Call) check() ([]byte, error) {
-	if c.err != nil {
-		return nil, c.err
-	}
-	w, isWorker := nsenter.Current()
-	_, registered := lookUp(c.name)
-	var err error
-	switch {
-	case !nsenter.Linked:
-		err = ErrNotLinked
-	case !handled.Load():
-		err = errNoHandle
-	case !registered:
-		err = ErrNotRegistered
-	case isWorker && w.Joined&species.CLONE_NEWNS != 0:
-		err = errForeignMnt
-	case depth() >= maxDepth:
-		err = errTooDeep
-	}
-	if err != nil {
-		return nil, &Error{Stage: StageSpawn, Op: "check", Err: err}
-	}
-	arg, err := json.Marshal(c.arg)
-	if err != nil {
-		return nil, &Error{Stage: StageHandler, Op: "encode argument", Err: err}
-	}
-	return arg, nil
-}
-
 // run starts the worker and sees it to its end.
-func (c *Call) run(ctx context.Context, t *target, arg []byte) ([]byte, error) {
-	ours, theirs, err := sys.Socketpair()
-	if err != nil {
-		return nil, spawnError("socketpair", err)
-	}
-	defer closeAll(ours, theirs)
+func (c *Call) run(ctx context.Context, s *setup) ([]byte, error) {
 	lifeline, remote, err := sys.Socketpair()
 	if err != nil {
-		return nil, spawnError("socketpair", err)
+		return nil, spawnError("lifeline", err)
 	}
 	defer closeAll(lifeline, remote)
-	request := c.request(t, wire.FlagSpawn)
-	request.Lifeline = workerLifeline
-	env, marks := c.workerEnv(workerChannel, 1)
-	if err := sendRequest(ours, request, t, c.name, arg, marks); err != nil {
-		return nil, spawnError("send request", err)
-	}
 	streams, err := c.streams()
 	if err != nil {
 		return nil, spawnError("stdio", err)
 	}
 	defer streams.close()
-	child, err := start(t, env, append(streams.worker(), theirs.Int(), remote.Int()))
+	child, err := sys.Spawn(s.path, os.Args[:1], s.env, append(streams.worker(), s.theirs.Int(), remote.Int()))
 	if err != nil {
 		return nil, spawnError("start the program again", err)
 	}
-	closeAll(theirs, remote)
+	closeAll(s.theirs, remote)
 	streams.started()
-	x := exchange{channel: ours, lifeline: lifeline, child: child, limit: c.limit, forked: t.types&species.CLONE_NEWPID != 0}
+	x := exchange{channel: s.ours, lifeline: lifeline, child: child, limit: c.limit, forked: s.target.joins(species.CLONE_NEWPID)}
 	return x.run(ctx, streams)
-}
-
-func start(t *target, env []string, files []int) (*sys.Child, error) {
-	path, err := sys.Executable(t.types&species.CLONE_NEWPID != 0)
-	if err != nil {
-		return nil, err
-	}
-	return sys.Spawn(path, os.Args[:1], env, files)
-}
-
-func (c *Call) request(t *target, flags uint32) wire.Request {
-	r := wire.Request{Flags: c.flags | flags, Types: uint32(t.types), UID: unprivileged(os.Getuid()), GID: unprivileged(os.Getgid()), Lifeline: -1}
-	n := uint32(0)
-	for ns := range species.Set(t.types).All() {
-		r.Order[n] = uint32(ns)
-		n++
-	}
-	r.FDs = min(n, 1)
-	if len(t.files) > 0 {
-		r.Flags |= wire.FlagByFD
-		r.FDs = n
-	}
-	return r
-}
-
-// nobody is the UID and GID that stands for no user, of the kernel and of man 7 user_namespaces.
-const nobody = 65534
-
-func unprivileged(id int) uint32 {
-	if id == 0 {
-		return nobody
-	}
-	return uint32(id)
-}
-
-// sendRequest sends all that the worker is told, before it exists.
-func sendRequest(channel *sys.FD, r wire.Request, t *target, name string, arg []byte, marks uint32) error {
-	var fds []int
-	for _, f := range t.files {
-		fds = append(fds, f.Int())
-	}
-	if r.FDs > 0 && len(fds) == 0 {
-		fds = append(fds, t.process.Int())
-	}
-	if err := sys.Send(channel, wire.AppendRequest(nil, r), fds...); err != nil {
-		return err
-	}
-	runtime.KeepAlive(t)
-	body := append([]byte(name), arg...)
-	return send(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(name)), Type: marks}, body)
-}
-
-func spawnError(op string, err error) error { return &Error{Stage: StageSpawn, Op: op, Err: err} }
-
-func closeAll(fds ...*sys.FD) {
-	for _, f := range fds {
-		_ = f.Close()
-	}
 }

@@ -1,11 +1,11 @@
 package call
 
 import (
+	"context"
 	"os"
 	"runtime"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/species"
 )
 
 // SwitchToNamespaces replaces the process, as execve(2) does, by one in the target's namespaces that runs the handler
@@ -21,35 +21,18 @@ func (c *Call) SwitchToNamespaces() error {
 }
 
 func (c *Call) switchTo() error {
-	arg, err := c.check()
-	if err != nil {
-		return err
-	}
 	if c.ctx != nil && c.ctx.Err() != nil {
-		return &Error{Stage: StageTarget, Op: "context", Err: c.ctx.Err()}
+		return &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	t, err := findTarget(c.pid, c.identity, c.types)
+	s, err := c.prepare(false)
 	if err != nil {
 		return err
 	}
-	defer t.close()
-	ours, theirs, err := sys.Socketpair()
-	if err != nil {
-		return spawnError("socketpair", err)
-	}
-	defer closeAll(ours, theirs)
-	env, marks := c.workerEnv(theirs.Int(), runtime.GOMAXPROCS(0))
-	if err := sendRequest(ours, c.request(t, 0), t, c.name, arg, marks); err != nil {
-		return spawnError("send request", err)
-	}
-	path, err := sys.Executable(t.types&species.CLONE_NEWPID != 0)
-	if err != nil {
-		return spawnError("open the program", err)
-	}
-	if err := sys.SetInheritable(theirs); err != nil {
+	defer s.close()
+	if err := sys.SetInheritable(s.theirs); err != nil {
 		return spawnError("channel", err)
 	}
-	return spawnError("start the program again", sys.Exec(path, os.Args[:1], env))
+	return spawnError("start the program again", sys.Exec(s.path, os.Args[:1], s.env))
 }

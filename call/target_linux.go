@@ -114,6 +114,24 @@ func (t *target) explain(err error) error {
 	return err
 }
 
+// joins says whether a namespace of that type is to be joined.
+func (t *target) joins(ns species.NamespaceType) bool { return t.types&ns != 0 }
+
+// descriptors returns what setns(2) is called with: the pidfd, or a file for each type.
+func (t *target) descriptors() []int {
+	if t.types == species.NaNS {
+		return nil
+	}
+	if len(t.files) == 0 {
+		return []int{t.process.Int()}
+	}
+	var fds []int
+	for _, f := range t.files {
+		fds = append(fds, f.Int())
+	}
+	return fds
+}
+
 func (t *target) close() {
 	_ = t.process.Close()
 	for _, f := range t.files {

@@ -48,6 +48,9 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, err error) {
 		return "", nil, fmt.Errorf("call of kind %d with a name of %d bytes", record.Kind, record.Pid)
 	}
 	applyMarks(record.Type)
+	if record.Type&wire.MarkCover != 0 {
+		receiveCover(channel)
+	}
 	return string(body[:record.Pid]), body[record.Pid:], nil
 }
 

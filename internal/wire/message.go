@@ -6,5 +6,8 @@ const MaxInline = 32 << 10
 // MaxMessage is the size of the longest message.
 const MaxMessage = RecordSize + MaxInline
 
-// MarkProcs, in the Type of a KindCall record: GOMAXPROCS was set for the worker's start alone.
-const MarkProcs = 1
+// Marks are bits of the Type of a KindCall record.
+const (
+	MarkProcs = 1 // GOMAXPROCS was set for the worker's start alone
+	MarkCover = 2 // a file for its coverage counters comes in a message of its own
+)
