@@ -2,7 +2,6 @@ package call
 
 import (
 	"os"
-
 	"slices"
 	"strconv"
 	"strings"
@@ -50,8 +49,6 @@ func applyMarks(marks uint32) {
 		_ = os.Unsetenv(procsEnv)
 	}
 }
-
-func runtime.GOMAXPROCS(0) int { return runtime.GOMAXPROCS(0) }
 
 // without returns the environment without a variable.
 func without(env []string, name string) []string {

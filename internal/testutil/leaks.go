@@ -57,7 +57,7 @@ func (s state) leaks(patience time.Duration) []string {
 
 func (s state) compare(now state) []string {
 	return slices.Concat(
-		added("descriptor left open", s.fds, withoutRuntime(s.fds, now.fds)),
+		added("descriptor left open", s.fds, withoutKept(s.fds, now.fds)),
 		added("descriptor closed that was somebody else's", now.fds, s.fds),
 		added("child left", s.children, now.children),
 		added("mount left", s.mounts, now.mounts),
@@ -77,20 +77,20 @@ func added(what string, before, after map[string]int) []string {
 	return found
 }
 
-// withoutRuntime returns the descriptors without those of the network poller, which the Go runtime opens once and
-// keeps.
-func withoutRuntime(before, after map[string]int) map[string]int {
+// keptOnce are the ends of what a process may open once and keep: the network poller of the Go runtime, and the copy
+// of the executable that workers of package call run.
+var keptOnce = []string{" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]", " -> /memfd:nsops-worker (deleted)"}
+
+// withoutKept returns the descriptors without those that may be new.
+func withoutKept(before, after map[string]int) map[string]int {
 	after = maps.Clone(after)
-	for _, link := range []string{" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]"} {
-		isIt := func(fact string) bool { return strings.HasSuffix(fact, link) }
-		if slices.ContainsFunc(slices.Collect(maps.Keys(before)), isIt) {
+	for _, suffix := range keptOnce {
+		kept := func(fact string) bool { return strings.HasSuffix(fact, suffix) }
+		if slices.ContainsFunc(slices.Collect(maps.Keys(before)), kept) {
 			continue
 		}
-		for _, fact := range slices.Sorted(maps.Keys(after)) {
-			if isIt(fact) {
-				delete(after, fact)
-				break
-			}
+		if fds := slices.Sorted(maps.Keys(after)); slices.ContainsFunc(fds, kept) {
+			delete(after, fds[slices.IndexFunc(fds, kept)])
 		}
 	}
 	return after
