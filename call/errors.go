@@ -29,8 +29,6 @@ var (
 	errForeignMnt = errors.New("a worker in another mount namespace cannot call again: /proc there is the target's")
 )
 
-func isNotRegistered(err error) bool { return errors.Is(err, ErrNotRegistered) }
-
 // Stage is the part of a call that failed.
 type Stage int
 

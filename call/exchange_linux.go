@@ -28,6 +28,7 @@ type exchange struct {
 	limit    uint64     // of the result's size
 	forked   bool       // a worker in a PID namespace is a fork of child
 	worker   *sys.Child // that fork, nil until it is known
+	start    time.Time  // when the handler must have been started
 	ready    bool       // the handler has been started
 	done     bool       // a result or a failure is there
 	body     []byte
@@ -72,39 +73,50 @@ func (x *exchange) followUntil(ctx context.Context) error {
 	return err
 }
 
-// follow handles records until the worker closes its end, or the context or a deadline ends the wait.
+// follow handles records until the worker has said all, or has closed its end, or its time is up.
 func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
 	buf := make([]byte, wire.MaxMessage)
-	start := time.Now().Add(startTimeout)
+	x.start = time.Now().Add(startTimeout)
 	for !x.done || (x.forked && x.worker == nil) {
-		deadline, _ := ctx.Deadline()
-		switch {
-		case x.done:
-			deadline = time.Now().Add(exitTimeout)
-		case !x.ready && (deadline.IsZero() || start.Before(deadline)):
-			deadline = start
-		}
-		ready, err := sys.WaitReadable(deadline, x.channel.Int(), event.Int())
+		ready, err := sys.WaitReadable(x.deadline(ctx), x.channel.Int(), event.Int())
 		switch {
 		case err != nil:
 			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
 		case ready[0]:
-			if err := x.next(buf); err != nil {
-				if err == io.EOF {
-					return nil
-				}
-				return &Error{Stage: StageProtocol, Op: "receive", Err: err}
-			}
-		case ctx.Err() != nil || ready[1]:
-			<-ctx.Done()
-			return &Error{Stage: StageHandler, Op: "worker killed", Err: context.Cause(ctx)}
-		case x.done:
+			err = x.next(buf)
+		case !x.done:
+			return x.overdue(ctx)
+		}
+		if errors.Is(err, io.EOF) || !ready[0] {
 			return nil
-		case !x.ready && !time.Now().Before(start):
-			return &Error{Stage: StageSpawn, Op: "worker killed", Err: fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)}
+		}
+		if err != nil {
+			return &Error{Stage: StageProtocol, Op: "receive", Err: err}
 		}
 	}
 	return nil
+}
+
+// deadline returns until when the next record must be there, zero if it may take for ever.
+func (x *exchange) deadline(ctx context.Context) time.Time {
+	deadline, ok := ctx.Deadline()
+	switch {
+	case x.done:
+		return time.Now().Add(exitTimeout)
+	case !x.ready && (!ok || x.start.Before(deadline)):
+		return x.start
+	}
+	return deadline
+}
+
+// overdue says why the worker is not waited for any longer.
+func (x *exchange) overdue(ctx context.Context) error {
+	if !x.ready && ctx.Err() == nil && !time.Now().Before(x.start) {
+		err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
+		return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
+	}
+	<-ctx.Done() // its timer may be late
+	return &Error{Stage: StageHandler, Op: "worker killed", Err: context.Cause(ctx)}
 }
 
 // next handles one record.

@@ -77,11 +77,12 @@ func (c *Call) check() ([]byte, error) {
 
 // tell sends all that the other side has to know, before it exists.
 func (s *setup) tell(c *Call, arg []byte, spawn bool) error {
-	channel, procs, marks := s.theirs.Int(), runtime.GOMAXPROCS(0), uint32(0)
+	channel, procs := s.theirs.Int(), runtime.GOMAXPROCS(0)
 	if spawn {
 		channel, procs = workerChannel, 1
 	}
-	s.env, marks = c.workerEnv(channel, procs)
+	env, marks := c.workerEnv(channel, procs)
+	s.env = env
 	if s.cover != nil {
 		s.env = without(s.env, coverEnv)
 		marks |= wire.MarkCover

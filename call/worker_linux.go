@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -76,9 +77,9 @@ func runAndFinish(channel *sys.FD, r registration, arg []byte) {
 func failure(err error) wire.Failure {
 	f := wire.NewFailure(err)
 	switch {
-	case err == errGoexit:
+	case errors.Is(err, errGoexit):
 		f.Cause = wire.CauseGoexit
-	case isNotRegistered(err):
+	case errors.Is(err, ErrNotRegistered):
 		f.Cause = wire.CauseNotRegistered
 	}
 	return f
