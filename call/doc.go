@@ -11,7 +11,7 @@
 //		err := call.NewCall("hostname").TargetPid(pid).SpawnInNamespaces(&name)
 //
 // The API is that of nsfix, so its users change the import path. When a switch of one thread is enough, as it is for
-// network namespaces, package handle is a thousand times cheaper.
+// network namespaces, package handle is far cheaper.
 //
 // # What a worker is
 //

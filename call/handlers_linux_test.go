@@ -154,9 +154,12 @@ func die(arg any) (any, error) {
 	return strings.ToUpper(*arg.(*string)), nil
 }
 
-// hang writes its PID and that of a child of its process group to the FIFO or file named, and blocks.
+// hangCommand is the child of a worker that hangs.
+var hangCommand = []string{"/bin/sleep", "1047.25"}
+
+// hang writes its PID and that of a child of its process group to the file named, and blocks.
 func hang(arg any) (any, error) {
-	cmd := exec.Command("/bin/sleep", "1000")
+	cmd := exec.Command(hangCommand[0], hangCommand[1])
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}

@@ -6,13 +6,16 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/call"
 	"github.com/nsops/nsops/internal/testutil"
@@ -76,7 +79,7 @@ type request struct {
 	Handler   string
 	Arg       any
 	Pid       int
-	Types     species.NamespaceType // NaNS: those of NewCall
+	Types     species.Set // 0: those of NewCall
 	DropPrivs bool
 	Sys       bool
 	Timeout   time.Duration
@@ -94,8 +97,8 @@ func (r request) call() *call.Call {
 	if r.Pid != 0 {
 		c.TargetPid(r.Pid)
 	}
-	if r.Types != species.NaNS {
-		c.Namespaces(r.Types)
+	if r.Types != 0 {
+		c.Namespaces(species.NamespaceType(r.Types))
 	}
 	if r.DropPrivs {
 		c.DropPrivs()
@@ -197,7 +200,40 @@ func requireError(t testing.TB, err error, stage call.Stage) *call.Error {
 const (
 	defaultTypes = species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
 	allTypes     = species.AllNS
+	allButUser   = allTypes &^ species.CLONE_NEWUSER
+	defaultSet   = species.Set(defaultTypes) // for targets and requests
+	allSet       = species.Set(allTypes)
 )
+
+// requireNothingStarted fails if f creates a process: the kernel counts them.
+func requireNothingStarted(t testing.TB, f func()) {
+	t.Helper()
+	before, start := forks(t), time.Now()
+	f()
+	require.Less(t, time.Since(start), time.Second)
+	if forks(t) == before {
+		return
+	}
+	// Somebody else may have created one, and our runtime a thread.
+	for range 20 {
+		before = forks(t)
+		if f(); forks(t) == before {
+			return
+		}
+	}
+	require.Fail(t, "a process is created")
+}
+
+// forks returns how many processes and threads the machine has created so far.
+func forks(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(text), "\nprocesses ")
+	require.True(t, found)
+	count, _, _ := strings.Cut(rest, "\n")
+	return count
+}
 
 // links returns the inode numbers of namespaces by name, from links such as net:[4026531840].
 func links(t testing.TB, target *testutil.Target, types species.NamespaceType) map[string]uint64 {
@@ -218,6 +254,32 @@ func only(inodes map[string]uint64, types species.NamespaceType) map[string]uint
 		kept[ns.Name()] = inodes[ns.Name()]
 	}
 	return kept
+}
+
+// unmarshal decodes JSON.
+func unmarshal(text []byte, into any) error { return json.Unmarshal(text, into) }
+
+// testBinary returns the path of this program.
+func testBinary(t testing.TB) string {
+	t.Helper()
+	path, err := os.Executable()
+	require.NoError(t, err)
+	return path
+}
+
+// copyOf returns a copy of a program, in a folder that everybody may enter.
+func copyOf(t testing.TB, path string, mode os.FileMode) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nsops-call")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	program := filepath.Join(dir, filepath.Base(path))
+	require.NoError(t, os.WriteFile(program, text, 0o755))
+	require.NoError(t, unix.Chmod(program, uint32(mode)))
+	return program
 }
 
 // waitUntil waits until a condition holds that soon should.

@@ -1,8 +1,8 @@
 package call
 
 import (
-	"errors"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
