@@ -13,7 +13,8 @@ import (
 )
 
 // A program built with -cover writes its counters to GOCOVERDIR when it ends: a path that is another directory, or none,
-// in the target's mount namespace. So the caller makes the worker's file, and the worker writes to the descriptor.
+// in the target's mount namespace. So the caller makes the worker's file, and the worker writes to the descriptor. The
+// runtime can do that for programs built with -covermode=atomic; others lose the worker's counters, and say so.
 const coverEnv = "GOCOVERDIR"
 
 // metaHash is where the hash of the instrumented code stands in its description, and in the names of counter files.
@@ -70,6 +71,8 @@ func exit(status int) {
 	if workerCover == nil {
 		os.Exit(status)
 	}
-	_ = coverage.WriteCounters(workerCover)
+	if err := coverage.WriteCounters(workerCover); err != nil {
+		fmt.Fprintln(os.Stderr, "call: coverage of a worker is lost:", err)
+	}
 	sys.Exit(status)
 }

@@ -18,16 +18,12 @@ import (
 func TestCoverageOfWorkersIsWritten(t *testing.T) {
 	testutil.NeedRoot(t)
 	target := testutil.StartTarget(t, testutil.TargetOptions{OwnRoot: true})
-	program := filepath.Join(t.TempDir(), "covered")
-	build := exec.Command("go", "build", "-cover", "-o", program, "./testdata/covered")
-	output, err := build.CombinedOutput()
-	require.NoError(t, err, "%s", output)
-
+	program := buildCovered(t, "atomic")
 	for _, arguments := range [][]string{{strconv.Itoa(target.PID)}, {strconv.Itoa(target.PID), "switch"}} {
 		dir := t.TempDir()
 		command := exec.Command(program, arguments...)
 		command.Env = append(os.Environ(), "GOCOVERDIR="+dir)
-		output, err = command.CombinedOutput()
+		output, err := command.CombinedOutput()
 		require.NoError(t, err, "%s", output)
 
 		text := filepath.Join(t.TempDir(), "text")
@@ -37,9 +33,29 @@ func TestCoverageOfWorkersIsWritten(t *testing.T) {
 		require.NoError(t, err)
 		line := regexp.MustCompile(`covered/main\.go:12\.\d+,14\.\d+ \d+ (\d+)`).FindSubmatch(profile)
 		require.NotNil(t, line, "%s", profile)
-		require.Equal(t, "1", string(line[1]))
+		require.Equal(t, strconv.Itoa(len(arguments)), string(line[1]), "one call each")
 		files, err := filepath.Glob(filepath.Join(dir, "covcounters.*"))
 		require.NoError(t, err)
 		require.GreaterOrEqual(t, len(files), 2)
 	}
+}
+
+func TestCoverageThatCannotBeWrittenIsSaid(t *testing.T) {
+	testutil.NeedRoot(t)
+	command := exec.Command(buildCovered(t, "set"), strconv.Itoa(os.Getpid()))
+	dir := t.TempDir()
+	command.Env = append(os.Environ(), "GOCOVERDIR="+dir)
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.Contains(t, string(output), "-covermode=atomic")
+	files, err := filepath.Glob(filepath.Join(dir, "covcounters.*"))
+	require.NoError(t, err)
+	require.Len(t, files, 1, "the caller's own, and no empty one")
+}
+
+func buildCovered(t *testing.T, mode string) string {
+	program := filepath.Join(t.TempDir(), "covered")
+	output, err := exec.Command("go", "build", "-cover", "-covermode="+mode, "-o", program, "./testdata/covered").CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	return program
 }

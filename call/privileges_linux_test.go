@@ -83,12 +83,32 @@ func TestDropPrivsInAUserNamespace(t *testing.T) {
 	}
 }
 
+// An ordinary user with ambient capabilities.
 func TestDropPrivsTakesTheCallersRealUser(t *testing.T) {
-	needBootstrap(t)
-	testutil.NeedRoot(t)
-	cmd := role(t, "real user", "1234", "2345")
-	o := callIn(t, cmd)
-	require.Empty(t, o.Failure)
+	target := startTarget(t, testutil.TargetOptions{Types: defaultSet})
+	cmd := role(t, "caller", request{Handler: "status", Pid: target.PID, DropPrivs: true}.json())
+	cmd.Path = copyOf(t, testBinary(t), 0o755)
+	cmd.SysProcAttr = &syscall.SysProcAttr{
+		Credential: &syscall.Credential{Uid: 1234, Gid: 2345, Groups: []uint32{4}},
+		AmbientCaps: []uintptr{unix.CAP_SYS_ADMIN, unix.CAP_SYS_PTRACE, unix.CAP_SETUID, unix.CAP_SETGID, unix.CAP_SETPCAP,
+			unix.CAP_SYS_CHROOT},
+	}
+	status := statusOf(t, callIn(t, cmd))
+	require.Equal(t, "1234 1234 1234 1234", status["Uid"][0])
+	require.Equal(t, "2345 2345 2345 2345", status["Gid"][0])
+	require.Empty(t, status["Groups"][0])
+	require.Equal(t, noCaps, status["CapPrm"][0])
+}
+
+// A caller that is a set-user-ID program gets a worker in the right place or a refusal: the kernel takes the worker's
+// start for one of a set-user-ID program, too, in which the bootstrap is inert.
+func TestSetUserIDProgramCanCall(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: defaultSet})
+	o := callIn(t, role(t, "real user", request{Handler: "status", Pid: target.PID, DropPrivs: true}.json(), "1234", "2345"))
+	if o.Failure != "" {
+		require.Contains(t, o.Failure, "set-user-ID")
+		return
+	}
 	status := statusOf(t, o)
 	require.Equal(t, "1234 1234 1234 1234", status["Uid"][0])
 	require.Equal(t, "2345 2345 2345 2345", status["Gid"][0])
@@ -99,11 +119,11 @@ func init() {
 	roles["real user"] = func(args []string) {
 		call.HandleReexec()
 		var uid, gid int
-		_, err := fmt.Sscan(args[0]+" "+args[1], &uid, &gid)
+		_, err := fmt.Sscan(args[1]+" "+args[2], &uid, &gid)
 		check(err)
 		check(syscall.Setresgid(gid, 0, 0))
 		check(syscall.Setresuid(uid, 0, 0))
-		spawnAndPrint(request{Handler: "status", Pid: os.Getpid(), DropPrivs: true})
+		spawnAndPrint(parseRequest(args[0]))
 	}
 }
 
@@ -143,7 +163,7 @@ func TestGroupsAreGoneInAUserNamespace(t *testing.T) {
 }
 
 func TestDropPrivsCannotBeUndone(t *testing.T) {
-	target := startTarget(t, testutil.TargetOptions{})
+	target := startTarget(t, testutil.TargetOptions{Types: defaultSet})
 	testutil.NeedCommand(t, "cat")
 	cat, err := exec.LookPath("cat")
 	require.NoError(t, err)

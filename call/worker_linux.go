@@ -33,7 +33,8 @@ func work(w nsenter.Worker) {
 	case !w.Spawned:
 		finishSwitched(err)
 	case err != nil:
-		finish(channel, wire.OutcomeFailure, failure(err))
+		outcome, body := encodeFailure(failure(err))
+		finish(channel, outcome, body)
 	}
 	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))
 	runAndFinish(channel, r, arg)
@@ -55,23 +56,26 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, err error) {
 	return string(body[:record.Pid]), body[record.Pid:], nil
 }
 
-// runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call.
+// runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call;
+// that the result can be encoded, and the error printed, is part of it.
 func runAndFinish(channel *sys.FD, r registration, arg []byte) {
-	var result any
-	err := errGoexit
+	outcome, body := encodeFailure(failure(errGoexit))
 	defer func() {
 		if value := recover(); value != nil {
-			f := wire.Failure{Text: fmt.Sprint(value), Cause: wire.CausePanic, Stack: debug.Stack()}
-			finish(channel, wire.OutcomeFailure, f)
+			outcome, body = encodeFailure(wire.Failure{Text: fmt.Sprint(value), Cause: wire.CausePanic, Stack: debug.Stack()})
 		}
-		if err != nil {
-			finish(channel, wire.OutcomeFailure, failure(err))
-		}
-		finish(channel, wire.OutcomeResult, result)
+		finish(channel, outcome, body)
 	}()
-	var returned error
-	result, returned = r.run(arg)
-	err = returned
+	result, err := r.run(arg)
+	var text []byte
+	if err == nil {
+		text, err = json.Marshal(result)
+	}
+	if err != nil {
+		outcome, body = encodeFailure(failure(err))
+		return
+	}
+	outcome, body = wire.OutcomeResult, text
 }
 
 func failure(err error) wire.Failure {
@@ -85,13 +89,13 @@ func failure(err error) wire.Failure {
 	return f
 }
 
-// finish sends the outcome and ends the worker. A result that cannot be sent is a failure of its own.
-func finish(channel *sys.FD, outcome uint16, value any) {
-	body, err := json.Marshal(value)
-	if err != nil {
-		outcome = wire.OutcomeFailure
-		body, _ = json.Marshal(failure(fmt.Errorf("result: %w", err)))
-	}
+func encodeFailure(f wire.Failure) (outcome uint16, body []byte) {
+	body, _ = json.Marshal(f) // strings and numbers
+	return wire.OutcomeFailure, body
+}
+
+// finish sends the outcome and ends the worker.
+func finish(channel *sys.FD, outcome uint16, body []byte) {
 	if err := send(channel, wire.Record{Kind: wire.KindResult, Stage: outcome}, body); err != nil {
 		exit(exitNoCaller)
 	}

@@ -33,10 +33,13 @@ func Receive(socket *FD, buf []byte) (n int, file *FD, err error) {
 	defer runtime.KeepAlive(socket)
 	control := make([]byte, unix.CmsgSpace(4*8))
 	var got, flags int
-	err = Retry(func() (err error) {
+	receive := func() (err error) {
 		n, got, flags, _, err = unix.Recvmsg(socket.Int(), buf, control, unix.MSG_CMSG_CLOEXEC)
 		return err
-	})
+	}
+	if err = Retry(receive); err == unix.ECONNRESET {
+		err = Retry(receive) // the peer ended and left something unread; that is said once, and before what it sent
+	}
 	if err != nil {
 		return 0, nil, err
 	}
