@@ -22,7 +22,7 @@ type setup struct {
 
 // prepare opens the target and all else that is needed, and starts nothing.
 func (c *Call) prepare(spawn bool) (*setup, error) {
-	arg, err := c.check()
+	arg, err := c.check(spawn)
 	if err != nil {
 		return nil, err
 	}
@@ -46,7 +46,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 }
 
 // check finds what is wrong with the call itself, before anything is opened, and encodes the argument.
-func (c *Call) check() ([]byte, error) {
+func (c *Call) check(spawn bool) ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -62,6 +62,8 @@ func (c *Call) check() ([]byte, error) {
 		err = ErrNotRegistered
 	case isWorker && w.Joined&species.CLONE_NEWNS != 0:
 		err = errForeignMnt
+	case startsInert(spawn):
+		err = errSecure
 	case depth() >= maxDepth:
 		err = errTooDeep
 	}
@@ -113,16 +115,6 @@ func (c *Call) request(t *target, spawn bool) wire.Request {
 		i++
 	}
 	return r
-}
-
-// nobody is the UID and GID that stands for no user, of the kernel and of man 7 user_namespaces.
-const nobody = 65534
-
-func unprivileged(id int) uint32 {
-	if id == 0 {
-		return nobody
-	}
-	return uint32(id)
 }
 
 func (s *setup) close() {

@@ -3,7 +3,10 @@
 package nsenter
 
 /*
+#include <sys/auxv.h>
 #include "nsenter.h"
+
+static int nsops_secure(void) { return getauxval(AT_SECURE) != 0; }
 */
 import "C"
 
@@ -42,3 +45,7 @@ func Current() (Worker, bool) {
 	w := &C.nsops_worker
 	return Worker{int(w.channel), w.spawned != 0, species.NamespaceType(w.types)}, w.channel >= 0
 }
+
+// Secure says whether this program was started with more rights than its caller had (AT_SECURE, man 3 getauxval), by
+// set-user-ID or file capabilities. The bootstrap of such a start does nothing.
+func Secure() bool { return C.nsops_secure() != 0 }

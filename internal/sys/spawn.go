@@ -62,10 +62,11 @@ func Executable(sealed bool) (string, error) {
 // PathOf returns a path that leads to an open file of this process.
 func PathOf(f *FD) string { return "/proc/self/fd/" + strconv.Itoa(f.Int()) }
 
-// Spawn starts a program as a child of the calling thread. Its descriptors are files, in that order, from 0 on.
-func Spawn(path string, argv, env []string, files []int) (*Child, error) {
+// Spawn starts a program as a child of the calling thread. Its descriptors are files, in that order, from 0 on. With a
+// credential it runs as that user.
+func Spawn(path string, argv, env []string, files []int, as *syscall.Credential) (*Child, error) {
 	pidfd := -1
-	attr := syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{PidFD: &pidfd}}
+	attr := syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{PidFD: &pidfd, Credential: as}}
 	for _, fd := range files {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
