@@ -128,6 +128,9 @@ func (x *exchange) next(buf []byte) error {
 	switch record.Kind {
 	case wire.KindForked:
 		x.worker, err = sys.Adopt(int(record.Pid))
+		if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
+			x.forked, err = false, nil
+		}
 		return err
 	case wire.KindReady:
 		x.ready = true

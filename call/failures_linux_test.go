@@ -168,7 +168,7 @@ func TestArgumentsAndResultsThatJSONCannotCarry(t *testing.T) {
 	err = call.NewCall("echo").Arg(42).TargetPid(os.Getpid()).SpawnInNamespaces(nil)
 	require.ErrorContains(t, requireError(t, err, call.StageHandler), "argument: ")
 	err = call.NewCall("unsupported").TargetPid(os.Getpid()).SpawnInNamespaces(nil)
-	require.ErrorContains(t, requireError(t, err, call.StageHandler), "result: ")
+	require.ErrorContains(t, requireError(t, err, call.StageHandler), "unsupported type")
 	err = call.NewCall("nothing").TargetPid(os.Getpid()).SpawnInNamespaces(person{})
 	require.ErrorContains(t, err, "a pointer is needed")
 }

@@ -55,8 +55,10 @@ func findTarget(pid int, identity sys.Identity, wanted species.NamespaceType) (*
 		t.close()
 		return nil, &Error{Stage: StageTarget, Op: describe(pid), Err: err}
 	}
+	self := sys.OpenThread()
+	defer func() { _ = self.Close() }()
 	for ns := range species.Set(wanted).All() {
-		if err := t.add(ns); err != nil {
+		if err := t.add(ns, self); err != nil {
 			t.close()
 			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(pid), Err: t.explain(err)}
 		}
@@ -83,8 +85,8 @@ func (t *target) verify(identity sys.Identity) error {
 }
 
 // add takes up a type if the target's namespace is not the calling thread's.
-func (t *target) add(ns species.NamespaceType) error {
-	ours, err := sys.ThreadNamespaceID(ns)
+func (t *target) add(ns species.NamespaceType, self *sys.Process) error {
+	ours, err := self.NamespaceID(ns)
 	if err != nil {
 		return err
 	}
