@@ -3,7 +3,9 @@ package call
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -32,7 +34,7 @@ type Call struct {
 // defaultTypes are joined unless Namespaces says otherwise.
 const defaultTypes = species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
 
-// How long things may take that depend on nobody's handler.
+// How long things may take.
 const (
 	// StartTimeout is how long a worker may take to start its handler: the Go runtime opens files of the target when it
 	// starts, and a hostile target can make that hang.
@@ -107,23 +109,30 @@ func (c *Call) RemountSys() *Call {
 	return c
 }
 
-// Context sets a context, whose end kills the worker and its process group; the error is then context.Cause. Without
-// Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run without end. In each
-// case a worker must have started its handler after StartTimeout. SwitchToNamespaces looks at it only before it acts.
+// Context sets a context. Its end kills the worker and, once the handler runs, its process group; the error is then
+// context.Cause. Without Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run
+// without end. In each case a worker must have started its handler within StartTimeout. SwitchToNamespaces looks at the
+// context only before it acts.
 func (c *Call) Context(ctx context.Context) *Call {
 	c.ctx = ctx
 	return c
 }
 
 // Env adds assignments such as "LANG=C" to the environment of the worker, which otherwise is the caller's. A later one
-// replaces an earlier one, and an inherited one, of the same name.
+// replaces an earlier one, and an inherited one, of the same name. What is no assignment is an error of the call.
 func (c *Call) Env(assignments ...string) *Call {
+	for _, a := range assignments {
+		if strings.IndexByte(a, '=') < 1 || strings.IndexByte(a, 0) >= 0 {
+			c.fail(&Error{Handler: c.name, Stage: StageSpawn, Op: "environment", Err: fmt.Errorf("%q: %w", a, errNoAssignment)})
+		}
+	}
 	c.env = append(c.env, assignments...)
 	return c
 }
 
-// Stdin sets the worker's standard input; without it, that is empty. An *os.File is passed on as it is, anything else
-// is copied through a pipe. It has no effect on SwitchToNamespaces.
+// Stdin sets the worker's standard input; without it, that is empty. An *os.File is passed on as it is, unless it is a
+// terminal; anything else is copied through a pipe, and a Read that has begun may end after the call. It has no effect
+// on SwitchToNamespaces.
 func (c *Call) Stdin(r io.Reader) *Call {
 	c.stdin = r
 	return c
@@ -131,7 +140,7 @@ func (c *Call) Stdin(r io.Reader) *Call {
 
 // Stdout sets the worker's standard output; without it, that is the caller's. An *os.File is passed on as it is, unless
 // it is a terminal; anything else gets a copy of what is written until the worker ends, whoever else still holds the
-// pipe then. It has no effect on SwitchToNamespaces.
+// pipe then, and an error of its Write is one of the call. It has no effect on SwitchToNamespaces.
 func (c *Call) Stdout(w io.Writer) *Call {
 	c.stdout = w
 	return c

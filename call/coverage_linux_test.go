@@ -16,8 +16,7 @@ import (
 // A target with a mount namespace and root of its own has no GOCOVERDIR: the counters of a worker, here even an
 // unprivileged one, and of a switched process must come out all the same.
 func TestCoverageOfWorkersIsWritten(t *testing.T) {
-	testutil.NeedRoot(t)
-	target := testutil.StartTarget(t, testutil.TargetOptions{OwnRoot: true})
+	target := startTarget(t, testutil.TargetOptions{OwnRoot: true})
 	program := buildCovered(t, "atomic")
 	for _, arguments := range [][]string{{strconv.Itoa(target.PID)}, {strconv.Itoa(target.PID), "switch"}} {
 		dir := t.TempDir()
@@ -41,6 +40,7 @@ func TestCoverageOfWorkersIsWritten(t *testing.T) {
 }
 
 func TestCoverageThatCannotBeWrittenIsSaid(t *testing.T) {
+	needBootstrap(t)
 	testutil.NeedRoot(t)
 	command := exec.Command(buildCovered(t, "set"), strconv.Itoa(os.Getpid()))
 	dir := t.TempDir()

@@ -100,6 +100,7 @@ func TestSocketsOfAWorkerAreItsChannelAndItsLifeline(t *testing.T) {
 // The program is executed through a descriptor's path when the worker's descriptors are in place already: whatever
 // numbers are free in the caller, none may be put over it.
 func TestProgramIsFoundWhateverDescriptorsAreFree(t *testing.T) {
+	needBootstrap(t)
 	for n := range 24 {
 		var held []*os.File
 		for range n {

@@ -17,11 +17,14 @@ var (
 	ErrNotLinked = errors.New("no bootstrap in this program: build it for Linux with CGO_ENABLED=1 and a C compiler")
 	// ErrNotRegistered says that no handler of that name is registered, in the caller or in the worker.
 	ErrNotRegistered = errors.New("no such handler registered")
-	// ErrStale says that the target's PID belongs to another process by now.
+	// ErrStale says that the target's PID belongs to another process than at the time of TargetPid: the inode number of
+	// its pidfd is another (6.9), or its start time.
 	ErrStale = sys.ErrStale
 
-	errNoType     = errors.New("not a type of namespace")
-	errNoHandle   = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
+	errNoType       = errors.New("not a type of namespace")
+	errNoHandle     = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
+	errNoAssignment = errors.New("not NAME=VALUE")
+
 	errTooLarge   = errors.New("too large")
 	errGoexit     = errors.New("the handler called runtime.Goexit")
 	errNoResult   = errors.New("the worker ended without running the handler: is HandleReexec called in every case?")
@@ -57,11 +60,11 @@ func (s Stage) String() string {
 // Error is every error that this package returns. What Err holds depends on the stage: an errno, a *RemoteError, a
 // *PanicError, an *ExitError or a cause of another kind.
 type Error struct {
-	Handler string
-	Stage   Stage
+	Handler string                // the name it is registered under
+	Stage   Stage                 // the part of the call that failed
 	Type    species.NamespaceType // the namespace that could not be joined, NaNS if none is to blame
 	Op      string                // what was being done, such as "setns"
-	Err     error
+	Err     error                 // why it could not be
 }
 
 // Error returns all fields in one line.
@@ -83,10 +86,12 @@ func typeNames(t species.NamespaceType) string {
 	return species.Set(t).String()
 }
 
-// RemoteError is an error that the handler returned in the worker. Its text is the text there. errors.Is finds every
-// errno that was wrapped in it, and the sentinels of packages io, io/fs, os, context and errors.
+// RemoteError is an error that the handler returned in the worker. errors.Is finds every errno that was wrapped in it,
+// and the sentinels of packages io, io/fs, os, context and errors that are made to be asked for: EOF, ErrUnexpectedEOF,
+// ErrClosedPipe, ErrShortBuffer, ErrShortWrite and ErrNoProgress; ErrInvalid, ErrPermission, ErrExist, ErrNotExist and
+// ErrClosed; ErrDeadlineExceeded, ErrNoDeadline and ErrProcessDone; Canceled and DeadlineExceeded; ErrUnsupported.
 type RemoteError struct {
-	Text   string
+	Text   string // of the error there, 64 KiB at most
 	causes []error
 }
 

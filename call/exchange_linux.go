@@ -20,6 +20,9 @@ var (
 	exitTimeout  = 5 * time.Second // for the end of a process after SIGKILL
 )
 
+// maxGarbage is how many records are passed over in search of the one that names a child.
+const maxGarbage = 256
+
 // exchange is the caller's side of a running call: one thread that waits for the end of the worker, of the context or
 // of the time to start. Records wait in the channel meanwhile: to be woken for each would cost more than to read them.
 type exchange struct {
@@ -45,7 +48,7 @@ func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 		x.abort()
 	}
 	status := x.reap()
-	streams.finish()
+	output := streams.finish()
 	switch {
 	case err != nil:
 		return nil, err
@@ -53,6 +56,8 @@ func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 		return nil, x.err
 	case status != 0 || !x.done:
 		return nil, x.exitError(status)
+	case output != nil:
+		return nil, &Error{Stage: StageProtocol, Op: "copy its output", Err: output}
 	}
 	return x.body, nil
 }
@@ -124,14 +129,20 @@ func (x *exchange) deadline() time.Time {
 	return x.until
 }
 
-// killed says why the worker was, if it had the time to start.
+// killed says why the worker is to be.
 func (x *exchange) killed(ctx context.Context) error {
-	cause := context.DeadlineExceeded
+	cause, stage := context.DeadlineExceeded, StageHandler
 	if ctx.Done() != nil {
 		<-ctx.Done() // its timer may be late
 		cause = context.Cause(ctx)
 	}
-	return &Error{Stage: StageHandler, Op: "worker killed", Err: cause}
+	if err := x.take(); err != nil {
+		return err
+	}
+	if !x.ready {
+		stage = StageSpawn
+	}
+	return &Error{Stage: stage, Op: "worker killed", Err: cause}
 }
 
 // take handles the records that are there now.
@@ -170,7 +181,10 @@ func (x *exchange) next(buf []byte) error {
 		x.err = &Error{Stage: Stage(m.Stage), Type: species.NamespaceType(m.Type), Op: m.StepName(), Err: explainErrno(m.Record)}
 	case wire.KindResult:
 		x.done = true
-		x.body = bytes.Clone(m.body)
+		x.body = m.body
+		if len(m.body) <= wire.MaxInline { // in buf
+			x.body = bytes.Clone(m.body)
+		}
 		if m.Record.Stage != wire.OutcomeResult {
 			x.err = remoteFailure(m.body)
 		}
@@ -239,7 +253,11 @@ func (x *exchange) exitError(status syscall.WaitStatus) error {
 func (x *exchange) abort() {
 	if x.forked && x.worker == nil {
 		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
-		_ = x.take()
+		for range maxGarbage {
+			if x.take() == nil || x.worker != nil {
+				break
+			}
+		}
 	}
 	if x.worker != nil {
 		x.worker.Kill()

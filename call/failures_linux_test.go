@@ -177,6 +177,28 @@ func TestArgumentsAndResultsThatJSONCannotCarry(t *testing.T) {
 	require.ErrorContains(t, err, "a pointer is needed")
 }
 
+func TestEnvironmentThatIsNoneIsAnError(t *testing.T) {
+	needBootstrap(t)
+	for _, assignment := range []string{"NAME", "", "NAME=a\x00b", "NA\x00ME=a"} {
+		c := ours("nothing").Env("GOOD=1", assignment).Env("GOOD=2")
+		requireNothingStarted(t, func() {
+			requireError(t, c.SpawnInNamespaces(nil), call.StageSpawn)
+			requireError(t, c.SwitchToNamespaces(), call.StageSpawn)
+		})
+	}
+}
+
+// What a handler says of a call of its own is its error, not one of the call that runs it.
+func TestErrorOfANestedCallKeepsItsText(t *testing.T) {
+	needBootstrap(t)
+	for handler, want := range map[string]string{"unheard of": call.ErrNotRegistered.Error(), "goexit": "runtime.Goexit"} {
+		e := failWith(t, "nested", handler)
+		var remote *call.RemoteError
+		require.ErrorAs(t, e, &remote, handler)
+		require.Regexp(t, "^my own text: .*"+want, remote.Text)
+	}
+}
+
 // vicious panics wherever it is asked for something.
 type vicious struct{}
 
@@ -185,6 +207,10 @@ func (*vicious) MarshalJSON() ([]byte, error) { panic("in MarshalJSON") }
 
 func init() {
 	call.RegisterReexec("unsupported", func(any) (any, error) { return make(chan int), nil }, nil)
+	call.RegisterReexec("nested", func(arg any) (any, error) {
+		return nil, fmt.Errorf("my own text: %w", ours(*arg.(*string)).SpawnInNamespaces(nil))
+	}, "")
+	call.RegisterReexec("goexit", func(any) (any, error) { return die(new("goexit")) }, nil)
 	call.RegisterReexec("vicious result", func(any) (any, error) { return &vicious{}, nil }, nil)
 	call.RegisterReexec("vicious error", func(any) (any, error) { return nil, &vicious{} }, nil)
 }

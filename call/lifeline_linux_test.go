@@ -3,12 +3,14 @@ package call_test
 import (
 	"bufio"
 	"context"
+	"fmt"
 	"os"
 	"runtime"
 	"slices"
 	"strconv"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -110,6 +112,7 @@ func TestWorkerWithoutPdeathsigDiesWithItsCaller(t *testing.T) {
 	for _, types := range []species.Set{defaultSet, allSet} {
 		t.Run(types.String(), func(t *testing.T) {
 			testutil.CheckLeaks(t)
+			t.Setenv(mainThreadEnv, "1")
 			caller, worker := orphan(t, "caller", request{Handler: "disarmed", Pid: target.PID, Types: types})
 			require.NoError(t, caller.Kill())
 			waitUntil(t, func() bool { return gone(worker) }, "the worker is still there")
@@ -117,14 +120,43 @@ func TestWorkerWithoutPdeathsigDiesWithItsCaller(t *testing.T) {
 	}
 }
 
+// mainThreadEnv keeps the main goroutine of a program, and with it the handler of a worker, on the main thread.
+const mainThreadEnv = "NSOPS_TEST_MAIN_THREAD"
+
 func init() {
+	if os.Getenv(mainThreadEnv) != "" {
+		runtime.LockOSThread()
+	}
 	call.RegisterReexec("disarmed", func(any) (any, error) {
-		// PDEATHSIG belongs to the first thread's process; any of its threads may clear it.
-		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {
+		if err := disarm(); err != nil {
 			return nil, err
 		}
 		return block(nil)
 	}, nil)
+}
+
+// disarm clears PDEATHSIG. It is the thread's that set it: the main one, where the bootstrap ran.
+func disarm() error {
+	if signal, err := deathSignal(); err != nil || signal != unix.SIGKILL || unix.Gettid() != unix.Getpid() {
+		return fmt.Errorf("thread %d of %d has PDEATHSIG %d: %w", unix.Gettid(), unix.Getpid(), signal, err)
+	}
+	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {
+		return err
+	}
+	if signal, err := deathSignal(); err != nil || signal != 0 {
+		return fmt.Errorf("PDEATHSIG is still %d: %w", signal, err)
+	}
+	return nil
+}
+
+// deathSignal returns the PDEATHSIG of the calling thread.
+func deathSignal() (unix.Signal, error) {
+	var signal int32
+	_, _, errno := unix.RawSyscall(unix.SYS_PRCTL, unix.PR_GET_PDEATHSIG, uintptr(unsafe.Pointer(&signal)), 0)
+	if errno != 0 {
+		return 0, errno
+	}
+	return unix.Signal(signal), nil
 }
 
 func TestEndOfAThreadOfTheCallerKillsNoWorker(t *testing.T) {

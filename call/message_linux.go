@@ -30,8 +30,8 @@ type message struct {
 	body   []byte // may be part of the buffer
 }
 
-// receive receives what send sent. A body of more than limit bytes is an error and is not read. io.EOF: the other end
-// is closed.
+// receive receives what send sent. A body of more than limit bytes is an error and is not read; that of a failure has a
+// limit of its own. io.EOF: the other end is closed.
 func receive(channel *sys.FD, buf []byte, limit uint64) (message, error) {
 	got, err := sys.Receive(channel, buf)
 	if err != nil {
@@ -46,6 +46,9 @@ func receive(channel *sys.FD, buf []byte, limit uint64) (message, error) {
 		return message{}, err
 	}
 	m := message{record, got.Sender, buf[wire.RecordSize:got.Size]}
+	if m.Kind == wire.KindResult && m.Stage == wire.OutcomeFailure {
+		limit = wire.MaxFailure
+	}
 	switch {
 	case m.Size > limit:
 		err = fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, m.Size, limit)

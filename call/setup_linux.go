@@ -32,7 +32,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 		return nil, err
 	}
 	s := &setup{target: t, cover: coverFile()}
-	if s.program, err = sys.Executable(t.joins(species.CLONE_NEWPID)); err != nil {
+	if s.program, err = sys.Executable(t.visible); err != nil {
 		s.close()
 		return nil, spawnError("open the program", err)
 	}

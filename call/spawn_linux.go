@@ -21,8 +21,7 @@ const (
 
 // SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
 // its result into ret, a pointer as for json.Unmarshal; nil discards it. The caller's own namespaces, threads and
-// descriptors stay as they are. Unless it says otherwise through an error of the stages target or spawn, the worker ran
-// in all the namespaces asked for or ran no Go code at all.
+// descriptors stay as they are. A worker is in all of the namespaces asked for, or it runs no Go code.
 //
 // It takes the right to inspect the target (CAP_SYS_PTRACE over it) and CAP_SYS_ADMIN in the user namespaces that own
 // those to be joined (man 2 setns). Workers start from the calling thread's namespaces. Every error is an *Error. Linux

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -92,11 +93,24 @@ func TestIdentityTellsProcessesApart(t *testing.T) {
 		if fallback {
 			defer sys.Pretend(sys.PidfdInode)()
 		}
-		own, other := identity(t, os.Getpid()), identity(t, os.Getppid())
+		time.Sleep(20 * time.Millisecond) // two clock ticks: the start time may be all there is to compare
+		own, other := identity(t, os.Getpid()), identity(t, sleeping(t))
 		require.NotEqual(t, own, other)
 		require.NotEqual(t, sys.Identity{}, own)
 		require.Equal(t, own, identity(t, os.Getpid()))
 	}
+}
+
+// sleeping returns the PID of a child that sleeps until the test ends.
+func sleeping(t testing.TB) int {
+	t.Helper()
+	cmd := exec.Command("/bin/sleep", "1000")
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+	})
+	return cmd.Process.Pid
 }
 
 func identity(t testing.TB, pid int) sys.Identity {

@@ -1,7 +1,8 @@
 package call
 
 import (
-	"errors"
+	"cmp"
+	"fmt"
 	"io"
 	"os"
 	"time"
@@ -11,10 +12,10 @@ import (
 
 // streams are the worker's standard descriptors and the copying that goes with them.
 type streams struct {
-	files   [3]*os.File // what the worker gets
-	owned   []*os.File  // of these, what is closed when it has been started, or was not
-	ours    []*os.File  // our ends of its pipes
-	copying []chan struct{}
+	files  [3]*os.File // what the worker gets
+	owned  []*os.File  // of these, what is closed when it has been started, or was not
+	ours   []*os.File  // our ends of its pipes
+	copies []chan error
 }
 
 func (c *Call) streams() (*streams, error) {
@@ -41,23 +42,23 @@ func sameWriter(a, b io.Writer) (same bool) {
 	return a == b
 }
 
-func (s *streams) input(r io.Reader) (err error) {
-	if file, ok := r.(*os.File); ok && file != nil {
-		s.files[0] = file
-		return nil
+func (s *streams) input(r io.Reader) error {
+	if file, ok := r.(*os.File); ok {
+		if !isOpen(file) {
+			r = nil
+		} else if !sys.IsTerminal(file) {
+			s.files[0] = file
+			return nil
+		}
 	}
 	if r == nil {
-		s.files[0], err = sys.DevNull()
-		s.own(s.files[0])
-		return err
+		return s.null(0)
 	}
-	theirs, ours, err := os.Pipe()
+	theirs, ours, err := s.pipe(0)
 	if err != nil {
 		return err
 	}
-	s.files[0] = theirs
 	s.own(theirs)
-	s.ours = append(s.ours, ours)
 	go func() {
 		_, _ = io.Copy(ours, r)
 		_ = ours.Close()
@@ -70,28 +71,69 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	if w == nil {
 		w = inherited
 	}
-	if file, ok := w.(*os.File); ok && !sys.IsTerminal(file) {
-		s.files[fd] = file
-		return nil
+	if file, ok := w.(*os.File); ok {
+		if !isOpen(file) {
+			return s.null(fd)
+		}
+		if !sys.IsTerminal(file) {
+			s.files[fd] = file
+			return nil
+		}
 	}
-	ours, theirs, err := os.Pipe()
+	ours, theirs, err := s.pipe(fd)
 	if err != nil {
 		return err
 	}
-	s.files[fd] = theirs
 	s.own(theirs)
-	s.ours = append(s.ours, ours)
-	done := make(chan struct{})
-	s.copying = append(s.copying, done)
-	go func() {
-		defer close(done)
-		if _, err := io.Copy(w, ours); !errors.Is(err, os.ErrDeadlineExceeded) {
-			w = io.Discard // it takes no more, but the worker must not hang in a full pipe
-			_, _ = io.Copy(w, ours)
-		}
-		drain(w, ours)
-	}()
+	done := make(chan error, 1)
+	s.copies = append(s.copies, done)
+	go func() { done <- copyOutput(w, ours) }()
 	return nil
+}
+
+// isOpen says whether the worker can have the file. With a standard descriptor closed, its Go runtime would open
+// /dev/null in its place, and that is the target's.
+func isOpen(f *os.File) bool { return f != nil && int(f.Fd()) >= 0 }
+
+func (s *streams) null(fd int) (err error) {
+	s.files[fd], err = sys.DevNull()
+	s.own(s.files[fd])
+	return err
+}
+
+// pipe makes a pipe, of which the worker's descriptor fd is one end.
+func (s *streams) pipe(fd int) (r, w *os.File, err error) {
+	if r, w, err = os.Pipe(); err != nil {
+		return nil, nil, err
+	}
+	if fd == 0 {
+		s.files[fd], s.ours = r, append(s.ours, w)
+	} else {
+		s.files[fd], s.ours = w, append(s.ours, r)
+	}
+	return r, w, nil
+}
+
+// copyOutput copies until the pipe ends or finish stops it, and then what is left in the pipe. A writer that fails gets
+// no more, but the worker must not hang in a full pipe.
+func copyOutput(w io.Writer, pipe *os.File) error {
+	sink := &sink{w: w}
+	_, _ = io.Copy(sink, pipe)
+	drain(sink, pipe)
+	return sink.err
+}
+
+// sink writes until that fails, and takes everything after that.
+type sink struct {
+	w   io.Writer
+	err error
+}
+
+func (s *sink) Write(data []byte) (int, error) {
+	if s.err == nil {
+		_, s.err = s.w.Write(data)
+	}
+	return len(data), nil
 }
 
 // drain copies what is in the pipe now. Others may hold it, and even go on writing: that is not waited for.
@@ -126,19 +168,29 @@ func (s *streams) started() {
 	s.owned = nil
 }
 
-// finish copies what the worker has left in its pipes. Others that still hold them do not make it wait.
-func (s *streams) finish() {
+// finish copies what the worker has left in its pipes, and returns the first error of a writer. Others that still hold
+// the pipes do not make it wait, nor does a writer, for long.
+func (s *streams) finish() error {
 	for _, f := range s.ours {
-		_ = f.SetReadDeadline(time.Now()) // an error for its input, which is closed then
+		_ = f.SetReadDeadline(time.Now()) // an error for its input
 	}
-	for _, done := range s.copying {
-		<-done
+	late := time.After(exitTimeout)
+	var first error
+	for _, done := range s.copies {
+		select {
+		case err := <-done:
+			first = cmp.Or(first, err)
+		case <-late:
+			return fmt.Errorf("the writer did not take it within %v: %w", exitTimeout, os.ErrDeadlineExceeded)
+		}
 	}
+	s.copies = nil
+	return first
 }
 
+// close lets go of what is still ours. A writer that hangs keeps its goroutine.
 func (s *streams) close() {
 	s.started()
-	s.finish()
 	for _, f := range s.ours {
 		_ = f.Close()
 	}

@@ -1,6 +1,7 @@
 package call_test
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"fmt"
@@ -39,19 +40,30 @@ func init() {
 		fmt.Println("left behind")
 		return cmd.Process.Pid, err
 	}, []string{})
-	call.RegisterReexec("terminals", func(any) (any, error) {
-		var found []string
-		for fd, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
-			if sys.IsTerminal(file) {
-				found = append(found, fmt.Sprint("descriptor ", fd))
-			}
-		}
-		if tty, err := os.Open("/dev/tty"); err == nil {
-			found = append(found, "controlling terminal")
-			_ = tty.Close()
-		}
-		return found, nil
+	call.RegisterReexec("terminals", func(any) (any, error) { return terminals(), nil }, nil)
+	call.RegisterReexec("read line", func(any) (any, error) {
+		line, err := bufio.NewReader(os.Stdin).ReadString('\n')
+		fmt.Print("read: ", line, "terminals: ", terminals(), "\n")
+		return nil, err
 	}, nil)
+	roles["passes its terminal on"] = func([]string) {
+		call.HandleReexec()
+		check(ours("read line").Stdin(os.Stdin).Stdout(os.Stdout).Stderr(os.Stderr).SpawnInNamespaces(nil))
+	}
+}
+
+// terminals returns what of a terminal a worker has.
+func terminals() (found []string) {
+	for fd, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
+		if sys.IsTerminal(file) {
+			found = append(found, fmt.Sprint("descriptor ", fd))
+		}
+	}
+	if tty, err := os.Open("/dev/tty"); err == nil {
+		found = append(found, "controlling terminal")
+		_ = tty.Close()
+	}
+	return found
 }
 
 // neverending is a reader of one byte, again and again.
@@ -97,16 +109,46 @@ func TestOutputToAFile(t *testing.T) {
 	require.NoError(t, f.Close(), "it is still ours")
 }
 
-func TestFailingWriterFailsNoCall(t *testing.T) {
+// What a writer does not take is lost, so the call fails, but the worker runs to its end: it does not hang in a full pipe.
+func TestFailingWriterFailsTheCall(t *testing.T) {
 	needBootstrap(t)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
-	defer cancel()
-	require.Equal(t, 1<<20, spawn[int](t, ours("flood").Arg(1<<20).Stdout(brokenWriter{}).Context(ctx)))
+	testutil.CheckLeaks(t)
+	for _, cause := range []error{io.ErrClosedPipe, os.ErrDeadlineExceeded} {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		err := ours("flood").Arg(1 << 20).Stdout(brokenWriter{cause}).Context(ctx).SpawnInNamespaces(nil)
+		require.ErrorIs(t, err, cause)
+		require.NotErrorIs(t, err, context.DeadlineExceeded)
+		err = ours("errors").Arg("EPERM").Stderr(brokenWriter{cause}).SpawnInNamespaces(nil)
+		require.ErrorIs(t, requireError(t, err, call.StageHandler), unix.EPERM, "nothing was written")
+		err = ours("die").Arg("goroutine").Stderr(brokenWriter{cause}).SpawnInNamespaces(nil)
+		var exit *call.ExitError
+		require.ErrorAs(t, err, &exit, "that the handler failed says more")
+	}
 }
 
-type brokenWriter struct{}
+// brokenWriter takes nothing.
+type brokenWriter struct{ err error }
 
-func (brokenWriter) Write([]byte) (int, error) { return 0, io.ErrClosedPipe }
+func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
+
+func TestBlockingWriterKeepsNobody(t *testing.T) {
+	needBootstrap(t)
+	testutil.CheckLeaks(t)
+	call.SetExitTimeout(t, 200*time.Millisecond)
+	reader, writer := io.Pipe()
+	defer func() { _ = reader.Close() }()
+	start, done := time.Now(), make(chan error, 1)
+	go func() { done <- ours("print").Arg("hello").Stdout(writer).Stderr(io.Discard).SpawnInNamespaces(nil) }()
+	select {
+	case err := <-done:
+		var e *call.Error
+		require.ErrorAs(t, err, &e)
+		require.Less(t, time.Since(start), 4*time.Second)
+	case <-time.After(8 * time.Second):
+		require.Fail(t, "the writer keeps the call")
+	}
+}
 
 func TestInput(t *testing.T) {
 	needBootstrap(t)
@@ -184,6 +226,19 @@ func TestMaxResult(t *testing.T) {
 	}
 }
 
+// The limit is for results: why there is none must come through.
+func TestMaxResultLimitsNoFailure(t *testing.T) {
+	needBootstrap(t)
+	for _, limit := range []uint64{0, 16, 1000} {
+		require.ErrorIs(t, ours("errors").Arg("stat").MaxResult(limit).SpawnInNamespaces(nil), unix.ENOENT)
+		var p *call.PanicError
+		require.ErrorAs(t, ours("die").Arg("panic").MaxResult(limit).SpawnInNamespaces(nil), &p)
+		require.Equal(t, "the value", p.Value)
+	}
+	err := ours("nothing").MaxResult(3).SpawnInNamespaces(nil) // null
+	require.ErrorContains(t, requireError(t, err, call.StageProtocol), "too large")
+}
+
 func TestWorkerHoldsNoTerminal(t *testing.T) {
 	needBootstrap(t)
 	master, slave := openTerminal(t)
@@ -195,6 +250,29 @@ func TestWorkerHoldsNoTerminal(t *testing.T) {
 	n, err := master.Read(text)
 	require.NoError(t, err)
 	require.Contains(t, string(text[:n]), `"Result":null,"Failure":""`)
+}
+
+// A terminal that is passed on is copied, its input as its output.
+func TestTerminalThatIsPassedOnIsCopied(t *testing.T) {
+	needBootstrap(t)
+	master, slave := openTerminal(t)
+	_, err := master.WriteString("typed\n")
+	require.NoError(t, err)
+	var stdout bytes.Buffer
+	cmd := role(t, "passes its terminal on")
+	cmd.Stdin, cmd.Stdout, cmd.Stderr = slave, slave, slave
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+	require.NoError(t, cmd.Start())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = io.Copy(&stdout, io.LimitReader(master, 4096)) // ends with EIO, when nobody has the slave any more
+	}()
+	require.NoError(t, slave.Close())
+	require.NoError(t, cmd.Wait())
+	<-done
+	require.Contains(t, stdout.String(), "read: typed\r\n")
+	require.Contains(t, stdout.String(), "terminals: []\r\n")
 }
 
 func openTerminal(t testing.TB) (master, slave *os.File) {

@@ -12,7 +12,7 @@ import (
 // and exits: with status 0, or with 1 and a message on standard error if the handler returns an error. Its result is
 // dropped. Environment, standard descriptors and others that are not close-on-exec are kept; Stdin, Stdout, Stderr and
 // MaxResult have no effect. If a PID namespace is joined, the process stays outside as the parent of the one that runs
-// the handler, and ends as that does.
+// the handler, and ends as that does: a signal that ends it kills the handler, and is not passed on.
 //
 // It returns only an error, before anything has changed. A failure to join comes later: it ends the process with status
 // 125 and a message on standard error, before any Go code runs. Privileges are those of SpawnInNamespaces.
@@ -31,8 +31,5 @@ func (c *Call) switchTo() error {
 		return err
 	}
 	defer s.close()
-	if err := sys.SetInheritable(s.theirs); err != nil {
-		return spawnError("channel", err)
-	}
-	return spawnError("start the program again", sys.Exec(sys.PathOf(s.program), os.Args[:1], s.env))
+	return spawnError("start the program again", sys.Exec(sys.PathOf(s.program), os.Args[:1], s.env, s.theirs))
 }

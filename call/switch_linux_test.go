@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/signal"
 	"strings"
 	"syscall"
 	"testing"
@@ -25,6 +26,10 @@ func init() {
 		_, _ = io.Copy(os.Stderr, os.Stdin)
 		return "dropped", err
 	}, "")
+	roles["switcher that ignores SIGCHLD"] = func(args []string) {
+		signal.Ignore(syscall.SIGCHLD)
+		roles["switcher"](args)
+	}
 }
 
 func pipeWith(t testing.TB, text string) *os.File {
@@ -79,6 +84,18 @@ func TestSwitchedProcessEndsAsItsHandler(t *testing.T) {
 	r := run(t, role(t, "switcher", request{Handler: "die", Arg: "panic", Pid: target.PID}.json()))
 	require.Equal(t, 2, r.Code)
 	require.Contains(t, r.Stderr, "panic: the value")
+}
+
+// A parent half that ignores SIGCHLD, as the caller may have, would have no status to end with.
+func TestSwitchedProcessEndsAsItsHandlerThoughSIGCHLDIsIgnored(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	for arg, want := range map[string]result{
+		"exit 3":  {Code: 3},
+		"SIGKILL": {Code: -1, Signal: syscall.SIGKILL},
+	} {
+		r := request{Handler: "die", Arg: arg, Pid: target.PID, Types: defaultSet.With(species.CLONE_NEWPID)}
+		require.Equal(t, want, run(t, role(t, "switcher that ignores SIGCHLD", r.json())), arg)
+	}
 }
 
 func TestSwitchThatCannotJoinEndsWith125(t *testing.T) {

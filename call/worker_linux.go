@@ -33,13 +33,17 @@ func work(w nsenter.Worker) {
 	case !w.Spawned:
 		finishSwitched(err)
 	case err != nil:
-		outcome, body := encodeFailure(failure(err))
+		f := wire.NewFailure(err)
+		if errors.Is(err, ErrNotRegistered) {
+			f.Cause = wire.CauseNotRegistered
+		}
+		outcome, body := encodeFailure(f)
 		finish(channel, outcome, body)
 	}
 	// Not in the bootstrap: with a session comes a scheduling group of its own (man 7 sched, autogroup), in which the
 	// start of the Go runtime would take a tenth longer, and under load much more.
 	if err := sys.NewSession(); err != nil {
-		outcome, body := encodeFailure(failure(fmt.Errorf("setsid: %w", err)))
+		outcome, body := encodeFailure(wire.NewFailure(fmt.Errorf("setsid: %w", err)))
 		finish(channel, outcome, body)
 	}
 	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))
@@ -65,10 +69,10 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, err error) {
 // runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call;
 // that the result can be encoded, and the error printed, is part of it.
 func runAndFinish(channel *sys.FD, r registration, arg []byte) {
-	outcome, body := encodeFailure(failure(errGoexit))
+	outcome, body := encodeFailure(wire.Failure{Cause: wire.CauseGoexit})
 	defer func() {
 		if value := recover(); value != nil {
-			outcome, body = encodeFailure(wire.Failure{Text: fmt.Sprint(value), Cause: wire.CausePanic, Stack: debug.Stack()})
+			outcome, body = encodeFailure(newPanic(fmt.Sprint(value), debug.Stack()))
 		}
 		finish(channel, outcome, body)
 	}()
@@ -78,21 +82,16 @@ func runAndFinish(channel *sys.FD, r registration, arg []byte) {
 		text, err = json.Marshal(result)
 	}
 	if err != nil {
-		outcome, body = encodeFailure(failure(err))
+		outcome, body = encodeFailure(wire.NewFailure(err))
 		return
 	}
 	outcome, body = wire.OutcomeResult, text
 }
 
-func failure(err error) wire.Failure {
-	f := wire.NewFailure(err)
-	switch {
-	case errors.Is(err, errGoexit):
-		f.Cause = wire.CauseGoexit
-	case errors.Is(err, ErrNotRegistered):
-		f.Cause = wire.CauseNotRegistered
+func newPanic(text string, stack []byte) wire.Failure {
+	return wire.Failure{
+		Text: text[:min(len(text), wire.MaxText)], Stack: stack[:min(len(stack), wire.MaxText)], Cause: wire.CausePanic,
 	}
-	return f
 }
 
 func encodeFailure(f wire.Failure) (outcome uint16, body []byte) {

@@ -17,13 +17,24 @@ import (
 	"github.com/nsops/nsops/nsenter"
 )
 
-// bootEnv says that this is a start of the test binary whose bootstrap is tested.
+// bootEnv says that this is a start of the test binary whose bootstrap is tested, and its role.
 const bootEnv = "NSOPS_TEST_BOOT"
 
-func TestMain(m *testing.M) {
-	if os.Getenv(bootEnv) != "" {
+// roles are programs; what they return ends them.
+var roles = map[string]func(args []string) error{
+	"main": func([]string) error {
 		worker, ok := nsenter.Current()
-		fmt.Println("main ran", worker, ok)
+		_, err := fmt.Println("main ran", worker, ok)
+		return err
+	},
+}
+
+func TestMain(m *testing.M) {
+	if role, ok := roles[os.Getenv(bootEnv)]; ok {
+		if err := role(os.Args[1:]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(3)
+		}
 		os.Exit(0)
 	}
 	os.Exit(testutil.Run(m))
@@ -55,7 +66,7 @@ func start(t testing.TB, frame []byte, fds ...int) boot {
 
 	var stdout, stderr bytes.Buffer
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe")
-	cmd.Env = append(os.Environ(), bootEnv+"=1", wire.ChannelEnv+"=3", "GORACE=atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), bootEnv+"=main", wire.ChannelEnv+"=3", "GORACE=atexit_sleep_ms=0")
 	cmd.ExtraFiles, cmd.Stdout, cmd.Stderr, cmd.WaitDelay = []*os.File{theirs, remote}, &stdout, &stderr, time.Second
 	timer := time.AfterFunc(10*time.Second, func() { _ = cmd.Process.Kill() })
 	err = cmd.Run()

@@ -87,7 +87,7 @@ static int number(const char *text)
 	return *c || *text == '0' || n <= STDERR_FILENO ? -1 : n;
 }
 
-/* Anybody can set an environment variable; only who starts us can have the other end of this socket. */
+/* Anybody can set an environment variable; only who starts us, and is who we are, can have made this socket. */
 static int trusted(void)
 {
 	struct ucred peer;
@@ -96,7 +96,7 @@ static int trusted(void)
 
 	return getsockopt(channel, SOL_SOCKET, SO_TYPE, &type, &size) == 0 && type == SOCK_SEQPACKET &&
 	       getsockopt(channel, SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) == 0 &&
-	       (peer.pid == getppid() || peer.pid == getpid());
+	       (peer.pid == getppid() || peer.pid == getpid()) && peer.uid == geteuid() && fcntl(channel, F_SETFD, FD_CLOEXEC) == 0;
 }
 
 static void receive(void)
@@ -117,16 +117,16 @@ static void receive(void)
 	if (size != sizeof request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || request.magic != NSOPS_MAGIC ||
 	    got != request.fds || (request.types && !got) || request.flags > NSOPS_FLAGS || (is(NSOPS_SPAWN) && request.lifeline <= channel))
 		fail(STAGE_PROTOCOL, 0, "request");
-	check(fcntl(channel, F_SETFD, FD_CLOEXEC), STAGE_PROTOCOL, "channel");
 }
 
 static void harden(void)
 {
+	signal(SIGCHLD, SIG_DFL); /* if it was ignored, nobody would learn how children end */
 	check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), STAGE_PRIVILEGES, "dumpable");
 	/* Without CAP_SETGID, or under "deny", they are the caller's own groups and no gain; drop() accepts none. */
 	if ((joins(NEWUSER) || is(NSOPS_DROP_PRIVS)) && setgroups(0, NULL) < 0 && (errno != EPERM || is(NSOPS_DROP_PRIVS)))
 		fail(STAGE_PRIVILEGES, 0, "setgroups");
-	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
+	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM) /* of seccomp */
 		fail(STAGE_PRIVILEGES, 0, "keyring");
 }
 
@@ -175,8 +175,9 @@ static void mirror(pid_t child)
 {
 	int status = 0;
 
-	while (waitpid(child, &status, 0) < 0 && errno == EINTR)
-		;
+	while (waitpid(child, &status, 0) < 0)
+		if (errno != EINTR)
+			_exit(125);
 	if (WIFSIGNALED(status))
 		kill(getpid(), WTERMSIG(status));
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
@@ -205,7 +206,9 @@ static void settle(void)
 	for (uint32_t i = 0; i < request.fds; i++)
 		close(fds[i]);
 	if (is(NSOPS_SPAWN))
-		check(syscall(CLOSE_RANGE, request.lifeline + 1, ~0U, 0), STAGE_SPAWN, "close_range");
+		if (syscall(CLOSE_RANGE, request.lifeline + 1, ~0U, 0) < 0) /* before 5.9 */
+			for (long fd = sysconf(_SC_OPEN_MAX); fd > request.lifeline; fd--)
+				close((int)fd);
 	check(prctl(PR_SET_NAME, program_invocation_short_name), STAGE_SPAWN, "name"); /* it was that of a descriptor */
 	if (!joins(NEWNS))
 		return;
@@ -263,7 +266,6 @@ static void privileges(void)
 		check(syscall(SYS_capget, &header, caps), STAGE_PRIVILEGES, "capget");
 	caps[0].inheritable = caps[1].inheritable = 0;
 	check(syscall(SYS_capset, &header, caps), STAGE_PRIVILEGES, "capset");
-	check(prctl(AMBIENT, AMBIENT_CLEAR_ALL, 0, 0, 0), STAGE_PRIVILEGES, "ambient");
 	check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), STAGE_PRIVILEGES, "dumpable");
 }
 
@@ -279,7 +281,7 @@ __attribute__((constructor)) static void nsops_bootstrap(void)
 		if (strncmp(*e, NSOPS_ENV "=", sizeof NSOPS_ENV) == 0)
 			*e = e > environ ? environ[0] : e[1];
 	if (!environ[0] || !trusted()) {
-		say(NSOPS_ENV, errno); /* to go on could mean to run main() in the wrong place */
+		say(NSOPS_ENV, errno ? errno : EPERM); /* to go on could mean to run main() in the wrong place */
 		_exit(125);
 	}
 	receive();

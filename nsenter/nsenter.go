@@ -23,21 +23,39 @@ const Linked = true
 // The bootstrap's frames are package wire's: these lines do not compile if a size, a place or a number differs.
 var (
 	_ = [1]int{}[unsafe.Sizeof(wire.Request{})-C.sizeof_struct_nsops_request]
-	_ = [1]int{}[C.sizeof_struct_nsops_request-unsafe.Sizeof(wire.Request{})]
-	_ = [1]int{}[unsafe.Sizeof(wire.Record{})-C.sizeof_struct_nsops_record]
-	_ = [1]int{}[C.sizeof_struct_nsops_record-unsafe.Sizeof(wire.Record{})]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Order)-unsafe.Offsetof(C.struct_nsops_request{}.order)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Flags)-unsafe.Offsetof(C.struct_nsops_request{}.flags)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Types)-unsafe.Offsetof(C.struct_nsops_request{}.types)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.UID)-unsafe.Offsetof(C.struct_nsops_request{}.uid)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.GID)-unsafe.Offsetof(C.struct_nsops_request{}.gid)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lifeline)-unsafe.Offsetof(C.struct_nsops_request{}.lifeline)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.FDs)-unsafe.Offsetof(C.struct_nsops_request{}.fds)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Order)-unsafe.Offsetof(C.struct_nsops_request{}.order)]
+
+	_ = [1]int{}[unsafe.Sizeof(wire.Record{})-C.sizeof_struct_nsops_record]
+	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Kind)-unsafe.Offsetof(C.struct_nsops_record{}.kind)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Stage)-unsafe.Offsetof(C.struct_nsops_record{}.stage)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Type)-unsafe.Offsetof(C.struct_nsops_record{}._type)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Errno)-unsafe.Offsetof(C.struct_nsops_record{}.error)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Pid)-unsafe.Offsetof(C.struct_nsops_record{}.pid)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Step)-unsafe.Offsetof(C.struct_nsops_record{}.step)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Size)-unsafe.Offsetof(C.struct_nsops_record{}.size)]
+
 	_ = [1]int{}[wire.Magic-C.NSOPS_MAGIC]
 	_ = [1]int{}[wire.MaxFDs-C.NSOPS_FDS]
+	_ = [1]int{}[wire.FlagSpawn-C.NSOPS_SPAWN]
+	_ = [1]int{}[wire.FlagByFD-C.NSOPS_BY_FD]
+	_ = [1]int{}[wire.FlagDropPrivs-C.NSOPS_DROP_PRIVS]
 	_ = [1]int{}[wire.FlagRemountSys-C.NSOPS_REMOUNT_SYS]
+	_ = [1]int{}[wire.KindForked-C.NSOPS_FORKED]
+	_ = [1]int{}[wire.KindJoined-C.NSOPS_JOINED]
 	_ = [1]int{}[wire.KindFailed-C.NSOPS_FAILED]
 	_ = [1]int{}[wire.StageSpawn-C.STAGE_SPAWN]
+	_ = [1]int{}[wire.StageJoin-C.STAGE_JOIN]
+	_ = [1]int{}[wire.StageMounts-C.STAGE_MOUNTS]
 	_ = [1]int{}[wire.StagePrivileges-C.STAGE_PRIVILEGES]
 	_ = [1]int{}[wire.StageProtocol-C.STAGE_PROTOCOL]
-	_ = [1]int{}[len(wire.ChannelEnv)-len(C.NSOPS_ENV)]
+
+	_ = map[bool]int{false: 0, wire.ChannelEnv == C.NSOPS_ENV: 1}
 )
 
 // Current returns what the bootstrap left behind in this process.

@@ -39,13 +39,17 @@ struct nsops_worker {
 };
 extern struct nsops_worker nsops_worker;
 
-/* Of the kernel's ABI, the same on all architectures that Go knows; older libc headers lack them. */
+#ifdef __mips__
+#error "system calls have other numbers on MIPS"
+#endif
+
+/* Of the kernel's ABI, the same on all other architectures that Go knows; older libc headers lack them. */
 enum {
 	NEWTIME = 0x80, NEWNS = 0x20000, NEWUSER = 0x10000000, NEWPID = 0x20000000,
 	MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432, CLOSE_RANGE = 436,
 	FSCONFIG_CREATE = 6, FD_CLOSES_ON_EXEC = 1, EMPTY_PATHS = 0x4 | 0x40,
 	ATTR_RDONLY = 1, ATTR_NOSUID = 2, ATTR_NODEV = 4, ATTR_NOEXEC = 8,
-	AMBIENT = 47, AMBIENT_CLEAR_ALL = 4, JOIN_SESSION_KEYRING = 1, CAPABILITY_V3 = 0x20080522
+	JOIN_SESSION_KEYRING = 1, CAPABILITY_V3 = 0x20080522
 };
 
 #ifdef __s390x__

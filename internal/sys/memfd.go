@@ -63,8 +63,8 @@ func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	return data, nil
 }
 
-// SealedCopy returns an anonymous, executable copy of a file that nobody can write or read: sealed, mode 0111. Whoever
-// runs it inside a container gives its root nothing to overwrite (CVE-2019-5736).
+// SealedCopy returns an anonymous, executable copy of a file that nobody can write and only root can read: sealed, mode
+// 0111. Whoever runs it inside a container gives its root nothing to overwrite (CVE-2019-5736).
 func SealedCopy(file *FD) (*FD, error) {
 	defer runtime.KeepAlive(file)
 	fd, err := memfd("nsops-worker", unix.MFD_ALLOW_SEALING, unix.MFD_EXEC)
@@ -100,7 +100,9 @@ func seal(fd, file *FD) error {
 		return err
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	_, err = unix.FcntlInt(uintptr(fd.Int()), unix.F_ADD_SEALS, seals)
+	if _, err = unix.FcntlInt(uintptr(fd.Int()), unix.F_ADD_SEALS, seals|unix.F_SEAL_EXEC); err == unix.EINVAL { // 6.3
+		_, err = unix.FcntlInt(uintptr(fd.Int()), unix.F_ADD_SEALS, seals)
+	}
 	return err
 }
 

@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"runtime"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -40,4 +41,5 @@ func Eventfd() (*FD, error) {
 func Signal(event *FD) {
 	one := [8]byte{1, 1, 1, 1, 1, 1, 1, 0}
 	_, _ = unix.Write(event.Int(), one[:])
+	runtime.KeepAlive(event)
 }

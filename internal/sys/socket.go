@@ -43,7 +43,8 @@ type Message struct {
 	File   *FD // the descriptor that came along, of several the first; the caller's to close, nil if none came
 }
 
-// Receive receives one message into buf; a longer one is EMSGSIZE.
+// Receive receives one message into buf; a longer one is EMSGSIZE, and EMFILE says that
+// there was no room for a descriptor.
 func Receive(socket *FD, buf []byte) (Message, error) {
 	defer runtime.KeepAlive(socket)
 	control := make([]byte, unix.CmsgSpace(4*8)+unix.CmsgSpace(unix.SizeofUcred))
@@ -61,8 +62,11 @@ func Receive(socket *FD, buf []byte) (Message, error) {
 	}
 	m := Message{Size: n}
 	m.parse(control[:got])
-	if flags&unix.MSG_TRUNC != 0 {
+	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 		_ = m.File.Close()
+		if flags&unix.MSG_CTRUNC != 0 {
+			return Message{}, unix.EMFILE
+		}
 		return Message{}, unix.EMSGSIZE
 	}
 	return m, nil
@@ -84,11 +88,4 @@ func (m *Message) parse(control []byte) {
 			}
 		}
 	}
-}
-
-// SetInheritable lets the descriptor survive execve(2).
-func SetInheritable(f *FD) error {
-	defer runtime.KeepAlive(f)
-	_, err := unix.FcntlInt(uintptr(f.Int()), unix.F_SETFD, 0)
-	return err
 }

@@ -89,21 +89,29 @@ type Child struct {
 	process *Process
 }
 
-// Adopt takes hold of a child that another process made ours (CLONE_PARENT).
+// Adopt takes hold of a child of ours that is not reaped yet, such as one made with CLONE_PARENT. If it cannot, it ends
+// and reaps the child; ESRCH: somebody else has.
 func Adopt(pid int) (*Child, error) {
 	p, err := OpenProcess(pid)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		return &Child{PID: pid, process: p}, nil
 	}
-	return &Child{PID: pid, process: p}, nil
+	if err != unix.ESRCH {
+		_ = unix.Kill(pid, unix.SIGKILL)
+		_ = Retry(func() error { _, err := syscall.Wait4(pid, nil, 0, nil); return err })
+	}
+	return nil, err
 }
 
 // Pidfd returns the child's pidfd, readable when it has ended.
 func (c *Child) Pidfd() int { return c.process.Int() }
 
-// Kill ends the child and, if it leads one, the rest of its process group: until Wait, nobody else can have its PID.
+// Kill ends the child and, if it leads one, the rest of its process group. It does nothing if somebody else has reaped
+// the child: its PID may be anybody's then.
 func (c *Child) Kill() {
-	_ = c.process.Kill(unix.SIGKILL)
+	if c.process.Kill(unix.SIGKILL) != nil {
+		return
+	}
 	if group, err := unix.Getpgid(c.PID); err == nil && group == c.PID {
 		_ = unix.Kill(-c.PID, unix.SIGKILL)
 	}
@@ -129,8 +137,19 @@ func (c *Child) reap(status *syscall.WaitStatus) bool {
 	return pid == c.PID || errors.Is(err, syscall.ECHILD)
 }
 
-// Exec replaces the process. It returns only an error.
-func Exec(path string, argv, env []string) error { return syscall.Exec(path, argv, env) }
+// Exec replaces the process and lets it keep a descriptor that otherwise is close-on-exec. It returns only an error.
+// No child that another thread starts meanwhile gets the descriptor.
+func Exec(path string, argv, env []string, kept *FD) error {
+	syscall.ForkLock.Lock()
+	defer syscall.ForkLock.Unlock()
+	defer runtime.KeepAlive(kept)
+	if _, err := unix.FcntlInt(uintptr(kept.Int()), unix.F_SETFD, 0); err != nil {
+		return err
+	}
+	err := syscall.Exec(path, argv, env)
+	syscall.CloseOnExec(kept.Int())
+	return err
+}
 
 // Exit ends the process at once: no hook of package os runs.
 func Exit(status int) { syscall.Exit(status) }

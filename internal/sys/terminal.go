@@ -8,9 +8,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// DevNull opens /dev/null for reading. os.Open would ask the poller, in vain, whether it can wait for it.
+// DevNull opens /dev/null. os.OpenFile would ask the poller, in vain, whether it can wait for it.
 func DevNull() (*os.File, error) {
-	fd, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+	fd, err := unix.Open(os.DevNull, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: os.DevNull, Err: err}
 	}

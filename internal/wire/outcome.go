@@ -26,6 +26,12 @@ type Failure struct {
 	Stack     []byte          `json:"stack,omitempty"`
 }
 
+// MaxFailure is the size of the longest failure; MaxText is that of each of its texts before they are encoded.
+const (
+	MaxText    = 64 << 10
+	MaxFailure = 16 * MaxText
+)
+
 // Causes of a Failure that is not an error that the handler returned.
 const (
 	CausePanic         = "panic"
@@ -42,6 +48,11 @@ var sentinels = map[string]error{
 	"fs.ErrClosed":             fs.ErrClosed,
 	"io.EOF":                   io.EOF,
 	"io.ErrUnexpectedEOF":      io.ErrUnexpectedEOF,
+	"io.ErrClosedPipe":         io.ErrClosedPipe,
+	"io.ErrShortBuffer":        io.ErrShortBuffer,
+	"io.ErrShortWrite":         io.ErrShortWrite,
+	"io.ErrNoProgress":         io.ErrNoProgress,
+	"os.ErrNoDeadline":         os.ErrNoDeadline,
 	"os.ErrDeadlineExceeded":   os.ErrDeadlineExceeded,
 	"os.ErrProcessDone":        os.ErrProcessDone,
 	"context.Canceled":         context.Canceled,
@@ -51,7 +62,8 @@ var sentinels = map[string]error{
 
 // NewFailure describes an error: its text, and what errors.Is is asked for most.
 func NewFailure(err error) Failure {
-	f := Failure{Text: err.Error()}
+	text := err.Error()
+	f := Failure{Text: text[:min(len(text), MaxText)]}
 	walk(err, func(err error) {
 		if errno, ok := err.(syscall.Errno); ok {
 			f.Errnos = append(f.Errnos, errno)

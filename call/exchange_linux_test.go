@@ -1,0 +1,50 @@
+package call
+
+import (
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+)
+
+// The worker and the process that forks it write to the same channel. Whoever comes first, only what the kernel says is
+// that process may name a process to kill and to wait for.
+func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
+	worker := exec.Command("/bin/sleep", "1000")
+	require.NoError(t, worker.Start())
+	defer func() { _ = worker.Wait() }()
+	defer func() { _ = worker.Process.Kill() }()
+	for name, test := range map[string]struct {
+		child  int // PID of the process that forks the worker; we are who sends
+		forked bool
+		adopts bool
+	}{
+		"another process": {worker.Process.Pid, true, false},
+		"no fork to come": {os.Getpid(), false, false},
+		"the child":       {os.Getpid(), true, true},
+	} {
+		ours, theirs, err := sys.Socketpair()
+		require.NoError(t, err)
+		require.NoError(t, sys.ForPolling(ours))
+		frame := wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(worker.Process.Pid)})
+		require.NoError(t, sys.Send(theirs, frame))
+		require.NoError(t, sys.Send(theirs, frame))
+		x := exchange{channel: ours, child: &sys.Child{PID: test.child}, forked: test.forked}
+		buf := make([]byte, wire.MaxMessage)
+		if test.adopts {
+			require.NoError(t, x.next(buf), name)
+			require.Equal(t, worker.Process.Pid, x.worker.PID)
+			require.ErrorContains(t, x.next(buf), "out of turn", "once")
+			defer func(c *sys.Child) { c.Kill(); c.Wait(time.Time{}) }(x.worker)
+		} else {
+			require.ErrorContains(t, x.next(buf), "out of turn", name)
+			require.Nil(t, x.worker, name)
+		}
+		closeAll(ours, theirs)
+	}
+}

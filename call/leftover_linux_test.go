@@ -1,0 +1,78 @@
+package call_test
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/internal/testutil"
+)
+
+// hooked is a context that never ends. It calls a function when the worker has been started and is going to be waited
+// for.
+type hooked struct {
+	context.Context
+	done    chan struct{}
+	waiting func()
+}
+
+func (h hooked) Done() <-chan struct{} { return h.done }
+
+func (h hooked) AfterFunc(func()) (stop func() bool) {
+	h.waiting()
+	return func() bool { return true }
+}
+
+// Without a descriptor left there is no hold to be had of the worker that our child has forked, but it is ours to end.
+func TestNoChildIsLeftWithoutDescriptors(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	c := call.NewCall("sleep").Arg(time.Second).TargetPid(target.PID).Namespaces(allTypes)
+	require.NoError(t, c.Arg(time.Duration(0)).SpawnInNamespaces(nil), "what is opened once is open")
+	testutil.CheckLeaks(t)
+	var old unix.Rlimit
+	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &old))
+	limited := false
+	ctx := hooked{t.Context(), make(chan struct{}), func() {
+		limited = unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 3, Max: old.Max}, nil) == nil
+	}}
+	err := c.Arg(time.Second).Context(ctx).SpawnInNamespaces(nil)
+	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, &old, nil))
+	require.True(t, limited)
+	require.ErrorIs(t, err, unix.EMFILE)
+	require.Equal(t, []int{target.PID}, reapOthers(t, target.PID))
+}
+
+func init() {
+	// "leaky" fails to switch, again and again, and meanwhile starts children that print what they have got.
+	roles["leaky"] = func([]string) {
+		call.HandleReexec()
+		c := ours("nothing").Env("LONG=" + strings.Repeat("x", 4<<20)) // E2BIG
+		go func() {
+			for {
+				if err := c.SwitchToNamespaces(); !strings.Contains(err.Error(), unix.E2BIG.Error()) {
+					check(err)
+				}
+			}
+		}()
+		for range 30 {
+			text, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
+			check(err)
+			fmt.Print(string(text))
+		}
+	}
+}
+
+func TestFailedSwitchLeaksNoDescriptorIntoOthersChildren(t *testing.T) {
+	needBootstrap(t)
+	r := run(t, role(t, "leaky"))
+	require.Zero(t, r.Code, r.Stderr)
+	require.Contains(t, r.Stdout, " 0 -> /dev/null\n")
+	require.NotContains(t, r.Stdout, "socket:")
+}
