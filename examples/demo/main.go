@@ -22,18 +22,23 @@ import (
 )
 
 func main() {
-	call.RegisterReexec("look", func(any) (any, error) { return look() }, nil)
-	call.HandleReexec()
-	if len(os.Args) == 2 && os.Args[1] == targetArgument {
-		exitOn(beTarget())
-		return
-	}
+	become()
 	pid := flag.String("pid", "", "PID of a process in a real container; without it, a throw-away target is made")
 	flag.Parse()
 	// Whatever ends the demo, it cleans up first. SIGPIPE: "make demo | head".
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	exitOn(run(ctx, *pid))
+}
+
+// become makes this process what it was started as, if that is not the demo, and ends it.
+func become() {
+	call.RegisterReexec("look", func(any) (any, error) { return look() }, nil)
+	call.HandleReexec()
+	if len(os.Args) == 2 && os.Args[1] == targetArgument {
+		exitOn(beTarget())
+		os.Exit(0)
+	}
 }
 
 func exitOn(err error) {

@@ -33,16 +33,13 @@ func (p Place) apply(ctx context.Context, c Config) (*Result, error) {
 		return nil, err
 	}
 	defer s.close()
-	targetLock, err := s.lockTarget()
+	if err := s.lockTarget(); err != nil {
+		return nil, err
+	}
+	b, err := s.lockAndLook(want)
 	if err != nil {
 		return nil, err
 	}
-	defer targetLock.release()
-	b, bridgeLock, err := s.lockAndLook(want)
-	if err != nil {
-		return nil, err
-	}
-	defer bridgeLock.release()
 	steps, err := b.steps()
 	if err != nil {
 		return nil, err
@@ -106,21 +103,22 @@ func (p Place) plan(ctx context.Context, c Config) (*Plan, error) {
 
 // lockAndLook looks at what is there, with the bridge locked: shared, so that it stays, or for ourselves if it has to
 // be made, so that nobody uses it before we are done, and it can be deleted again.
-func (s *session) lockAndLook(want *checked) (*build, *lock, error) {
-	for kind := int16(shared); ; kind = exclusive {
-		l, err := s.lockBridge(want.Bridge.Name, kind)
-		if err != nil {
-			return nil, nil, err
-		}
-		b, err := s.look(want)
-		if err == nil && (b.bridge != nil || kind == exclusive) {
-			return b, l, nil
-		}
-		l.release()
-		if err != nil {
-			return nil, nil, err
-		}
+func (s *session) lockAndLook(want *checked) (*build, error) {
+	name := want.Bridge.Name
+	if err := s.lockBridge(name, shared); err != nil {
+		return nil, err
 	}
+	b, err := s.look(want)
+	if err != nil || b.bridge != nil {
+		return b, err
+	}
+	if err := s.lockBridge(name, unlocked); err != nil { // or two of us would wait for each other
+		return nil, err
+	}
+	if err := s.lockBridge(name, exclusive); err != nil {
+		return nil, err
+	}
+	return s.look(want)
 }
 
 // build is a configuration being made. The links are those found; the steps fill in those they make.

@@ -32,11 +32,9 @@ func Delete(ctx context.Context, p Place) (*Deleted, error) {
 }
 
 func (s *session) deleteAll(deleted *Deleted) error {
-	l, err := s.lockTarget()
-	if err != nil {
+	if err := s.lockTarget(); err != nil {
 		return err
 	}
-	defer l.release()
 	links, err := listLinks(s.outside)
 	if err != nil {
 		return err
@@ -74,11 +72,10 @@ func (s *session) deletePair(host netlink.Link, deleted *Deleted) error {
 
 // deleteBridge looks at the bridge again when nobody is about to use it.
 func (s *session) deleteBridge(name string, deleted *Deleted) error {
-	l, err := s.lockBridge(name, exclusive)
-	if err != nil {
+	if err := s.lockBridge(name, exclusive); err != nil {
 		return fmt.Errorf("bridge %s stays: %w", name, err)
 	}
-	defer l.release()
+	defer func() { _ = s.lockBridge(name, unlocked) }()
 	bridge, err := find(s.outside, name)
 	if err != nil || !isOurBridge(bridge) {
 		return err

@@ -32,13 +32,12 @@ func (s *session) sysctls(c sysctlCall) (old map[string]string, err error) {
 	return old, err
 }
 
-// resolv replaces resolv.conf and returns what was there.
-func (s *session) resolv(want entry, look, undo bool) (old entry, err error) {
-	own, err := ownEtc()
-	if err != nil {
+// resolv puts something in place of resolv.conf, and returns what was there.
+func (s *session) resolv(c resolvCall, undo bool) (old replaced, err error) {
+	if c.OwnEtc, err = ownEtc(); err != nil {
 		return old, err
 	}
-	c := resolvCall{Target: s.target.UniqueId(), OwnEtc: own, Want: want, Look: look}
+	c.Target = s.target.UniqueId()
 	err = s.call(resolvHandler, c, &old, undo, resolvTypes...)
 	return old, err
 }
@@ -82,8 +81,8 @@ func (b *build) resolvSteps() []step {
 		return nil
 	}
 	set := func() error {
-		old, err := b.resolv(b.wantedResolv(), false, false)
-		if err == nil && !old.same(b.wantedResolv()) {
+		old, err := b.resolv(resolvCall{Want: b.wantedResolv()}, false)
+		if err == nil && !old.Old.same(b.wantedResolv()) {
 			b.old.Resolv = &old
 		}
 		return err
@@ -105,11 +104,11 @@ func (b *build) restInside() ([]step, error) {
 		}
 	}
 	if !b.want.DNS.IsZero() {
-		old, err := b.resolv(b.wantedResolv(), true, false)
+		old, err := b.resolv(resolvCall{Want: b.wantedResolv(), Look: true}, false)
 		if err != nil {
 			return nil, err
 		}
-		if !old.same(b.wantedResolv()) {
+		if !old.Old.same(b.wantedResolv()) {
 			steps = append(steps, b.resolvSteps()...)
 		}
 	}
@@ -127,10 +126,10 @@ func (s *session) restoreSysctls(old map[string]string) error {
 	return err
 }
 
-func (s *session) restoreResolv(old *entry) error {
+func (s *session) restoreResolv(old *replaced) error {
 	if old == nil {
 		return nil
 	}
-	_, err := s.resolv(*old, false, true)
+	_, err := s.resolv(resolvCall{Etc: old.Etc, Want: old.Old}, true)
 	return err
 }

@@ -65,6 +65,26 @@ func TestUserNamespace(t *testing.T) {
 	require.Equal(t, "640 0\n", target.Sh("stat -c '%a %u' /etc/resolv.conf"))
 }
 
+// TestOtherProcess: another process in the network namespace may have other files, which are none of Delete's business.
+func TestOtherProcess(t *testing.T) {
+	target := startTarget(t, "")
+	p := newPlace(t, Target{PID: target.PID})
+	_, err := apply(t, p, withFiles())
+	require.NoError(t, err)
+	h, err := p.Target.open()
+	require.NoError(t, err)
+	defer func() { require.NoError(t, h.Close()) }()
+	var other *testutil.Target
+	in(t, h, func() {
+		types := species.Set(species.CLONE_NEWNS)
+		other = testutil.StartTarget(t, testutil.TargetOptions{Types: types, Setup: ownEtcSetup + "echo mine >/etc/resolv.conf"})
+	})
+	p.Target.PID = other.PID
+	_, err = Delete(t.Context(), p)
+	require.ErrorContains(t, err, "it is not the /etc that was changed")
+	require.Equal(t, "mine\n", other.Sh("cat /etc/resolv.conf"))
+}
+
 // TestRenamed: sysctls that went with the interface's name are not missed.
 func TestRenamed(t *testing.T) {
 	target := startTarget(t, "")

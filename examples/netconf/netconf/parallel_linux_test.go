@@ -43,12 +43,12 @@ func TestParallelOneBridge(t *testing.T) {
 	testutil.NeedRoot(t)
 	host, dir := newNetns(t), t.TempDir()
 	before := ip(t, host, "-o", "address")
-	places := make([]Place, 6)
+	places := make([]Place, 5)
 	for i := range places {
 		places[i] = Place{host, pathOf(newNetns(t)), dir}
 	}
 	_, errs := all(len(places), func(i int) (any, error) {
-		for range 4 {
+		for range 2 {
 			if _, err := Apply(t.Context(), places[i], Config{Bridge: Bridge{Name: "br0"}}); err != nil {
 				return nil, err
 			}
@@ -84,9 +84,7 @@ func TestLockIsWaitedFor(t *testing.T) {
 	p := newPlace(t, pathOf(newNetns(t)))
 	s, err := p.open(t.Context())
 	require.NoError(t, err)
-	defer s.close()
-	l, err := s.lockTarget()
-	require.NoError(t, err)
+	require.NoError(t, s.lockTarget())
 	before := listing(t, p)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -94,25 +92,35 @@ func TestLockIsWaitedFor(t *testing.T) {
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "somebody else has it")
 	require.Equal(t, before, listing(t, p))
-	time.AfterFunc(50*time.Millisecond, l.release)
+	time.AfterFunc(50*time.Millisecond, s.close)
 	_, err = apply(t, p, simple())
 	require.NoError(t, err)
 }
 
 func TestTryLock(t *testing.T) {
-	var files [3]*os.File
-	for i := range files {
-		var err error
-		files[i], err = os.OpenFile(t.TempDir()+"/../lock", os.O_RDWR|os.O_CREATE, 0o600)
-		require.NoError(t, err)
-		defer func() { _ = files[i].Close() }()
+	sessions := [3]session{}
+	p := Place{RunDir: t.TempDir()}
+	for i := range sessions {
+		sessions[i] = session{Place: p, locks: -1}
+		require.NoError(t, sessions[i].openLocks())
 	}
-	require.NoError(t, tryLock(files[0], "a", shared))
-	require.NoError(t, tryLock(files[1], "a", shared))
-	require.ErrorIs(t, tryLock(files[2], "a", exclusive), syscall.EAGAIN)
-	require.NoError(t, tryLock(files[2], "b", exclusive))
-	(&lock{files[0]}).release()
-	require.ErrorIs(t, tryLock(files[2], "a", exclusive), syscall.EAGAIN)
-	(&lock{files[1]}).release()
-	require.NoError(t, tryLock(files[2], "a", exclusive))
+	a, b, c := &sessions[0], &sessions[1], &sessions[2]
+	require.NoError(t, tryLock(a.locks, "x", shared))
+	require.NoError(t, tryLock(b.locks, "x", shared))
+	require.ErrorIs(t, tryLock(c.locks, "x", exclusive), syscall.EAGAIN)
+	require.NoError(t, tryLock(c.locks, "y", exclusive))
+	require.ErrorIs(t, tryLock(a.locks, "y", shared), syscall.EAGAIN)
+	a.closeLocks()
+	require.ErrorIs(t, tryLock(c.locks, "x", exclusive), syscall.EAGAIN)
+	require.NoError(t, tryLock(b.locks, "x", unlocked))
+	require.NoError(t, tryLock(c.locks, "x", exclusive))
+	b.closeLocks()
+	c.closeLocks()
+}
+
+// TestLockFile: whoever can write to the folder could put a link there.
+func TestLockFile(t *testing.T) {
+	s := session{Place: Place{RunDir: t.TempDir()}, locks: -1}
+	require.NoError(t, os.Symlink("/dev/null", s.RunDir+"/lock"))
+	require.ErrorIs(t, s.openLocks(), syscall.ELOOP)
 }

@@ -16,7 +16,7 @@ import (
 type record struct {
 	Link    int               `json:"link"` // index of the host end; a record of another is a left-over
 	Sysctls map[string]string `json:"sysctls,omitempty"`
-	Resolv  *entry            `json:"resolv,omitempty"`
+	Resolv  *replaced         `json:"resolv,omitempty"`
 }
 
 func (s *session) recordPath(host netlink.Link) (string, error) {

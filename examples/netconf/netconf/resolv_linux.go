@@ -16,14 +16,21 @@ import (
 type resolvCall struct {
 	Target string // handle's UniqueId of the network namespace
 	OwnEtc folder // the caller's /etc, which is not to be changed
+	Etc    folder // the only one that may be changed; the zero value: any other
 	Want   entry
 	Look   bool // change nothing
+}
+
+// replaced is what resolv.conf was before, and where. In a record it is what Delete puts back.
+type replaced struct {
+	Etc folder `json:"etc"`
+	Old entry  `json:"old"`
 }
 
 // folder identifies a folder.
 type folder struct{ Dev, Ino uint64 }
 
-// entry is what resolv.conf is. In a record it is what Delete puts back.
+// entry is what resolv.conf is.
 type entry struct {
 	Kind string      `json:"kind"`           // "absent", "file" or "link"
 	Text string      `json:"text,omitempty"` // of a file; of a link, where it leads
@@ -41,45 +48,52 @@ const (
 )
 
 // run returns what was there before, which equals Want if nothing was, or would be, changed.
-func (c *resolvCall) run() (old entry, err error) {
+func (c *resolvCall) run() (r replaced, err error) {
 	if err := inTarget(c.Target); err != nil {
-		return old, err
+		return r, err
 	}
-	etc, err := c.openEtc()
+	etc, err := openEtc()
 	if err != nil {
-		return old, err
+		return r, err
 	}
 	defer func() { _ = etc.Close() }()
-	if old, err = readEntry(etc); err != nil || c.Look || old.same(c.Want) {
-		return old, err
+	if r.Etc, err = c.checkEtc(etc); err != nil {
+		return r, err
 	}
-	return old, c.Want.put(etc)
+	if r.Old, err = readEntry(etc); err != nil || c.Look || r.Old.same(c.Want) {
+		return r, err
+	}
+	return r, c.Want.put(etc)
 }
 
 // same compares all but the permissions.
 func (e entry) same(other entry) bool { return e.Kind == other.Kind && e.Text == other.Text }
 
-// openEtc opens the target's /etc, unless it is the caller's: with a mount namespace of its own a process may still see
-// the host's files.
-func (c *resolvCall) openEtc() (*os.Root, error) {
+// openEtc opens /etc, unless that leads out of the root.
+func openEtc() (*os.Root, error) {
 	root, err := os.OpenRoot("/")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
-	etc, err := root.OpenRoot("etc")
-	if err != nil {
-		return nil, err
-	}
+	return root.OpenRoot("etc")
+}
+
+// checkEtc makes sure that it is the target's: with a mount namespace of its own a process may still see the host's
+// files, and another process in the same network namespace has others.
+func (c *resolvCall) checkEtc(etc *os.Root) (folder, error) {
 	info, err := etc.Stat(".")
-	if err == nil && folderOf(info.Sys().(*syscall.Stat_t)) == c.OwnEtc {
-		err = errors.New("the target's /etc is the host's")
-	}
 	if err != nil {
-		_ = etc.Close()
-		return nil, err
+		return folder{}, err
 	}
-	return etc, nil
+	switch is := folderOf(info.Sys().(*syscall.Stat_t)); {
+	case is == c.OwnEtc:
+		return is, errors.New("the target's /etc is the host's")
+	case c.Etc != folder{} && is != c.Etc:
+		return is, errors.New("it is not the /etc that was changed; give the PID that was given then")
+	default:
+		return is, nil
+	}
 }
 
 func folderOf(st *syscall.Stat_t) folder { return folder{st.Dev, st.Ino} }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"syscall"
-	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -23,11 +22,12 @@ type session struct {
 	hostID  identity
 	outside *netlink.Handle // a socket in Place.Host
 	inside  *netlink.Handle // a socket in the target
+	locks   int             // descriptor of the file of locks, -1 until it is needed
 }
 
 // open finds the target, refuses our own namespace, and opens a socket in either. The caller closes the session.
 func (p Place) open(ctx context.Context) (s *session, err error) {
-	s = &session{Place: p, ctx: ctx, target: handle.None()}
+	s = &session{Place: p, ctx: ctx, target: handle.None(), locks: -1}
 	defer func() {
 		if err != nil {
 			s.close()
@@ -59,6 +59,7 @@ func (s *session) close() {
 	if s.target.IsOpen() {
 		_ = s.target.Close()
 	}
+	s.closeLocks()
 }
 
 func (t Target) open() (handle.NsHandle, error) {
@@ -105,18 +106,11 @@ func identify(ns handle.NsHandle) (identity, error) {
 // String returns device and inode number, as handles print them.
 func (id identity) String() string { return fmt.Sprintf("%d:%d", id.dev, id.ino) }
 
-// socketTimeout is how long the kernel may take for one request; without it, a lost answer is waited for without end.
-const socketTimeout = 10 * time.Second
-
 // openSocket opens a netlink socket in a namespace, of one family: unless told, netlink opens all twenty. Where we are
 // already, no thread has to go there and back.
 func openSocket(ns handle.NsHandle, here bool) (*netlink.Handle, error) {
 	if here {
 		ns = handle.None()
 	}
-	h, err := netlink.NewHandleAt(netns.NsHandle(ns), syscall.NETLINK_ROUTE)
-	if err != nil {
-		return nil, err
-	}
-	return h, h.SetSocketTimeout(socketTimeout)
+	return netlink.NewHandleAt(netns.NsHandle(ns), syscall.NETLINK_ROUTE)
 }

@@ -99,7 +99,7 @@ func TestInTarget(t *testing.T) {
 	s.target = newNetns(t) // as if the process had gone there since
 	_, err = s.sysctls(sysctlCall{Values: map[string]string{"net/ipv4/ip_forward": "1"}})
 	require.ErrorContains(t, err, "stale")
-	_, err = s.resolv(entry{Kind: kindFile}, false, false)
+	_, err = s.resolv(resolvCall{Want: entry{Kind: kindFile}}, false)
 	require.ErrorContains(t, err, "stale")
 	s.target = handle.None()
 }
