@@ -15,36 +15,50 @@ import (
 // The worker and the process that forks it write to the same channel. Whoever comes first, only what the kernel says is
 // that process may name a process to kill and to wait for.
 func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
-	worker := exec.Command("/bin/sleep", "1000")
-	require.NoError(t, worker.Start())
-	defer func() { _ = worker.Wait() }()
-	defer func() { _ = worker.Process.Kill() }()
+	worker := startChild(t)
 	for name, test := range map[string]struct {
 		child  int // PID of the process that forks the worker; we are who sends
 		forked bool
 		adopts bool
 	}{
-		"another process": {worker.Process.Pid, true, false},
+		"another process": {worker.PID, true, false},
 		"no fork to come": {os.Getpid(), false, false},
 		"the child":       {os.Getpid(), true, true},
 	} {
 		ours, theirs, err := sys.Socketpair()
 		require.NoError(t, err)
 		require.NoError(t, sys.ForPolling(ours))
-		frame := wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(worker.Process.Pid)})
+		frame := wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(worker.PID)})
 		require.NoError(t, sys.Send(theirs, frame))
 		require.NoError(t, sys.Send(theirs, frame))
 		x := exchange{channel: ours, child: &sys.Child{PID: test.child}, forked: test.forked}
 		buf := make([]byte, wire.MaxMessage)
 		if test.adopts {
 			require.NoError(t, x.next(buf), name)
-			require.Equal(t, worker.Process.Pid, x.worker.PID)
+			require.Equal(t, worker.PID, x.worker.PID)
 			require.ErrorContains(t, x.next(buf), "out of turn", "once")
-			defer func(c *sys.Child) { c.Kill(); c.Wait(time.Time{}) }(x.worker)
+			end(x.worker)
 		} else {
 			require.ErrorContains(t, x.next(buf), "out of turn", name)
 			require.Nil(t, x.worker, name)
 		}
 		closeAll(ours, theirs)
 	}
+}
+
+// startChild starts a child that sleeps until the test ends. Only we know of it: package os would hold it, too.
+func startChild(t testing.TB) *sys.Child {
+	t.Helper()
+	cmd := exec.Command("/bin/sleep", "1000")
+	require.NoError(t, cmd.Start())
+	child, err := sys.Adopt(cmd.Process.Pid)
+	require.NoError(t, err)
+	t.Cleanup(func() { end(child) })
+	require.NoError(t, cmd.Process.Release())
+	return child
+}
+
+func end(c *sys.Child) {
+	c.Kill()
+	c.Wait(time.Time{})
 }
