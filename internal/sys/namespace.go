@@ -77,3 +77,32 @@ func idOfFD(f *FD, err error) (species.NamespaceID, error) {
 	defer func() { _ = f.Close() }()
 	return IDOf(f.Int())
 }
+
+// DupFD returns another descriptor of an open file that somebody else owns.
+func DupFD(fd int) (*FD, error) {
+	return open(func() (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) })
+}
+
+// IsNamespace says whether a namespace of type t is at path.
+func IsNamespace(path string, t species.NamespaceType) bool {
+	fd, err := OpenNamespace(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = fd.Close() }()
+	found, err := TypeOf(fd.Int())
+	return err == nil && found == t
+}
+
+// CheckNsfs returns EINVAL unless fd, which may be of the kind that cannot be read (O_PATH), is on the file system of
+// namespaces.
+func CheckNsfs(fd int) error {
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Fstatfs(fd, &fs) }); err != nil {
+		return err
+	}
+	if fs.Type != unix.NSFS_MAGIC {
+		return unix.EINVAL
+	}
+	return nil
+}
