@@ -3,7 +3,10 @@
 package nsenter
 
 /*
+#include <sys/auxv.h>
 #include "nsenter.h"
+
+static int nsops_secure(void) { return getauxval(AT_SECURE) != 0; }
 */
 import "C"
 
@@ -11,6 +14,7 @@ import (
 	"unsafe"
 
 	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/species"
 )
 
 // Linked says whether the bootstrap is part of this program: it needs cgo.
@@ -22,7 +26,7 @@ var (
 	_ = [1]int{}[C.sizeof_struct_nsops_request-unsafe.Sizeof(wire.Request{})]
 	_ = [1]int{}[unsafe.Sizeof(wire.Record{})-C.sizeof_struct_nsops_record]
 	_ = [1]int{}[C.sizeof_struct_nsops_record-unsafe.Sizeof(wire.Record{})]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.FDTypes)-unsafe.Offsetof(C.struct_nsops_request{}.fd_types)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Order)-unsafe.Offsetof(C.struct_nsops_request{}.order)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lifeline)-unsafe.Offsetof(C.struct_nsops_request{}.lifeline)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Errno)-unsafe.Offsetof(C.struct_nsops_record{}.error)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Step)-unsafe.Offsetof(C.struct_nsops_record{}.step)]
@@ -36,9 +40,12 @@ var (
 	_ = [1]int{}[len(wire.ChannelEnv)-len(C.NSOPS_ENV)]
 )
 
-// Worker returns what the bootstrap left behind: the channel to the caller, and whether this process was spawned
-// rather than switched. ok is false in a process that nobody asked to join anything.
-func Worker() (channel int, spawned, ok bool) {
+// Current returns what the bootstrap left behind in this process.
+func Current() (Worker, bool) {
 	w := &C.nsops_worker
-	return int(w.channel), w.spawned != 0, w.channel >= 0
+	return Worker{int(w.channel), w.spawned != 0, species.NamespaceType(w.types)}, w.channel >= 0
 }
+
+// Secure says whether this program was started with more rights than its caller had (AT_SECURE, man 3 getauxval), by
+// set-user-ID or file capabilities. The bootstrap of such a start does nothing.
+func Secure() bool { return C.nsops_secure() != 0 }

@@ -14,11 +14,11 @@ enum nsops_stage { NSOPS_STAGE_SPAWN = 2, NSOPS_STAGE_JOIN, NSOPS_STAGE_MOUNTS, 
 struct nsops_request {
 	uint32_t magic;
 	uint32_t flags;
-	uint32_t types;             /* CLONE_NEW* to join through the pidfd, or those of fd_types together */
+	uint32_t types;             /* CLONE_NEW* to join */
 	uint32_t uid, gid;          /* for NSOPS_DROP_PRIVS */
 	int32_t lifeline;           /* descriptor, -1 without NSOPS_SPAWN */
 	uint32_t fds;               /* descriptors sent along: a pidfd, or with NSOPS_BY_FD the namespaces */
-	uint32_t fd_types[NSOPS_FDS];
+	uint32_t order[NSOPS_FDS];  /* the same, one by one; with NSOPS_BY_FD as the descriptors come */
 };
 
 struct nsops_record {
@@ -35,6 +35,22 @@ struct nsops_record {
 struct nsops_worker {
 	int channel;                /* -1: this process is no worker */
 	int spawned;                /* 0: it was switched */
+	uint32_t types;             /* what was joined */
 };
 extern struct nsops_worker nsops_worker;
+
+/* Of the kernel's ABI, the same on all architectures that Go knows; older libc headers lack them. */
+enum {
+	NEWTIME = 0x80, NEWNS = 0x20000, NEWUSER = 0x10000000, NEWPID = 0x20000000,
+	MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432, CLOSE_RANGE = 436,
+	FSCONFIG_CREATE = 6, FD_CLOSES_ON_EXEC = 1, EMPTY_PATHS = 0x4 | 0x40,
+	ATTR_RDONLY = 1, ATTR_NOSUID = 2, ATTR_NODEV = 4, ATTR_NOEXEC = 8,
+	AMBIENT = 47, AMBIENT_CLEAR_ALL = 4, JOIN_SESSION_KEYRING = 1, CAPABILITY_V3 = 0x20080522
+};
+
+#ifdef __s390x__
+#define NSOPS_CLONE(flags) syscall(SYS_clone, 0, flags, 0, 0, 0)
+#else
+#define NSOPS_CLONE(flags) syscall(SYS_clone, flags, 0, 0, 0, 0)
+#endif
 #endif

@@ -32,9 +32,9 @@ var (
 func NamespaceIDFromInode(ino uint64) NamespaceID { return NamespaceID{Ino: ino} }
 
 // IDwithType returns the uncompleted ID and the type from the text that readlink
-// gives for /proc/PID/ns/net, that stands in the root field of mountinfo, and
-// that lsns prints: "net:[4026531905]". Links such as pid_for_children have the
-// text of a "pid".
+// gives for /proc/PID/ns/net, and that stands in the root field of mountinfo for
+// a pin: "net:[4026531905]". Links such as pid_for_children have the text of a
+// "pid".
 //
 // The text is taken only as the kernel writes it: a name of the eight, a colon,
 // and in brackets a decimal number above 0 that fits 64 bits, without sign,

@@ -6,7 +6,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"runtime"
 	"strconv"
 
@@ -58,10 +57,6 @@ func (p *Process) Kill(signal unix.Signal) error {
 	return unix.PidfdSendSignal(p.fd.Int(), signal, nil, 0)
 }
 
-// Identity is what tells a process from a later one with the same PID: an inode number that is never used again
-// (6.9), else its start time in clock ticks after boot.
-type Identity struct{ Inode, Start uint64 }
-
 const pidfsMagic = 0x50494446
 
 // Identity returns the identity of the process.
@@ -94,7 +89,7 @@ func (p *Process) Stat() (Stat, error) {
 	if err != nil {
 		return Stat{}, err
 	}
-	text, err := os.ReadFile(dir + "/stat")
+	text, err := readProc(dir + "/stat")
 	if err != nil {
 		return Stat{}, gone(err)
 	}
@@ -123,7 +118,10 @@ func (p *Process) ProcDir() (string, error) {
 	if err := checkProc(); err != nil {
 		return "", err
 	}
-	text, err := os.ReadFile("/proc/thread-self/fdinfo/" + strconv.Itoa(p.fd.Int()))
+	if p.thread {
+		return "/proc/thread-self", nil
+	}
+	text, err := readProc("/proc/thread-self/fdinfo/" + strconv.Itoa(p.fd.Int()))
 	if err != nil {
 		return "", err
 	}
@@ -139,6 +137,18 @@ func (p *Process) ProcDir() (string, error) {
 		return "", fmt.Errorf("/proc is of a PID namespace that does not show the process: %w", unix.ESRCH)
 	}
 	return "/proc/" + strconv.Itoa(pid), nil
+}
+
+// readProc reads a short file of /proc. Package os would ask the poller, in vain, whether it can wait for it.
+func readProc(path string) ([]byte, error) {
+	fd, err := open(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = fd.Close() }()
+	buf, n := make([]byte, 2048), 0
+	err = Retry(func() (err error) { n, err = unix.Read(fd.Int(), buf); return err })
+	return buf[:max(n, 0)], err
 }
 
 func checkProc() error {
@@ -177,7 +187,7 @@ var pidfdRequests = map[species.NamespaceType]uint{
 // inspect the process (man 2 ptrace, PTRACE_MODE_READ_FSCREDS); EACCES otherwise.
 func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
 	defer runtime.KeepAlive(p)
-	if !pretended(PidfdNamespaces) {
+	if p.fd != nil && !pretended(PidfdNamespaces) {
 		fd, err := open(func() (int, error) { return unix.IoctlRetInt(p.fd.Int(), pidfdRequests[t]) })
 		if err != unix.ENOTTY && err != unix.EINVAL {
 			return fd, err

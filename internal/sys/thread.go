@@ -8,24 +8,25 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// OpenThreadNamespace opens the calling thread's namespace of type t: /proc/self would show the main thread's. The
-// goroutine is locked to its thread. Without 6.11 it needs /proc.
+// OpenThread takes hold of the calling thread, whose goroutine is locked to it: OpenNamespace and NamespaceID then tell
+// what "current" is, where /proc/self would show the main thread's. It holds a pidfd where there are such of threads
+// (6.9) and they know their namespaces (6.11); otherwise it stands for whichever thread asks, through /proc.
+func OpenThread() *Process {
+	p := &Process{thread: true}
+	if pretended(PidfdThread) || pretended(PidfdNamespaces) {
+		return p
+	}
+	if fd, err := unix.PidfdOpen(unix.Gettid(), unix.PIDFD_THREAD); err == nil {
+		p.fd = NewFD(fd)
+	}
+	return p
+}
+
+// OpenThreadNamespace opens the calling thread's namespace of type t.
 func OpenThreadNamespace(t species.NamespaceType) (*FD, error) {
-	if !pretended(PidfdThread) && !pretended(PidfdNamespaces) {
-		fd, err := unix.PidfdOpen(unix.Gettid(), unix.PIDFD_THREAD)
-		if err == nil {
-			p := &Process{fd: NewFD(fd), thread: true}
-			defer func() { _ = p.Close() }()
-			ns, err := open(func() (int, error) { return unix.IoctlRetInt(fd, pidfdRequests[t]) })
-			if err != unix.ENOTTY && err != unix.EINVAL {
-				return ns, err
-			}
-		}
-	}
-	if err := checkProc(); err != nil {
-		return nil, err
-	}
-	return OpenNamespace("/proc/thread-self/ns/" + t.Name())
+	p := OpenThread()
+	defer func() { _ = p.Close() }()
+	return p.OpenNamespace(t)
 }
 
 // ThreadNamespaceID returns the identity of the calling thread's namespace of type t.

@@ -43,7 +43,7 @@ type Request struct {
 	UID, GID uint32
 	Lifeline int32
 	FDs      uint32
-	FDTypes  [MaxFDs]uint32
+	Order    [MaxFDs]uint32
 }
 
 // Kinds of a Record. The bootstrap sends the first three.

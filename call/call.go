@@ -1,0 +1,171 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/species"
+)
+
+// Call describes one call of a handler: build it, then end it with SpawnInNamespaces or SwitchToNamespaces. It may be
+// ended more than once, from one goroutine at a time. The first error of the builder is returned by the ending method.
+type Call struct {
+	name     string
+	arg      any
+	pid      int
+	identity sys.Identity
+	types    species.NamespaceType
+	flags    uint32
+	limit    uint64
+	ctx      context.Context
+	env      []string
+	stdin    io.Reader
+	stdout   io.Writer
+	stderr   io.Writer
+	err      error
+}
+
+// defaultTypes are joined unless Namespaces says otherwise.
+const defaultTypes = species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
+
+// How long things may take that depend on nobody's handler.
+const (
+	// StartTimeout is how long a worker may take to start its handler: the Go runtime opens files of the target when it
+	// starts, and a hostile target can make that hang.
+	StartTimeout = 30 * time.Second
+	// DefaultTimeout is how long a call without Context may take.
+	DefaultTimeout = 10 * time.Minute
+)
+
+// NewCall returns a call of the handler that was registered under name. Its target is PID 1 unless TargetPid names
+// another, the namespaces joined are mnt, uts, ipc and net unless Namespaces names others.
+func NewCall(name string) *Call {
+	return &Call{name: name, pid: 1, types: defaultTypes, limit: DefaultMaxResult}
+}
+
+// DefaultMaxResult is the size in bytes of the largest result, as JSON, without MaxResult.
+const DefaultMaxResult = 256 << 20
+
+// MaxResult sets the size in bytes of the largest result, as JSON. A larger one is not read, and is an error.
+func (c *Call) MaxResult(bytes uint64) *Call {
+	c.limit = bytes
+	return c
+}
+
+// Arg sets the handler's argument. It travels as JSON; there is no limit to its size but memory.
+func (c *Call) Arg(arg any) *Call {
+	c.arg = arg
+	return c
+}
+
+// TargetPid sets the process whose namespaces are joined: a PID of the caller's PID namespace, of any live process but
+// a kernel thread. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale.
+// Our own PID is allowed; there is nothing to join then.
+func (c *Call) TargetPid(pid int) *Call {
+	c.pid = pid
+	identity, err := identify(pid)
+	if err != nil {
+		c.fail(&Error{Handler: c.name, Stage: StageTarget, Op: describe(pid), Err: err})
+	}
+	c.identity = identity
+	return c
+}
+
+// Namespaces sets what is joined, in place of mnt, uts, ipc and net. Those that the target shares with the calling
+// thread are passed over. With user, the worker is root of that user namespace if that maps a root, and has all its
+// capabilities in either case. With pid, the worker is a process in that PID namespace, and visible there; its
+// executable is then a sealed copy, made once in each process that calls.
+func (c *Call) Namespaces(types ...species.NamespaceType) *Call {
+	c.types = species.NaNS
+	for _, t := range types {
+		if t&^species.AllNS != 0 || t == species.NaNS {
+			c.fail(&Error{Handler: c.name, Stage: StageTarget, Op: "namespaces", Type: t, Err: errNoType})
+		}
+		c.types |= t
+	}
+	return c
+}
+
+// DropPrivs makes the worker an unprivileged process for good: the caller's real UID and GID where they are not 0, else
+// 65534, no supplementary groups, no capabilities in any set, no_new_privs. They are numbers of the target's user
+// namespace if that is joined. The call fails if anything of this cannot be had; it takes CAP_SETUID, CAP_SETGID and
+// CAP_SETPCAP there. See man 7 credentials, man 7 capabilities.
+func (c *Call) DropPrivs() *Call {
+	c.flags |= wire.FlagDropPrivs
+	return c
+}
+
+// RemountSys gives the worker a /sys that shows the network namespace it is in, with nosuid, nodev and noexec, and
+// read-only if it was. This happens in a mount namespace of the worker's own: nobody else sees it. What is mounted
+// below the old /sys, such as cgroups, is hidden. It takes CAP_SYS_ADMIN over the network and the mount namespace.
+func (c *Call) RemountSys() *Call {
+	c.flags |= wire.FlagRemountSys
+	return c
+}
+
+// Context sets a context, whose end kills the worker and its process group; the error is then context.Cause. Without
+// Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run without end. In each
+// case a worker must have started its handler after StartTimeout. SwitchToNamespaces looks at it only before it acts.
+func (c *Call) Context(ctx context.Context) *Call {
+	c.ctx = ctx
+	return c
+}
+
+// Env adds assignments such as "LANG=C" to the environment of the worker, which otherwise is the caller's. A later one
+// replaces an earlier one, and an inherited one, of the same name.
+func (c *Call) Env(assignments ...string) *Call {
+	c.env = append(c.env, assignments...)
+	return c
+}
+
+// Stdin sets the worker's standard input; without it, that is empty. An *os.File is passed on as it is, anything else
+// is copied through a pipe. It has no effect on SwitchToNamespaces.
+func (c *Call) Stdin(r io.Reader) *Call {
+	c.stdin = r
+	return c
+}
+
+// Stdout sets the worker's standard output; without it, that is the caller's. An *os.File is passed on as it is, unless
+// it is a terminal; anything else gets a copy of what is written until the worker ends, whoever else still holds the
+// pipe then. It has no effect on SwitchToNamespaces.
+func (c *Call) Stdout(w io.Writer) *Call {
+	c.stdout = w
+	return c
+}
+
+// Stderr sets the worker's standard error, as Stdout does for its standard output. Both may be the same.
+func (c *Call) Stderr(w io.Writer) *Call {
+	c.stderr = w
+	return c
+}
+
+func (c *Call) fail(err error) {
+	if c.err == nil {
+		c.err = err
+	}
+}
+
+// context returns the call's context, or one that ends after DefaultTimeout.
+func (c *Call) context() (context.Context, context.CancelFunc) {
+	if c.ctx == nil {
+		return context.WithTimeout(context.Background(), DefaultTimeout)
+	}
+	return c.ctx, func() {}
+}
+
+// blame makes every error an *Error that names the handler.
+func (c *Call) blame(err error) error {
+	var e *Error
+	if err == nil {
+		return nil
+	}
+	if !errors.As(err, &e) {
+		e = &Error{Stage: StageProtocol, Err: err}
+	}
+	e.Handler = c.name
+	return e
+}

@@ -1,0 +1,53 @@
+// Package call runs a function of this program inside another process's namespaces.
+//
+// The program starts itself again as a worker: a C constructor (package nsenter) joins the target's namespaces before
+// the Go runtime starts, then the registered handler runs there and its result comes back. This is what a thread of a
+// Go program cannot do: join user and time namespaces, be in a PID namespace, or change mount namespaces for a whole
+// process. A program needs three lines of it:
+//
+//	func main() {
+//		call.RegisterReexec("hostname", hostname, nil) // each handler, in every run of the program
+//		call.HandleReexec()                            // before anything else
+//		err := call.NewCall("hostname").TargetPid(pid).SpawnInNamespaces(&name)
+//
+// The API is that of nsfix, so its users change the import path. When a switch of one thread is enough, as it is for
+// network namespaces, package handle is far cheaper.
+//
+// # What a worker is
+//
+//	namespaces    mnt, uts, ipc, net of the target, or those of Call.Namespaces; else those of the calling thread
+//	user          root of the user namespace joined, else the caller's user; nobody with Call.DropPrivs
+//	capabilities  none inheritable or ambient; none at all with Call.DropPrivs
+//	groups        none when a user namespace is joined or with Call.DropPrivs, else the caller's
+//	descriptors   0, 1, 2, and two sockets to the caller, 3 and 4; what the Go runtime opens
+//	environment   the caller's, Call.Env, and NSOPS_DEPTH
+//	arguments     os.Args[0] alone
+//	directory     / when a mount namespace is joined, else the caller's
+//	session       one of its own without a terminal, and a session keyring of its own
+//	GOMAXPROCS    1 at the start unless the environment says otherwise: runtime.GOMAXPROCS or Call.Env gives it more
+//	cgroup, seccomp, LSM label, resource limits: the caller's; joining namespaces changes none of them
+//
+// It cannot be traced or inspected by the target's root (it is not dumpable, so /proc/self belongs to the initial root),
+// but it can be killed if it is in the target's PID namespace. It dies with the process that called it. It is a child
+// of that process, which waits for it: a program that reaps children it does not know may take away its exit status,
+// never its result.
+//
+// # What a handler must not do
+//
+// In the target's mount namespace every path is the target's. With cgo, functions of package os/user, package net's
+// resolver and the C library may load shared libraries from there, with the worker's rights: look up users and hosts
+// before the call, or build with the tags osusergo and netgo. The same holds for what packages do in their
+// initialisation, which runs after the join. /proc may be forged there; the Go runtime itself reads /proc/self/cgroup
+// and /proc/self/mountinfo when it starts, which a hostile target can make hang but for StartTimeout.
+//
+// # Errors
+//
+// Each is an *Error with a Stage. errors.Is finds errnos and well-known sentinels even if they come from the handler;
+// errors.As finds *RemoteError, *PanicError and *ExitError.
+//
+// # Privileges and kernels
+//
+// Root, or CAP_SYS_ADMIN in the user namespaces that own what is joined and CAP_SYS_PTRACE over the target; without any
+// privilege, the namespaces of one's own containers together with their user namespace. Linux 5.10 or newer with /proc
+// mounted, cgo at build time: ErrNotLinked otherwise. See man 2 setns, man 7 namespaces.
+package call

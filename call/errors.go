@@ -1,0 +1,121 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/species"
+)
+
+// Sentinels, to be asked for with errors.Is.
+var (
+	// ErrNotLinked says that the program lacks the bootstrap, which needs Linux and cgo. Nothing was started.
+	ErrNotLinked = errors.New("no bootstrap in this program: build it for Linux with CGO_ENABLED=1 and a C compiler")
+	// ErrNotRegistered says that no handler of that name is registered, in the caller or in the worker.
+	ErrNotRegistered = errors.New("no such handler registered")
+	// ErrStale says that the target's PID belongs to another process by now.
+	ErrStale = sys.ErrStale
+
+	errNoType     = errors.New("not a type of namespace")
+	errNoHandle   = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
+	errTooLarge   = errors.New("too large")
+	errGoexit     = errors.New("the handler called runtime.Goexit")
+	errNoResult   = errors.New("the worker ended without running the handler: is HandleReexec called in every case?")
+	errTooDeep    = errors.New("workers start programs that call again, and again: does a handler run its own program?")
+	errSecure     = errors.New("a program started set-user-ID or with file capabilities is ignored by the bootstrap: start it as root")
+	errForeignMnt = errors.New("a worker in another mount namespace cannot call again: /proc there is the target's")
+)
+
+// Stage is the part of a call that failed.
+type Stage int
+
+// Stages in the order in which they are gone through.
+const (
+	StageTarget     Stage = wire.StageTarget     // finding the target and its namespaces; nothing was started
+	StageSpawn      Stage = wire.StageSpawn      // starting and hardening the worker
+	StageJoin       Stage = wire.StageJoin       // joining; the worker ended without running any Go code
+	StageMounts     Stage = wire.StageMounts     // RemountSys; likewise
+	StagePrivileges Stage = wire.StagePrivileges // groups, keyring, DropPrivs; likewise
+	StageHandler    Stage = wire.StageHandler    // the handler failed, panicked, ended the worker or was ended
+	StageProtocol   Stage = wire.StageProtocol   // caller and worker did not understand each other
+)
+
+var stageNames = [...]string{"", "target", "spawn", "join", "mounts", "privileges", "handler", "protocol"}
+
+// String returns the stage's name, such as "join".
+func (s Stage) String() string {
+	if s < StageTarget || s > StageProtocol {
+		return fmt.Sprintf("stage %d", int(s))
+	}
+	return stageNames[s]
+}
+
+// Error is every error that this package returns. What Err holds depends on the stage: an errno, a *RemoteError, a
+// *PanicError, an *ExitError or a cause of another kind.
+type Error struct {
+	Handler string
+	Stage   Stage
+	Type    species.NamespaceType // the namespace that could not be joined, NaNS if none is to blame
+	Op      string                // what was being done, such as "setns"
+	Err     error
+}
+
+// Error returns all fields in one line.
+func (e *Error) Error() string {
+	words := []string{e.Stage.String()}
+	if op := strings.TrimSpace(e.Op + " " + typeNames(e.Type)); op != "" {
+		words = append(words, op)
+	}
+	return fmt.Sprintf("call %q: %s: %v", e.Handler, strings.Join(words, ": "), e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *Error) Unwrap() error { return e.Err }
+
+func typeNames(t species.NamespaceType) string {
+	if t == species.NaNS {
+		return ""
+	}
+	return species.Set(t).String()
+}
+
+// RemoteError is an error that the handler returned in the worker. Its text is the text there. errors.Is finds every
+// errno that was wrapped in it, and the sentinels of packages io, io/fs, os, context and errors.
+type RemoteError struct {
+	Text   string
+	causes []error
+}
+
+// Error returns the text of the handler's error.
+func (e *RemoteError) Error() string { return e.Text }
+
+// Unwrap returns the errnos and sentinels of the handler's error.
+func (e *RemoteError) Unwrap() []error { return e.causes }
+
+// PanicError is a panic of the handler.
+type PanicError struct {
+	Value string // the panic's value as fmt.Sprint prints it
+	Stack []byte // of the goroutine that panicked, as debug.Stack prints it
+}
+
+// Error returns the value; the stack is in Stack.
+func (e *PanicError) Error() string { return "handler panicked: " + e.Value }
+
+// ExitError is the end of a worker that sent no result, or failed after it: a handler that called os.Exit, was killed,
+// or crashed.
+type ExitError struct {
+	Code   int            // exit status, -1 if a signal ended the worker
+	Signal syscall.Signal // that signal, 0 if there was none
+}
+
+// Error returns the status or the signal.
+func (e *ExitError) Error() string {
+	if e.Signal != 0 {
+		return fmt.Sprintf("worker killed by signal %d (%v)", int(e.Signal), e.Signal)
+	}
+	return fmt.Sprintf("worker exited with status %d", e.Code)
+}

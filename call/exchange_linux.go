@@ -1,0 +1,235 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"syscall"
+	"time"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/species"
+)
+
+// What is waited for when all is well, or not for long. Tests make both shorter.
+var (
+	startTimeout = StartTimeout
+	// exitTimeout is how long a worker may take to end after its result, and after SIGKILL.
+	exitTimeout = 5 * time.Second
+)
+
+// exchange is the caller's side of a running call: one thread that waits for records, the context and the child.
+type exchange struct {
+	channel  *sys.FD
+	lifeline *sys.FD    // its end is the worker's
+	child    *sys.Child // the worker, or the process that forks it
+	limit    uint64     // of the result's size
+	forked   bool       // a worker in a PID namespace is a fork of child
+	worker   *sys.Child // that fork, nil until it is known
+	start    time.Time  // when the handler must have been started
+	ready    bool       // the handler has been started
+	done     bool       // a result or a failure is there
+	body     []byte
+	err      error
+}
+
+// run sees the worker to its end and returns its result. Whatever happens, no child is left.
+func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
+	err := x.followUntil(ctx)
+	if err != nil {
+		x.abort()
+	}
+	status := x.reap()
+	streams.finish()
+	switch {
+	case err != nil:
+		return nil, err
+	case x.err != nil:
+		return nil, x.err
+	case status != 0 || !x.done:
+		return nil, x.exitError(status)
+	}
+	return x.body, nil
+}
+
+// followUntil follows the worker with an eventfd that the end of the context makes readable.
+func (x *exchange) followUntil(ctx context.Context) error {
+	event, err := sys.Eventfd()
+	if err != nil {
+		return spawnError("eventfd", err)
+	}
+	defer func() { _ = event.Close() }()
+	signalled := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		sys.Signal(event)
+		close(signalled)
+	})
+	err = x.follow(ctx, event)
+	if !stop() {
+		<-signalled
+	}
+	return err
+}
+
+// follow handles records until the worker has said all, or has closed its end, or its time is up.
+func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
+	buf := make([]byte, wire.MaxMessage)
+	x.start = time.Now().Add(startTimeout)
+	for !x.done || (x.forked && x.worker == nil) {
+		ready, err := sys.WaitReadable(x.deadline(ctx), x.channel.Int(), event.Int())
+		switch {
+		case err != nil:
+			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
+		case ready[0]:
+			err = x.next(buf)
+		case !x.done:
+			return x.overdue(ctx)
+		}
+		if errors.Is(err, io.EOF) || !ready[0] {
+			return nil
+		}
+		if err != nil {
+			return &Error{Stage: StageProtocol, Op: "receive", Err: err}
+		}
+	}
+	return nil
+}
+
+// deadline returns until when the next record must be there, zero if it may take for ever.
+func (x *exchange) deadline(ctx context.Context) time.Time {
+	deadline, ok := ctx.Deadline()
+	switch {
+	case x.done:
+		return time.Now().Add(exitTimeout)
+	case !x.ready && (!ok || x.start.Before(deadline)):
+		return x.start
+	}
+	return deadline
+}
+
+// overdue says why the worker is not waited for any longer.
+func (x *exchange) overdue(ctx context.Context) error {
+	if !x.ready && ctx.Err() == nil && !time.Now().Before(x.start) {
+		err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
+		return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
+	}
+	<-ctx.Done() // its timer may be late
+	return &Error{Stage: StageHandler, Op: "worker killed", Err: context.Cause(ctx)}
+}
+
+// next handles one record.
+func (x *exchange) next(buf []byte) error {
+	record, body, err := receive(x.channel, buf, x.limit)
+	if err != nil {
+		return err
+	}
+	switch record.Kind {
+	case wire.KindForked:
+		x.worker, err = sys.Adopt(int(record.Pid))
+		if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
+			x.forked, err = false, nil
+		}
+		return err
+	case wire.KindReady:
+		x.ready = true
+	case wire.KindFailed:
+		x.done = true
+		x.err = &Error{Stage: Stage(record.Stage), Type: species.NamespaceType(record.Type), Op: record.StepName(), Err: explainErrno(record)}
+	case wire.KindResult:
+		x.done = true
+		x.body = append([]byte(nil), body...)
+		if record.Stage != wire.OutcomeResult {
+			x.body, x.err = nil, remoteFailure(body)
+		}
+	}
+	return nil
+}
+
+// explainErrno adds what an errno of the bootstrap means where it would puzzle.
+func explainErrno(r wire.Record) error {
+	errno := syscall.Errno(r.Errno)
+	switch {
+	case r.StepName() == "setns" && errno == syscall.EPERM:
+		return fmt.Errorf("CAP_SYS_ADMIN is needed in the user namespace that owns it; is that to be joined, too? %w", errno)
+	case r.StepName() == "setns" && errno == syscall.ESRCH:
+		return fmt.Errorf("the target has ended: %w", errno)
+	case r.StepName() == "fork" && errno == syscall.ENOMEM:
+		return fmt.Errorf("the first process of that PID namespace has ended: %w", errno)
+	}
+	return errno
+}
+
+func remoteFailure(text []byte) error {
+	f, err := wire.ParseFailure(text)
+	if err != nil {
+		return &Error{Stage: StageProtocol, Op: "decode failure", Err: err}
+	}
+	switch f.Cause {
+	case wire.CausePanic:
+		err = &PanicError{Value: f.Text, Stack: f.Stack}
+	case wire.CauseGoexit:
+		err = errGoexit
+	case wire.CauseNotRegistered:
+		err = fmt.Errorf("in the worker: %w", ErrNotRegistered)
+	default:
+		err = &RemoteError{Text: f.Text, causes: f.Causes()}
+	}
+	return &Error{Stage: StageHandler, Err: err}
+}
+
+// exitError says why there is no result.
+func (x *exchange) exitError(status syscall.WaitStatus) error {
+	stage := StageHandler
+	if !x.ready {
+		stage = StageSpawn
+	}
+	switch {
+	case status.Signaled():
+		return &Error{Stage: stage, Err: &ExitError{Code: -1, Signal: status.Signal()}}
+	case x.ready || status.ExitStatus() != 0:
+		return &Error{Stage: stage, Err: &ExitError{Code: status.ExitStatus()}}
+	}
+	return &Error{Stage: stage, Err: errNoResult}
+}
+
+// abort ends the worker. One that was forked and has not been announced dies of its lifeline; what it sent is read so
+// that it can be reaped.
+func (x *exchange) abort() {
+	x.child.Kill()
+	_ = x.lifeline.Close()
+	if x.worker != nil {
+		x.worker.Kill()
+	}
+	buf := make([]byte, wire.MaxMessage)
+	for limit := time.Now().Add(exitTimeout); x.forked && x.worker == nil; {
+		ready, err := sys.WaitReadable(limit, x.channel.Int())
+		if err != nil || !ready[0] || errors.Is(x.next(buf), io.EOF) {
+			return
+		}
+	}
+}
+
+// reap waits for all children of the call and returns the worker's status. One that SIGKILL does not end, since it
+// hangs in the kernel, is left to a goroutine.
+func (x *exchange) reap() syscall.WaitStatus {
+	status := reap(x.child)
+	if x.worker != nil {
+		status = reap(x.worker)
+	}
+	return status
+}
+
+func reap(c *sys.Child) syscall.WaitStatus {
+	status, ok := c.Wait(time.Now().Add(exitTimeout))
+	if ok {
+		return status
+	}
+	c.Kill()
+	if status, ok = c.Wait(time.Now().Add(exitTimeout)); !ok {
+		go c.Wait(time.Time{})
+		return syscall.WaitStatus(syscall.SIGKILL)
+	}
+	return status
+}

@@ -1,0 +1,299 @@
+package call_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/nsenter"
+	"github.com/nsops/nsops/species"
+)
+
+// roleEnv names what the test binary is when it is run again, other than a worker.
+const roleEnv = "NSOPS_TEST_ROLE"
+
+// roles are programs. Each calls HandleReexec itself, or does not.
+var roles = map[string]func(args []string){}
+
+func TestMain(m *testing.M) {
+	if os.Getenv("GORACE") == "" { // a worker that sleeps for a second when it ends, as the race detector has it
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
+	if role, ok := roles[os.Getenv(roleEnv)]; ok {
+		role(os.Args[1:])
+		os.Exit(0)
+	}
+	call.HandleReexec()
+	os.Exit(testutil.Run(m))
+}
+
+// role returns the command that runs this program in a role.
+func role(t testing.TB, name string, args ...string) *exec.Cmd {
+	t.Helper()
+	require.Contains(t, roles, name)
+	cmd := exec.Command("/proc/self/exe", args...)
+	cmd.Env = append(os.Environ(), roleEnv+"="+name)
+	cmd.WaitDelay = 5 * time.Second
+	return cmd
+}
+
+// result is how a command ended.
+type result struct {
+	Code           int
+	Signal         syscall.Signal
+	Stdout, Stderr string
+}
+
+func run(t testing.TB, cmd *exec.Cmd) result {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) {
+		require.NoError(t, err)
+	}
+	r := result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
+	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
+		r.Signal = status.Signal()
+	}
+	return r
+}
+
+// request is a call that a program in the role "caller" makes.
+type request struct {
+	Handler   string
+	Arg       any
+	Pid       int
+	Types     species.Set // 0: those of NewCall
+	DropPrivs bool
+	Sys       bool
+	Timeout   time.Duration
+}
+
+// outcome is what that program prints.
+type outcome struct {
+	Result  json.RawMessage
+	Failure string
+	Stage   call.Stage
+}
+
+func (r request) call() *call.Call {
+	c := call.NewCall(r.Handler).Arg(r.Arg)
+	if r.Pid != 0 {
+		c.TargetPid(r.Pid)
+	}
+	if r.Types != 0 {
+		c.Namespaces(species.NamespaceType(r.Types))
+	}
+	if r.DropPrivs {
+		c.DropPrivs()
+	}
+	if r.Sys {
+		c.RemountSys()
+	}
+	return c
+}
+
+func (r request) json() string {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
+
+func parseRequest(text string) (r request) {
+	if err := json.Unmarshal([]byte(text), &r); err != nil {
+		panic(err)
+	}
+	return r
+}
+
+func init() {
+	roles["caller"] = func(args []string) {
+		call.HandleReexec()
+		spawnAndPrint(parseRequest(args[0]))
+	}
+	roles["switcher"] = func(args []string) {
+		call.HandleReexec()
+		check(parseRequest(args[0]).call().SwitchToNamespaces())
+	}
+}
+
+func spawnAndPrint(r request) {
+	var o outcome
+	if err := r.call().SpawnInNamespaces(&o.Result); err != nil {
+		o.Failure = err.Error()
+		var e *call.Error
+		if errors.As(err, &e) {
+			o.Stage = e.Stage
+		}
+	}
+	check(json.NewEncoder(os.Stdout).Encode(o))
+}
+
+// check ends a program that has failed.
+func check(err error) {
+	if err != nil {
+		_, _ = os.Stderr.WriteString(err.Error() + "\n")
+		os.Exit(3)
+	}
+}
+
+// callIn makes a call in another process, which cmd runs in the role "caller".
+func callIn(t testing.TB, cmd *exec.Cmd) outcome {
+	t.Helper()
+	r := run(t, cmd)
+	require.Zero(t, r.Code, r.Stderr)
+	var o outcome
+	require.NoError(t, json.Unmarshal([]byte(r.Stdout), &o), r.Stdout)
+	return o
+}
+
+// startTarget starts a target, of which the test needs root and the bootstrap.
+func startTarget(t testing.TB, o testutil.TargetOptions) *testutil.Target {
+	t.Helper()
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	return testutil.StartTarget(t, o)
+}
+
+func needBootstrap(t testing.TB) {
+	t.Helper()
+	if !nsenter.Linked {
+		testutil.Skip(t, "needs cgo")
+	}
+}
+
+// spawn makes a call that must succeed.
+func spawn[T any](t testing.TB, c *call.Call) (result T) {
+	t.Helper()
+	require.NoError(t, c.SpawnInNamespaces(&result))
+	return result
+}
+
+// requireError asks for an *Error of that stage.
+func requireError(t testing.TB, err error, stage call.Stage) *call.Error {
+	t.Helper()
+	var e *call.Error
+	require.ErrorAs(t, err, &e)
+	require.Equal(t, stage, e.Stage, "%v", err)
+	return e
+}
+
+// defaultTypes are joined without Namespaces, allTypes are all.
+const (
+	defaultTypes = species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
+	allTypes     = species.AllNS
+	allButUser   = allTypes &^ species.CLONE_NEWUSER
+	defaultSet   = species.Set(defaultTypes) // for targets and requests
+	allSet       = species.Set(allTypes)
+)
+
+// requireNothingStarted fails if f creates a process: the kernel counts them.
+func requireNothingStarted(t testing.TB, f func()) {
+	t.Helper()
+	before, start := forks(t), time.Now()
+	f()
+	require.Less(t, time.Since(start), time.Second)
+	if forks(t) == before {
+		return
+	}
+	// Somebody else may have created one, and our runtime a thread.
+	for range 20 {
+		before = forks(t)
+		if f(); forks(t) == before {
+			return
+		}
+	}
+	require.Fail(t, "a process is created")
+}
+
+// forks returns how many processes and threads the machine has created so far.
+func forks(t testing.TB) string {
+	t.Helper()
+	text, err := os.ReadFile("/proc/stat")
+	require.NoError(t, err)
+	_, rest, found := strings.Cut(string(text), "\nprocesses ")
+	require.True(t, found)
+	count, _, _ := strings.Cut(rest, "\n")
+	return count
+}
+
+// links returns the inode numbers of namespaces by name, from links such as net:[4026531840].
+func links(t testing.TB, target *testutil.Target, types species.NamespaceType) map[string]uint64 {
+	t.Helper()
+	inodes := map[string]uint64{}
+	for ns := range species.Set(types).All() {
+		id, typ := species.IDwithType(target.NamespaceLink(ns))
+		require.Equal(t, ns, typ)
+		inodes[ns.Name()] = id.Ino
+	}
+	return inodes
+}
+
+// only returns the entries with the names of those types.
+func only(inodes map[string]uint64, types species.NamespaceType) map[string]uint64 {
+	kept := map[string]uint64{}
+	for ns := range species.Set(types).All() {
+		kept[ns.Name()] = inodes[ns.Name()]
+	}
+	return kept
+}
+
+// unmarshal decodes JSON.
+func unmarshal(text []byte, into any) error { return json.Unmarshal(text, into) }
+
+// testBinary returns the path of this program.
+func testBinary(t testing.TB) string {
+	t.Helper()
+	path, err := os.Executable()
+	require.NoError(t, err)
+	return path
+}
+
+// copyOf returns a copy of a program, in a folder that everybody may enter.
+func copyOf(t testing.TB, path string, mode os.FileMode) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "nsops-call")
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	require.NoError(t, os.Chmod(dir, 0o755))
+	text, err := os.ReadFile(path)
+	require.NoError(t, err)
+	program := filepath.Join(dir, filepath.Base(path))
+	require.NoError(t, os.WriteFile(program, text, 0o755))
+	require.NoError(t, unix.Chmod(program, uint32(mode)))
+	return program
+}
+
+// waitUntil waits until a condition holds that soon should.
+func waitUntil(t testing.TB, condition func() bool, what string) {
+	t.Helper()
+	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
+}
+
+// gone says whether there is no such process, or only its zombie.
+func gone(pid int) bool {
+	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return true
+	}
+	_, rest, _ := bytes.Cut(text[bytes.LastIndexByte(text, ')'):], []byte(" "))
+	return slices.Contains([]byte("ZX"), rest[0])
+}

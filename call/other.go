@@ -1,0 +1,21 @@
+//go:build !linux
+
+package call
+
+import "github.com/nsops/nsops/internal/sys"
+
+func handle() {}
+
+func describe(int) string { return "process" }
+
+func identify(int) (sys.Identity, error) { return sys.Identity{}, nil }
+
+// SpawnInNamespaces returns ErrNotLinked: namespaces are Linux's.
+func (c *Call) SpawnInNamespaces(any) error {
+	return c.blame(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
+}
+
+// SwitchToNamespaces returns ErrNotLinked: namespaces are Linux's.
+func (c *Call) SwitchToNamespaces() error {
+	return c.blame(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
+}

@@ -1,0 +1,56 @@
+package call
+
+import (
+	"encoding/json"
+	"fmt"
+	"reflect"
+	"sync"
+)
+
+// ReexecHandler is a function that runs in a worker. arg points to a fresh value of the type registered with it, or is
+// nil if nil was. The result must be of a kind that encoding/json can carry; nil is fine.
+type ReexecHandler func(arg any) (any, error)
+
+type registration struct {
+	handler ReexecHandler
+	arg     reflect.Type // nil: the handler takes no argument
+}
+
+var registry = struct {
+	sync.RWMutex
+	handlers map[string]registration
+}{handlers: map[string]registration{}}
+
+// RegisterReexec makes handler callable under name, with arguments of arg's type: for thing{} it receives a *thing, for
+// "" a *string, for nil nil. Register the same handlers in every run of the program, before HandleReexec. It panics if
+// the name is taken or empty, or the handler is nil.
+func RegisterReexec(name string, handler ReexecHandler, arg any) {
+	if name == "" || handler == nil {
+		panic("call: RegisterReexec without a name or a handler")
+	}
+	registry.Lock()
+	defer registry.Unlock()
+	if _, taken := registry.handlers[name]; taken {
+		panic(fmt.Sprintf("call: RegisterReexec: %q is registered already", name))
+	}
+	registry.handlers[name] = registration{handler, reflect.TypeOf(arg)}
+}
+
+func lookUp(name string) (registration, bool) {
+	registry.RLock()
+	defer registry.RUnlock()
+	r, ok := registry.handlers[name]
+	return r, ok
+}
+
+// run calls the handler with the argument that text holds.
+func (r registration) run(text []byte) (any, error) {
+	if r.arg == nil {
+		return r.handler(nil)
+	}
+	arg := reflect.New(r.arg)
+	if err := json.Unmarshal(text, arg.Interface()); err != nil {
+		return nil, fmt.Errorf("argument: %w", err)
+	}
+	return r.handler(arg.Interface())
+}

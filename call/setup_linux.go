@@ -1,0 +1,132 @@
+package call
+
+import (
+	"encoding/json"
+	"os"
+	"runtime"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/nsenter"
+	"github.com/nsops/nsops/species"
+)
+
+// setup is what a worker or a switched process is started with.
+type setup struct {
+	target       *target
+	ours, theirs *sys.FD // ends of the channel; all that the other side is told waits in theirs
+	path         string  // of the program
+	env          []string
+	cover        *os.File
+}
+
+// prepare opens the target and all else that is needed, and starts nothing.
+func (c *Call) prepare(spawn bool) (*setup, error) {
+	arg, err := c.check(spawn)
+	if err != nil {
+		return nil, err
+	}
+	t, err := findTarget(c.pid, c.identity, c.types)
+	if err != nil {
+		return nil, err
+	}
+	s := &setup{target: t, cover: coverFile()}
+	if s.path, err = sys.Executable(t.joins(species.CLONE_NEWPID)); err != nil {
+		s.close()
+		return nil, spawnError("open the program", err)
+	}
+	if s.ours, s.theirs, err = sys.Socketpair(); err == nil {
+		err = s.tell(c, arg, spawn)
+	}
+	if err != nil {
+		s.close()
+		return nil, spawnError("channel", err)
+	}
+	return s, nil
+}
+
+// check finds what is wrong with the call itself, before anything is opened, and encodes the argument.
+func (c *Call) check(spawn bool) ([]byte, error) {
+	if c.err != nil {
+		return nil, c.err
+	}
+	w, isWorker := nsenter.Current()
+	_, registered := lookUp(c.name)
+	var err error
+	switch {
+	case !nsenter.Linked:
+		err = ErrNotLinked
+	case !handled.Load():
+		err = errNoHandle
+	case !registered:
+		err = ErrNotRegistered
+	case isWorker && w.Joined&species.CLONE_NEWNS != 0:
+		err = errForeignMnt
+	case startsInert(spawn):
+		err = errSecure
+	case depth() >= maxDepth:
+		err = errTooDeep
+	}
+	if err != nil {
+		return nil, spawnError("check", err)
+	}
+	arg, err := json.Marshal(c.arg)
+	if err != nil {
+		return nil, &Error{Stage: StageHandler, Op: "encode argument", Err: err}
+	}
+	return arg, nil
+}
+
+// tell sends all that the other side has to know, before it exists.
+func (s *setup) tell(c *Call, arg []byte, spawn bool) error {
+	channel, procs := s.theirs.Int(), runtime.GOMAXPROCS(0)
+	if spawn {
+		channel, procs = workerChannel, 1
+	}
+	env, marks := c.workerEnv(channel, procs)
+	s.env = env
+	if s.cover != nil {
+		s.env = without(s.env, coverEnv)
+		marks |= wire.MarkCover
+	}
+	if err := sys.Send(s.ours, wire.AppendRequest(nil, c.request(s.target, spawn)), s.target.descriptors()...); err != nil {
+		return err
+	}
+	body := append([]byte(c.name), arg...)
+	if err := send(s.ours, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body); err != nil {
+		return err
+	}
+	return sendCover(s.ours, s.cover)
+}
+
+func (c *Call) request(t *target, spawn bool) wire.Request {
+	r := wire.Request{Flags: c.flags, Types: uint32(t.types), UID: unprivileged(os.Getuid()), GID: unprivileged(os.Getgid()), Lifeline: -1}
+	if spawn {
+		r.Flags |= wire.FlagSpawn
+		r.Lifeline = workerLifeline
+	}
+	if len(t.files) > 0 {
+		r.Flags |= wire.FlagByFD
+	}
+	r.FDs = uint32(len(t.descriptors()))
+	i := 0
+	for ns := range species.Set(t.types).All() {
+		r.Order[i] = uint32(ns)
+		i++
+	}
+	return r
+}
+
+func (s *setup) close() {
+	s.target.close()
+	closeAll(s.ours, s.theirs)
+	closeCover(s.cover)
+}
+
+func spawnError(op string, err error) error { return &Error{Stage: StageSpawn, Op: op, Err: err} }
+
+func closeAll(fds ...*sys.FD) {
+	for _, f := range fds {
+		_ = f.Close()
+	}
+}

@@ -1,0 +1,142 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// target is a process and those of its namespaces that are to be joined. It is used with the goroutine locked to its
+// thread: that thread's namespaces are the ones that the worker starts in.
+type target struct {
+	process *sys.Process
+	types   species.NamespaceType // that differ from ours
+	files   []*sys.FD             // of these, in the same order, where setns(2) does not take a pidfd
+}
+
+func describe(pid int) string { return "process " + strconv.Itoa(pid) }
+
+// identify says which process has the PID now.
+func identify(pid int) (sys.Identity, error) {
+	p, err := openProcess(pid)
+	if err != nil {
+		return sys.Identity{}, err
+	}
+	defer func() { _ = p.Close() }()
+	return p.Identity()
+}
+
+func openProcess(pid int) (*sys.Process, error) {
+	if pid <= 0 {
+		return nil, fmt.Errorf("a PID is positive: %w", syscall.EINVAL)
+	}
+	p, err := sys.OpenProcess(pid)
+	switch {
+	case errors.Is(err, syscall.ESRCH):
+		return nil, fmt.Errorf("there is none: %w", err)
+	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EINVAL):
+		return nil, fmt.Errorf("that is the ID of a thread, not of a process: %w", err)
+	}
+	return p, err
+}
+
+// findTarget opens the process and compares its namespaces with ours. Nothing was started when it fails.
+func findTarget(pid int, identity sys.Identity, wanted species.NamespaceType) (*target, error) {
+	p, err := openProcess(pid)
+	if err != nil {
+		return nil, &Error{Stage: StageTarget, Op: describe(pid), Err: err}
+	}
+	t := &target{process: p}
+	if err := t.verify(identity); err != nil {
+		t.close()
+		return nil, &Error{Stage: StageTarget, Op: describe(pid), Err: err}
+	}
+	self := sys.OpenThread()
+	defer func() { _ = self.Close() }()
+	for ns := range species.Set(wanted).All() {
+		if err := t.add(ns, self); err != nil {
+			t.close()
+			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(pid), Err: t.explain(err)}
+		}
+	}
+	return t, nil
+}
+
+// verify refuses what cannot be a target: another process than the one meant, a zombie, a kernel thread.
+func (t *target) verify(identity sys.Identity) error {
+	now, err := t.process.Identity()
+	if err != nil {
+		return err
+	}
+	if identity != (sys.Identity{}) && now != identity {
+		return fmt.Errorf("the PID belongs to another process by now: %w", ErrStale)
+	}
+	if !t.process.Alive() {
+		return fmt.Errorf("it has ended (a zombie): %w", syscall.ESRCH)
+	}
+	if stat, err := t.process.Stat(); err == nil && stat.KernelThread {
+		return fmt.Errorf("that is a kernel thread: %w", syscall.EINVAL)
+	}
+	return nil
+}
+
+// add takes up a type if the target's namespace is not the calling thread's.
+func (t *target) add(ns species.NamespaceType, self *sys.Process) error {
+	ours, err := self.NamespaceID(ns)
+	if err != nil {
+		return err
+	}
+	file, err := t.process.OpenNamespace(ns)
+	if err != nil {
+		return err
+	}
+	theirs, err := sys.IDOf(file.Int())
+	if err != nil || theirs == ours || sys.SetnsTakesPidfd() {
+		_ = file.Close()
+	} else {
+		t.files = append(t.files, file)
+	}
+	if theirs != ours {
+		t.types |= ns
+	}
+	return err
+}
+
+func (t *target) explain(err error) error {
+	switch {
+	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
+		return fmt.Errorf("no right to inspect it (man 2 ptrace; CAP_SYS_PTRACE): %w", err)
+	case !t.process.Alive():
+		return fmt.Errorf("it has ended: %w", syscall.ESRCH)
+	}
+	return err
+}
+
+// joins says whether a namespace of that type is to be joined.
+func (t *target) joins(ns species.NamespaceType) bool { return t.types&ns != 0 }
+
+// descriptors returns what setns(2) is called with: the pidfd, or a file for each type.
+func (t *target) descriptors() []int {
+	if t.types == species.NaNS {
+		return nil
+	}
+	if len(t.files) == 0 {
+		return []int{t.process.Int()}
+	}
+	var fds []int
+	for _, f := range t.files {
+		fds = append(fds, f.Int())
+	}
+	return fds
+}
+
+func (t *target) close() {
+	_ = t.process.Close()
+	for _, f := range t.files {
+		_ = f.Close()
+	}
+}

@@ -1,0 +1,111 @@
+package call
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"runtime/debug"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/nsenter"
+)
+
+// Exit statuses of a worker and of a switched process.
+const (
+	exitFailed   = 1   // the handler of a switched process returned an error
+	exitNoCaller = 124 // a worker could not send its result
+)
+
+// work runs the handler that the caller asked for and ends the process.
+func work(w nsenter.Worker) {
+	channel := sys.NewFD(w.Channel)
+	name, arg, err := receiveCall(channel)
+	r, ok := lookUp(name)
+	if err == nil && !ok {
+		err = fmt.Errorf("%q in the worker: %w", name, ErrNotRegistered)
+	}
+	switch {
+	case !w.Spawned && err == nil:
+		_, err = r.run(arg) // nobody to tell of a panic: it ends the process, as in every program
+		fallthrough
+	case !w.Spawned:
+		finishSwitched(err)
+	case err != nil:
+		outcome, body := encodeFailure(failure(err))
+		finish(channel, outcome, body)
+	}
+	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))
+	runAndFinish(channel, r, arg)
+}
+
+// receiveCall reads name and argument. They were sent before this process was started.
+func receiveCall(channel *sys.FD) (name string, arg []byte, err error) {
+	record, body, err := receive(channel, make([]byte, wire.MaxMessage), ^uint64(0))
+	if err != nil {
+		return "", nil, err
+	}
+	if record.Kind != wire.KindCall || record.Pid < 0 || int(record.Pid) > len(body) {
+		return "", nil, fmt.Errorf("call of kind %d with a name of %d bytes", record.Kind, record.Pid)
+	}
+	applyMarks(record.Type)
+	if record.Type&wire.MarkCover != 0 {
+		receiveCover(channel)
+	}
+	return string(body[:record.Pid]), body[record.Pid:], nil
+}
+
+// runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call;
+// that the result can be encoded, and the error printed, is part of it.
+func runAndFinish(channel *sys.FD, r registration, arg []byte) {
+	outcome, body := encodeFailure(failure(errGoexit))
+	defer func() {
+		if value := recover(); value != nil {
+			outcome, body = encodeFailure(wire.Failure{Text: fmt.Sprint(value), Cause: wire.CausePanic, Stack: debug.Stack()})
+		}
+		finish(channel, outcome, body)
+	}()
+	result, err := r.run(arg)
+	var text []byte
+	if err == nil {
+		text, err = json.Marshal(result)
+	}
+	if err != nil {
+		outcome, body = encodeFailure(failure(err))
+		return
+	}
+	outcome, body = wire.OutcomeResult, text
+}
+
+func failure(err error) wire.Failure {
+	f := wire.NewFailure(err)
+	switch {
+	case errors.Is(err, errGoexit):
+		f.Cause = wire.CauseGoexit
+	case errors.Is(err, ErrNotRegistered):
+		f.Cause = wire.CauseNotRegistered
+	}
+	return f
+}
+
+func encodeFailure(f wire.Failure) (outcome uint16, body []byte) {
+	body, _ = json.Marshal(f) // strings and numbers
+	return wire.OutcomeFailure, body
+}
+
+// finish sends the outcome and ends the worker.
+func finish(channel *sys.FD, outcome uint16, body []byte) {
+	if err := send(channel, wire.Record{Kind: wire.KindResult, Stage: outcome}, body); err != nil {
+		exit(exitNoCaller)
+	}
+	exit(0)
+}
+
+func finishSwitched(err error) {
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		exit(exitFailed)
+	}
+	exit(0)
+}

@@ -1,0 +1,116 @@
+//go:build linux
+
+package testutil
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// patience is how long a discarded thread, a dying child or a mount that goes away in the background is waited for.
+const patience = 2 * time.Second
+
+// Run runs the tests of a package, for TestMain: os.Exit(testutil.Run(m)). It prints what they left behind, which
+// makes the result 1 even if all of them passed.
+func Run(m *testing.M) int {
+	start := readState()
+	code := m.Run()
+	leaks := start.leaks(patience)
+	for _, leak := range leaks {
+		fmt.Fprintln(os.Stderr, "LEAK after all tests:", leak)
+	}
+	if len(leaks) > 0 && code == 0 {
+		return 1
+	}
+	return code
+}
+
+// CheckLeaks fails the test if it leaves something behind, once its other clean-up functions have run: so call it
+// first. It is not for tests that run in parallel with others.
+func CheckLeaks(t testing.TB) {
+	t.Helper()
+	start := readState()
+	t.Cleanup(func() {
+		t.Helper()
+		for _, leak := range start.leaks(patience) {
+			t.Errorf("LEAK: %s", leak)
+		}
+	})
+}
+
+// leaks returns what is there now and was not then, or the other way round. It waits for that to go away.
+func (s state) leaks(patience time.Duration) []string {
+	deadline := time.Now().Add(patience)
+	for {
+		leaks := s.compare(readState())
+		if len(leaks) == 0 || time.Now().After(deadline) {
+			return leaks
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (s state) compare(now state) []string {
+	return slices.Concat(
+		added("descriptor left open", s.fds, withoutKept(s.fds, now.fds)),
+		added("descriptor closed that was somebody else's", now.fds, s.fds),
+		added("child left", s.children, now.children),
+		added("mount left", s.mounts, now.mounts),
+		added("mount gone", now.mounts, s.mounts),
+		strays(s.home, now.threads),
+	)
+}
+
+// added returns the facts that are there more often after than before.
+func added(what string, before, after map[string]int) []string {
+	var found []string
+	for _, fact := range slices.Sorted(maps.Keys(after)) {
+		if after[fact] > before[fact] {
+			found = append(found, what+": "+fact)
+		}
+	}
+	return found
+}
+
+// keptOnce are the ends of what a process may open once and keep: the network poller of the Go runtime, and the copy
+// of the executable that workers of package call run.
+var keptOnce = []string{" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]", " -> /memfd:nsops-worker (deleted)"}
+
+// withoutKept returns the descriptors without those that may be new.
+func withoutKept(before, after map[string]int) map[string]int {
+	after = maps.Clone(after)
+	for _, suffix := range keptOnce {
+		kept := func(fact string) bool { return strings.HasSuffix(fact, suffix) }
+		if slices.ContainsFunc(slices.Collect(maps.Keys(before)), kept) {
+			continue
+		}
+		if fds := slices.Sorted(maps.Keys(after)); slices.ContainsFunc(fds, kept) {
+			delete(after, fds[slices.IndexFunc(fds, kept)])
+		}
+	}
+	return after
+}
+
+// strays returns the threads that are in other namespaces than all were, and which.
+func strays(home string, threads map[string]string) []string {
+	var found []string
+	for _, tid := range slices.Sorted(maps.Keys(threads)) {
+		if threads[tid] == home {
+			continue
+		}
+		found = append(found, fmt.Sprintf("thread %s in other namespaces: has %s, lacks %s",
+			tid, without(threads[tid], home), without(home, threads[tid])))
+	}
+	return found
+}
+
+// without returns the words of a that are not in b.
+func without(a, b string) []string {
+	others := strings.Fields(b)
+	return slices.DeleteFunc(strings.Fields(a), func(word string) bool { return slices.Contains(others, word) })
+}

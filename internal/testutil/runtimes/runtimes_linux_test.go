@@ -1,0 +1,61 @@
+package runtimes_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/internal/testutil/runtimes"
+	"github.com/nsops/nsops/species"
+)
+
+func TestMain(m *testing.M) { os.Exit(testutil.Run(m)) }
+
+func TestRuncLeavesNothing(t *testing.T) {
+	for name, userns := range map[string]bool{"root": false, "userns": true} {
+		t.Run(name, func(t *testing.T) {
+			target := checkContainer(t, func() *testutil.Target { return runtimes.StartRunc(t, userns) })
+			types := species.Set(species.AllNS).Without(species.CLONE_NEWTIME)
+			if !userns {
+				types = types.Without(species.CLONE_NEWUSER)
+			}
+			require.Equal(t, types, target.Types())
+			require.Equal(t, runtimes.RuncHostname+"\n", target.Sh("hostname"))
+		})
+	}
+}
+
+func TestLXCLeavesNothing(t *testing.T) {
+	target := checkContainer(t, func() *testutil.Target { return runtimes.StartLXC(t) })
+	require.Equal(t, species.Set(species.AllNS), target.Types())
+	require.Equal(t, runtimes.LXCHostname+"\n", target.Sh("hostname"))
+}
+
+// checkContainer starts a container and has the end of the test check that nothing is left of it.
+func checkContainer(t *testing.T, start func() *testutil.Target) *testutil.Target {
+	t.Helper()
+	testutil.CheckLeaks(t)
+	before := traces(t)
+	t.Cleanup(func() { require.Equal(t, before, traces(t)) })
+	target := start()
+	require.NotEqual(t, before, traces(t))
+	require.Equal(t, runtimes.OnlyHereText, target.Sh("cat "+runtimes.OnlyHere))
+	require.FileExists(t, filepath.Join(target.Root(), runtimes.OnlyHere))
+	return target
+}
+
+// traces returns what names the containers of this process, and what LXC makes for itself. Others may run, too.
+func traces(t *testing.T) []string {
+	t.Helper()
+	output, _ := exec.Command("find", "/sys/fs/cgroup", "/run", "-name", "lxc.pivot", "-o", "-name", "*nsops-test-*").Output()
+	return slices.DeleteFunc(strings.Fields(string(output)), func(path string) bool {
+		return strings.Contains(path, "nsops-test-") && !strings.Contains(path, fmt.Sprintf("nsops-test-%d-", os.Getpid()))
+	})
+}

@@ -1,0 +1,13 @@
+package wire
+
+// MaxInline is how many bytes follow a record in its own message. What is longer travels in a file that comes with it.
+const MaxInline = 32 << 10
+
+// MaxMessage is the size of the longest message.
+const MaxMessage = RecordSize + MaxInline
+
+// Marks are bits of the Type of a KindCall record.
+const (
+	MarkProcs = 1 // GOMAXPROCS was set for the worker's start alone
+	MarkCover = 2 // a file for its coverage counters comes in a message of its own
+)

@@ -1,0 +1,102 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// Outcomes of a handler: the Stage of a KindResult record. What follows it is the JSON text of the result, or of a
+// Failure.
+const (
+	OutcomeResult = iota
+	OutcomeFailure
+)
+
+// Failure is what came of a handler that returned no result.
+type Failure struct {
+	Text      string          `json:"text"`
+	Errnos    []syscall.Errno `json:"errnos,omitempty"`
+	Sentinels []string        `json:"sentinels,omitempty"`
+	Cause     string          `json:"cause,omitempty"` // CausePanic and so on, "" for an error that was returned
+	Stack     []byte          `json:"stack,omitempty"`
+}
+
+// Causes of a Failure that is not an error that the handler returned.
+const (
+	CausePanic         = "panic"
+	CauseGoexit        = "goexit"
+	CauseNotRegistered = "not registered"
+)
+
+// sentinels are the errors that survive the way from the worker, by the name under which they travel.
+var sentinels = map[string]error{
+	"fs.ErrInvalid":            fs.ErrInvalid,
+	"fs.ErrPermission":         fs.ErrPermission,
+	"fs.ErrExist":              fs.ErrExist,
+	"fs.ErrNotExist":           fs.ErrNotExist,
+	"fs.ErrClosed":             fs.ErrClosed,
+	"io.EOF":                   io.EOF,
+	"io.ErrUnexpectedEOF":      io.ErrUnexpectedEOF,
+	"os.ErrDeadlineExceeded":   os.ErrDeadlineExceeded,
+	"os.ErrProcessDone":        os.ErrProcessDone,
+	"context.Canceled":         context.Canceled,
+	"context.DeadlineExceeded": context.DeadlineExceeded,
+	"errors.ErrUnsupported":    errors.ErrUnsupported,
+}
+
+// NewFailure describes an error: its text, and what errors.Is is asked for most.
+func NewFailure(err error) Failure {
+	f := Failure{Text: err.Error()}
+	walk(err, func(err error) {
+		if errno, ok := err.(syscall.Errno); ok {
+			f.Errnos = append(f.Errnos, errno)
+		}
+		for name, sentinel := range sentinels {
+			if err == sentinel {
+				f.Sentinels = append(f.Sentinels, name)
+			}
+		}
+	})
+	return f
+}
+
+// walk visits an error and all that it wraps.
+func walk(err error, visit func(error)) {
+	if err == nil {
+		return
+	}
+	visit(err)
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		walk(e.Unwrap(), visit)
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			walk(err, visit)
+		}
+	}
+}
+
+// Causes returns the errnos and sentinels as errors again; a name it does not know is left out.
+func (f Failure) Causes() []error {
+	var causes []error
+	for _, errno := range f.Errnos {
+		causes = append(causes, errno)
+	}
+	for _, name := range f.Sentinels {
+		if err, ok := sentinels[name]; ok {
+			causes = append(causes, err)
+		}
+	}
+	return causes
+}
+
+// ParseFailure parses the JSON text of a Failure.
+func ParseFailure(text []byte) (f Failure, err error) {
+	err = json.Unmarshal(text, &f)
+	return f, err
+}
