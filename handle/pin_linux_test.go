@@ -181,24 +181,14 @@ func TestFailedPinLeavesNoFile(t *testing.T) {
 func TestPinsOfEveryType(t *testing.T) {
 	both(t, 0, func(t *testing.T) {
 		pinToOneCPU(t) // the kernel wants a pinned mount namespace to be younger, by numbers that are given out per CPU
-		for of := range species.Set(species.AllNS).All() {
-			name := "pin-" + of.Name()
-			created, err := handle.Create(of)
-			require.NoError(t, err, of)
-			require.NoError(t, handle.Of(of).Pin(name, created[0]), of)
-			names, err := handle.Of(of).List()
+		onThrowAwayThread(t, func() {
+			outer, err := handle.Of(species.CLONE_NEWNS).New()
 			require.NoError(t, err)
-			require.Equal(t, []string{name}, names)
-			ns, err := handle.Of(of).GetFromName(name)
-			require.NoError(t, err)
-			require.Equal(t, id(t, created[0]), id(t, ns))
-			require.NoError(t, ns.Close())
-			require.NoError(t, created[0].Close())
-			require.NoError(t, handle.Of(of).DeleteNamed(name))
-			names, err = handle.Of(of).List()
-			require.NoError(t, err)
-			require.Empty(t, names)
-		}
+			defer func() { _ = outer.Close() }()
+			for of := range species.Set(species.AllNS).All() {
+				checkPin(t, of)
+			}
+		})
 		onThrowAwayThread(t, func() {
 			ns, err := handle.Of(species.CLONE_NEWUTS).NewNamed("new")
 			require.NoError(t, err)
@@ -229,4 +219,24 @@ func TestPinsInVarRun(t *testing.T) {
 		require.Equal(t, []string{"old"}, names)
 		require.NoError(t, handle.DeleteNamed("old"))
 	})
+}
+
+func checkPin(t *testing.T, of species.NamespaceType) {
+	t.Helper()
+	name := "pin-" + of.Name()
+	created, err := handle.Create(of)
+	require.NoError(t, err, of)
+	require.NoError(t, handle.Of(of).Pin(name, created[0]), of)
+	names, err := handle.Of(of).List()
+	require.NoError(t, err)
+	require.Equal(t, []string{name}, names)
+	ns, err := handle.Of(of).GetFromName(name)
+	require.NoError(t, err)
+	require.Equal(t, id(t, created[0]), id(t, ns))
+	require.NoError(t, ns.Close())
+	require.NoError(t, created[0].Close())
+	require.NoError(t, handle.Of(of).DeleteNamed(name))
+	names, err = handle.Of(of).List()
+	require.NoError(t, err)
+	require.Empty(t, names)
 }

@@ -39,3 +39,13 @@ func unixThreads() ([]int, error) {
 	}
 	return tids, err
 }
+
+// dropCapabilities takes all rights from the calling thread.
+func dropCapabilities(t *testing.T) {
+	t.Helper()
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var none [2]unix.CapUserData
+	if err := unix.Capset(&header, &none[0]); err != nil {
+		t.Error(err)
+	}
+}
