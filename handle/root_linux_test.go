@@ -216,4 +216,3 @@ func TestRootBefore5_6(t *testing.T) {
 	require.ErrorIs(t, err, handle.ErrNotSupported)
 	require.ErrorContains(t, err, "5.6")
 }
-
