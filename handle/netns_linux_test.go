@@ -117,6 +117,10 @@ func TestGetUnderForeignProc(t *testing.T) {
 		require.NoError(t, err)
 		defer func() { _ = ns.Close() }()
 		require.Equal(t, link(t, "net"), id(t, ns).LinkText(species.CLONE_NEWNET))
+		same, err := handle.GetFromThread(os.Getpid(), os.Getpid())
+		require.NoError(t, err)
+		require.True(t, same.Equal(ns))
+		require.NoError(t, same.Close())
 		defer sys.Pretend(sys.PidfdNamespaces)()
 		for _, get := range []func() (handle.NsHandle, error){
 			handle.Get,
@@ -172,6 +176,13 @@ func TestGetFromPidOfNobody(t *testing.T) {
 	require.Error(t, err)
 	_, err = handle.GetFromThread(os.Getpid(), os.Getppid())
 	require.ErrorIs(t, err, syscall.ESRCH, "a thread of another process")
+	restore := sys.Pretend(sys.PidfdThread)
+	_, err = handle.GetFromThread(os.Getpid(), os.Getppid())
+	require.ErrorIs(t, err, syscall.ESRCH)
+	ns, err := handle.GetFromThread(os.Getpid(), os.Getpid())
+	require.NoError(t, err)
+	require.NoError(t, ns.Close())
+	restore()
 
 	zombie := exec.Command("true")
 	require.NoError(t, zombie.Start())

@@ -46,15 +46,13 @@ func (o Of) Get() (NsHandle, error) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if o.t() == species.CLONE_NEWPID { // the raw call is for that of the children
-		fd, err := sys.OpenThreadNamespace(o.t())
-		return o.own(fd, "thread-self", err)
+	if o.t() != species.CLONE_NEWPID { // the raw call is for that of the children
+		if fd, err := sys.RawOpenCurrent(o.t()); err == nil {
+			return NsHandle(fd), nil
+		}
 	}
-	fd, err := sys.RawOpenCurrent(o.t())
-	if err != nil {
-		return None(), o.err("open", "thread-self", err)
-	}
-	return NsHandle(fd), nil
+	fd, err := sys.OpenThreadNamespace(o.t())
+	return o.own(fd, "thread-self", err)
 }
 
 // GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/uts or a pin. The caller closes it.
@@ -86,12 +84,14 @@ func (o Of) GetFromPid(pid int) (NsHandle, error) {
 // if the thread is not one of that process.
 func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
-	return o.fromProcess(pid, ref, func(p *sys.Process, t species.NamespaceType) (*sys.FD, error) {
-		return p.OpenNamespaceOfThread(tid, t)
+	return o.fromProcess(pid, ref, func(_ *sys.Process, t species.NamespaceType) (*sys.FD, error) {
+		return sys.OpenNamespaceOfThread(pid, tid, t)
 	})
 }
 
-func (o Of) fromProcess(pid int, ref string, open func(*sys.Process, species.NamespaceType) (*sys.FD, error)) (NsHandle, error) {
+type openFunc func(*sys.Process, species.NamespaceType) (*sys.FD, error)
+
+func (o Of) fromProcess(pid int, ref string, open openFunc) (NsHandle, error) {
 	if err := o.valid("open", ref); err != nil {
 		return None(), err
 	}

@@ -366,6 +366,44 @@ func TestVisitThatCannotComeBack(t *testing.T) {
 	}
 }
 
+// An unprivileged user's root switches between what is theirs.
+func TestSwitchingInAUserNamespace(t *testing.T) {
+	testutil.InUserns(t, func(t *testing.T) {
+		testutil.CheckLeaks(t)
+		created := create(t, species.CLONE_NEWNET, species.CLONE_NEWUTS, species.CLONE_NEWNS)
+		ns := newNetwork(t)
+		thread := handle.LockThread()
+		defer thread.Unlock()
+		for _, visit := range []func(func(), ...handle.Relation) error{handle.Visit, thread.Visit} {
+			require.NoError(t, visit(func() { require.Equal(t, id(t, ns), here(t, species.CLONE_NEWNET)) }, ns))
+			require.NoError(t, visit(func() {
+				require.Equal(t, id(t, created[1]), here(t, species.CLONE_NEWUTS))
+			}, created[0], created[1]))
+		}
+		got, err := handle.Execute(func() species.NamespaceID { return forChildren(species.CLONE_NEWNS) },
+			created[2], created[0])
+		require.NoError(t, err)
+		require.Equal(t, id(t, created[2]), got)
+		err = handle.Go(func() {}, handle.NamespacePath("/proc/"+itoa(os.Getppid())+"/ns/net"))
+		require.Error(t, err, "of the machine, or not to be seen")
+	})
+}
+
+// Without the links of /proc, pidfds of threads show the way back.
+func TestSwitchingWithoutProcLinks(t *testing.T) {
+	testutil.CheckLeaks(t)
+	ns := newNetwork(t)
+	home := here(t, species.CLONE_NEWNET)
+	defer sys.Pretend(sys.ProcLinks)()
+	require.Equal(t, home, here(t, species.CLONE_NEWNET))
+	thread := handle.LockThread()
+	defer thread.Unlock()
+	for _, visit := range []func(func(), ...handle.Relation) error{handle.Visit, thread.Visit} {
+		require.NoError(t, visit(func() { require.Equal(t, id(t, ns), here(t, species.CLONE_NEWNET)) }, ns))
+		require.Equal(t, home, here(t, species.CLONE_NEWNET))
+	}
+}
+
 // A /proc that is missing or somebody else's does not mislead visits.
 func TestSwitchingWithAForgedProc(t *testing.T) {
 	alone(t, species.CLONE_NEWNET, func(t *testing.T) {

@@ -55,7 +55,7 @@ func NetworkCookie() (uint64, error) {
 	return unix.GetsockoptUint64(socket.Int(), unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 }
 
-// NetworkOfSocket opens the network namespace of a socket (SIOCGSKNS, 4.12 for sockets of every family). It takes
+// NetworkOfSocket opens the network namespace of a socket (SIOCGSKNS, 4.10). It takes
 // CAP_NET_ADMIN over it; ENOTTY: fd is no socket.
 func NetworkOfSocket(fd int) (*FD, error) { return openRelative(fd, unix.SIOCGSKNS) }
 

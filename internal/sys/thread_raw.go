@@ -76,6 +76,9 @@ func link(name string) *byte {
 }
 
 func openCurrent(path *byte) (int, error) {
+	if pretended(ProcLinks) {
+		return -1, unix.ENOENT
+	}
 	proc := procDir.Load()
 	if proc == nil {
 		var err error
