@@ -43,7 +43,8 @@
 //	Process, Root                         yes                   the caller             closed when collected
 //	Thread                                one per type visited  Unlock                 they leak
 //
-// One descriptor, of the directory /proc, is opened when it is first needed and kept.
+// Two descriptors are opened when they are first needed, and kept: of the directory /proc, and a pidfd of a thread that
+// visits network namespaces. They keep no namespace alive.
 //
 // # Threads
 //

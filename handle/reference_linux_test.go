@@ -213,6 +213,48 @@ func TestUserAndParentClimb(t *testing.T) {
 	require.Equal(t, os.Geteuid(), uid)
 }
 
+// Inside a user namespace, that is the top.
+func TestClimbInAUserNamespace(t *testing.T) {
+	testutil.InUserns(t, func(t *testing.T) {
+		testutil.CheckLeaks(t)
+		outer := create(t, species.CLONE_NEWUSER, species.CLONE_NEWUTS)
+		owner, err := outer[1].User()
+		require.NoError(t, err)
+		require.Equal(t, id(t, outer[0]), id(t, owner))
+		parent, err := owner.Parent()
+		require.NoError(t, err)
+		require.Equal(t, here(t, species.CLONE_NEWUSER), id(t, parent))
+		require.NoError(t, owner.Close())
+		_, err = parent.Parent()
+		require.ErrorIs(t, err, syscall.EPERM)
+		uid, err := parent.OwnerUID()
+		require.NoError(t, err)
+		require.NotZero(t, uid, "of a user outside: the overflow ID")
+		require.NoError(t, parent.Close())
+	})
+}
+
+func FuzzPortable(f *testing.F) {
+	f.Add([]byte(`{"id":{"dev":4,"ino":4026531833},"type":"net","path":"/proc/self/ns/net"}`))
+	f.Add([]byte(`{"id":{"dev":4,"ino":1},"type":"uts","pid":1,"start":1}`))
+	f.Add([]byte(`{"type":"mnt","serial":4}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		var p handle.Portable
+		if json.Unmarshal(text, &p) != nil {
+			return
+		}
+		again, err := json.Marshal(p)
+		require.NoError(t, err)
+		var same handle.Portable
+		require.NoError(t, json.Unmarshal(again, &same))
+		require.Equal(t, p.String(), same.String())
+		if ns, err := p.Open(); err == nil {
+			require.Equal(t, p.NSID, id(t, ns))
+			require.NoError(t, ns.Close())
+		}
+	})
+}
+
 func TestLostFilesAreClosed(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for range 10 {

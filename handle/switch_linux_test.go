@@ -166,6 +166,18 @@ func TestExecuteWithinExecute(t *testing.T) {
 	require.Equal(t, ids{id(t, outer), home, id(t, inner)}, got)
 }
 
+// What f does to its working directory, umask or root is its own: the thread shares none of them (CLONE_FS).
+func TestExecuteHasItsOwnDirectory(t *testing.T) {
+	testutil.CheckLeaks(t)
+	before, err := os.Readlink("/proc/self/cwd")
+	require.NoError(t, err)
+	_, err = handle.Execute(func() any { require.NoError(t, syscall.Chdir("/proc")); return nil })
+	require.NoError(t, err)
+	after, err := os.Readlink("/proc/self/cwd")
+	require.NoError(t, err)
+	require.Equal(t, before, after)
+}
+
 func TestGoroutinesDoNotFollow(t *testing.T) {
 	testutil.CheckLeaks(t)
 	home := here(t, species.CLONE_NEWNET)
@@ -421,6 +433,34 @@ func TestSwitchingWithAForgedProc(t *testing.T) {
 		require.Equal(t, home, here(t, species.CLONE_NEWNET))
 		require.NoError(t, syscall.Unmount("/proc", syscall.MNT_DETACH))
 	})
+}
+
+// Visits from many threads take turns at being the recent one, and each comes back to its own namespace.
+func TestVisitsFromManyThreads(t *testing.T) {
+	testutil.CheckLeaks(t)
+	ns := newNetwork(t)
+	var all sync.WaitGroup
+	for range 16 {
+		own := newNetwork(t)
+		all.Go(func() {
+			_, err := handle.Execute(func() any {
+				home := forChildren(species.CLONE_NEWNET)
+				for range 100 {
+					if err := handle.Visit(func() {}, ns); err != nil {
+						t.Error(err)
+					}
+					if forChildren(species.CLONE_NEWNET) != home {
+						t.Error("not back at home")
+					}
+				}
+				return nil
+			}, own)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestVisitDoesNotAllocate(t *testing.T) {

@@ -10,8 +10,7 @@ import (
 
 // Visit runs f on the calling goroutine while its thread is in the namespaces referred to, and brings the thread back.
 // Everything but what was visited stays as it is for the caller's thread. It allocates nothing for a single [NsHandle]
-// of a network namespace, and takes about two thirds of the time of opening one's own namespace twice; a [Thread] is
-// faster still.
+// of a network namespace, and is faster when one thread makes many visits; a [Thread] is faster still.
 //
 // If the thread cannot be brought back, f was run and the error is ErrTainted: the goroutine is left locked to the
 // thread and should end, which ends the thread. Any other error means that f was not run and the thread is back. A
@@ -36,11 +35,12 @@ func Visit(f func(), refs ...Relation) error {
 // false.
 func visitNetwork(f func(), ns NsHandle) (done bool, err error) {
 	runtime.LockOSThread()
-	if sys.OnMainThread() {
+	tid, main := sys.RawThread()
+	if main {
 		runtime.UnlockOSThread()
 		return false, nil
 	}
-	home, err := sys.RawOpenCurrentNet()
+	home, err := sys.RawOpenNet(tid)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return false, nil

@@ -22,8 +22,14 @@ var ownPID = sync.OnceValue(unix.Getpid)
 // OnMainThread says whether the calling thread is the process's first, whose namespaces are those that /proc/PID/ns
 // shows, and which the Go runtime never ends.
 func OnMainThread() bool {
-	tid, _ := unix.RawSyscallNoError(unix.SYS_GETTID, 0, 0, 0)
-	return int(tid) == ownPID()
+	_, main := RawThread()
+	return main
+}
+
+// RawThread returns the number of the calling thread, and whether it is the main one.
+func RawThread() (tid int, main bool) {
+	n, _ := unix.RawSyscallNoError(unix.SYS_GETTID, 0, 0, 0)
+	return int(n), int(n) == ownPID()
 }
 
 // RawSetns is Setns for namespaces that are joined at once: all but mount namespaces.
@@ -49,9 +55,6 @@ func RawOpenCurrent(t species.NamespaceType) (int, error) {
 	}
 	return openCurrent(link)
 }
-
-// RawOpenCurrentNet is RawOpenCurrent for network namespaces.
-func RawOpenCurrentNet() (int, error) { return openCurrent(currentNet) }
 
 // RawOpenForChildren opens the calling thread's time namespace for children, into which unshare(2) put it.
 func RawOpenForChildren() (int, error) { return openCurrent(link("time_for_children")) }

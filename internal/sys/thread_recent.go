@@ -1,0 +1,79 @@
+//go:build linux
+
+package sys
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/species"
+)
+
+// recent is a thread that opens its own network namespace again and again. A pidfd of it, kept, makes that twice as fast
+// as the links of /proc (6.11). It is one descriptor at most, it keeps no namespace alive, and it cannot be mistaken for
+// another thread's: a number that was given away belongs to a pidfd whose thread is gone, which says so (ESRCH).
+var recent struct {
+	busy   atomic.Bool // whoever set it has the rest for itself
+	tid    int
+	pidfd  *FD // nil before the first
+	misses int // by other threads, in a row
+}
+
+// patience is after how many calls of others in a row one of them becomes the recent thread.
+const patience = 8
+
+// RawOpenNet opens the network namespace of the calling thread, whose number is tid. The goroutine is locked to it.
+func RawOpenNet(tid int) (int, error) {
+	if !pretended(PidfdThread) && !pretended(ProcLinks) && recent.busy.CompareAndSwap(false, true) {
+		fd, ok := recentNet(tid)
+		recent.busy.Store(false)
+		if ok {
+			return fd, nil
+		}
+	}
+	return openCurrent(currentNet)
+}
+
+func recentNet(tid int) (fd int, ok bool) {
+	if recent.tid == tid {
+		recent.misses = 0
+		if fd, errno := pidfdNet(); errno == 0 {
+			return fd, true
+		}
+		recent.misses = patience // it was another thread of that number
+	}
+	recent.misses++
+	if recent.pidfd != nil && recent.misses <= patience || !becomeRecent(tid) {
+		return -1, false
+	}
+	fd, errno := pidfdNet()
+	return fd, errno == 0
+}
+
+var pidfdNetRequest = pidfdRequests[species.CLONE_NEWNET]
+
+func pidfdNet() (int, syscall.Errno) {
+	fd, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(recent.pidfd.raw), uintptr(pidfdNetRequest), 0)
+	return int(fd), errno
+}
+
+// becomeRecent has the pidfd changed under the number that it has, for the sake of who counts descriptors.
+func becomeRecent(tid int) bool {
+	recent.misses = 0
+	fd, err := open(func() (int, error) { return unix.PidfdOpen(tid, unix.PIDFD_THREAD) })
+	if err != nil {
+		return false
+	}
+	if recent.pidfd == nil {
+		recent.pidfd, recent.tid = fd, tid
+		return true
+	}
+	defer func() { _ = fd.Close() }()
+	if err := unix.Dup3(fd.raw, recent.pidfd.raw, unix.O_CLOEXEC); err != nil {
+		return false
+	}
+	recent.tid = tid
+	return true
+}
