@@ -323,6 +323,9 @@ func TestFileHandles(t *testing.T) {
 		created, err := handle.Create(of)
 		require.NoError(t, err)
 		h, err := handle.NewFileHandle(created[0])
+		if err != nil {
+			_ = created[0].Close()
+		}
 		testutil.NeedFeature(t, "file handles of namespaces", 6, 18, err)
 		stored, err := h.MarshalBinary()
 		require.NoError(t, err)
@@ -375,6 +378,9 @@ func TestPortableReferences(t *testing.T) {
 			"serial": func() handle.Portable { c := again; c.Serial++; return c }(),
 			"type":   func() handle.Portable { c := again; c.NSType = species.CLONE_NEWIPC; return c }(),
 		} {
+			if change == "serial" && again.Serial == 0 {
+				continue // not this kernel
+			}
 			_, err := changed.Open()
 			require.ErrorIs(t, err, handle.ErrStale, "%s of %s", change, again)
 		}

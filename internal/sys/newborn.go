@@ -20,8 +20,7 @@ type Newborn struct {
 }
 
 // MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
-// namespace if there is one. With a time namespace among them, the child is in it. Mounts are private. The child dies
-// with the calling thread, to which the goroutine is locked until End. It takes /proc and the right to be traced, which
+// namespace if there is one. Mounts are private. The child dies with the calling thread, to which the goroutine is locked until End. It takes /proc and the right to be traced, which
 // a process under strace -f has not.
 func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn, error) {
 	const atBirth = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWPID)
@@ -58,6 +57,19 @@ func (n *Newborn) awaitExec() error {
 		return errors.New("the child did not live to be used")
 	}
 	return err
+}
+
+// OpenNamespace opens one of the child's namespaces. Of time namespaces that is the one for children, which before 6.3
+// execve(2) does not enter.
+func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
+	if t != species.CLONE_NEWTIME {
+		return n.Process.OpenNamespace(t)
+	}
+	dir, err := n.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	return OpenNamespace(dir + "/ns/time_for_children")
 }
 
 // End kills the child and reaps it.
