@@ -1,7 +1,6 @@
 package handle
 
 import (
-	"runtime"
 	"strconv"
 	"syscall"
 
@@ -55,17 +54,6 @@ func (p *Process) shares(t species.NamespaceType) (bool, error) {
 	}
 	ours, err := sys.ThreadNamespaceID(t)
 	return err == nil && ours == theirs, nil
-}
-
-// join moves the calling thread into the process's namespace of type t.
-func (p *Process) join(t species.NamespaceType) error {
-	fd, err := p.p.OpenNamespace(t)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = fd.Close() }()
-	defer runtime.KeepAlive(fd)
-	return sys.Setns(fd.Int(), int(t))
 }
 
 // ProcessNamespace refers to the namespace of one type that a process is in whenever it is asked. It holds nothing open

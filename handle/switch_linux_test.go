@@ -89,6 +89,8 @@ func TestExecuteInSeveralOfOneProcess(t *testing.T) {
 	t.Run("without setns of a pidfd", func(t *testing.T) {
 		defer sys.Pretend(sys.SetnsPidfd)()
 		check()
+		defer sys.Pretend(sys.PidfdNamespaces)()
+		check()
 	})
 	err = handle.Go(func() {}, process.Namespace(species.CLONE_NEWNET), handle.NamespacePath("/proc/self/ns/net"))
 	require.ErrorIs(t, err, syscall.EINVAL)
