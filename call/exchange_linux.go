@@ -1,6 +1,7 @@
 package call
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -29,6 +30,7 @@ type exchange struct {
 	forked   bool       // a worker in a PID namespace is a fork of child
 	worker   *sys.Child // that fork, nil until it is known
 	start    time.Time  // when the handler must have been started
+	seen     uint       // kinds of records that came, as bits
 	ready    bool       // the handler has been started
 	done     bool       // a result or a failure is there
 	body     []byte
@@ -73,7 +75,8 @@ func (x *exchange) followUntil(ctx context.Context) error {
 	return err
 }
 
-// follow handles records until the worker has said all, or has closed its end, or its time is up.
+// follow handles records until the worker has said all, or has closed its end, or its time is up: that is looked at
+// first, so that a worker cannot keep us busy.
 func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
 	buf := make([]byte, wire.MaxMessage)
 	x.start = time.Now().Add(startTimeout)
@@ -82,10 +85,10 @@ func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
 		switch {
 		case err != nil:
 			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
+		case !x.done && (ready[1] || !ready[0] || x.late()):
+			return x.overdue(ctx)
 		case ready[0]:
 			err = x.next(buf)
-		case !x.done:
-			return x.overdue(ctx)
 		}
 		if errors.Is(err, io.EOF) || !ready[0] {
 			return nil
@@ -109,9 +112,12 @@ func (x *exchange) deadline(ctx context.Context) time.Time {
 	return deadline
 }
 
+// late says that the handler should have been started by now.
+func (x *exchange) late() bool { return !x.ready && !time.Now().Before(x.start) }
+
 // overdue says why the worker is not waited for any longer.
 func (x *exchange) overdue(ctx context.Context) error {
-	if !x.ready && ctx.Err() == nil && !time.Now().Before(x.start) {
+	if x.late() && ctx.Err() == nil {
 		err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
 		return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
 	}
@@ -119,32 +125,43 @@ func (x *exchange) overdue(ctx context.Context) error {
 	return &Error{Stage: StageHandler, Op: "worker killed", Err: context.Cause(ctx)}
 }
 
-// next handles one record.
+// next handles one record. The handler may be in hostile hands by now, so nothing is taken out of turn, and what could
+// make us kill or wait for a process comes from our own child or not at all.
 func (x *exchange) next(buf []byte) error {
-	record, body, err := receive(x.channel, buf, x.limit)
+	m, err := receive(x.channel, buf, x.limit)
 	if err != nil {
 		return err
 	}
-	switch record.Kind {
+	kind := uint(1) << m.Kind
+	if x.seen&kind != 0 || m.Kind == wire.KindForked && (!x.forked || m.sender != x.child.PID) {
+		return fmt.Errorf("record of kind %d out of turn", m.Kind)
+	}
+	x.seen |= kind
+	switch m.Kind {
 	case wire.KindForked:
-		x.worker, err = sys.Adopt(int(record.Pid))
-		if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
-			x.forked, err = false, nil
-		}
-		return err
+		return x.adopt(int(m.Pid))
 	case wire.KindReady:
 		x.ready = true
 	case wire.KindFailed:
 		x.done = true
-		x.err = &Error{Stage: Stage(record.Stage), Type: species.NamespaceType(record.Type), Op: record.StepName(), Err: explainErrno(record)}
+		x.err = &Error{Stage: Stage(m.Stage), Type: species.NamespaceType(m.Type), Op: m.StepName(), Err: explainErrno(m.Record)}
 	case wire.KindResult:
 		x.done = true
-		x.body = append([]byte(nil), body...)
-		if record.Stage != wire.OutcomeResult {
-			x.body, x.err = nil, remoteFailure(body)
+		x.body = bytes.Clone(m.body)
+		if m.Record.Stage != wire.OutcomeResult {
+			x.err = remoteFailure(m.body)
 		}
 	}
 	return nil
+}
+
+// adopt takes hold of the worker that our child has forked.
+func (x *exchange) adopt(pid int) (err error) {
+	x.worker, err = sys.Adopt(pid)
+	if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
+		x.forked, err = false, nil
+	}
+	return err
 }
 
 // explainErrno adds what an errno of the bootstrap means where it would puzzle.
