@@ -123,6 +123,19 @@ func TestAmbiguousContainers(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnknownContainer)
 }
 
+// ctr puts a container where it is told, by the name that it is given.
+func TestNamedContainers(t *testing.T) {
+	testutil.CheckLeaks(t)
+	hierarchies := cgroups(t, []string{"unified/default/web", "unified/web2"}, 0)
+	ns, err := network.fromContainer("web", hierarchies)
+	require.NoError(t, err)
+	require.NoError(t, ns.Close())
+	for _, id := range []string{"we", "web2", "default", "default/web"} {
+		_, err = network.fromContainer(id, hierarchies)
+		require.Error(t, err, "not the complete name of a container: %s", id)
+	}
+}
+
 // The process of a container has ended by the time it is looked at, and another one has its PID.
 func TestMemberThatLeft(t *testing.T) {
 	testutil.CheckLeaks(t)

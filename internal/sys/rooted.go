@@ -47,7 +47,7 @@ func retryEAGAIN(f func() (int, error)) (*FD, error) {
 	}
 }
 
-// Reopen opens for reading the very file that Resolve found, through our own /proc. Only regular files and directories
+// Reopen opens for reading the very file that Resolve found, through the /proc that is kept open. Only regular files and directories
 // are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a regular file.
 func Reopen(found *FD) (*FD, error) {
 	var st unix.Stat_t
@@ -57,12 +57,13 @@ func Reopen(found *FD) (*FD, error) {
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
 		return nil, unix.EINVAL
 	}
-	if err := checkProc(); err != nil {
+	proc, err := keptProcDir()
+	if err != nil {
 		return nil, err
 	}
 	return open(func() (int, error) {
-		path := "/proc/thread-self/fd/" + strconv.Itoa(found.Int())
-		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+		path := "thread-self/fd/" + strconv.Itoa(found.Int())
+		return unix.Openat(proc.raw, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	})
 }
 

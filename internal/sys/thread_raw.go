@@ -82,12 +82,9 @@ func openCurrent(path *byte) (int, error) {
 	if pretended(ProcLinks) {
 		return -1, unix.ENOENT
 	}
-	proc := procDir.Load()
-	if proc == nil {
-		var err error
-		if proc, err = openProcDir(); err != nil {
-			return -1, err
-		}
+	proc, err := keptProcDir()
+	if err != nil {
+		return -1, err
 	}
 	for {
 		fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(proc.raw), uintptr(unsafe.Pointer(path)),
@@ -106,6 +103,13 @@ func openCurrent(path *byte) (int, error) {
 var procDir atomic.Pointer[FD]
 
 const procRootInode = 1
+
+func keptProcDir() (*FD, error) {
+	if proc := procDir.Load(); proc != nil {
+		return proc, nil
+	}
+	return openProcDir()
+}
 
 // openProcDir makes sure that it is a proc file system's root before it is relied on for good.
 func openProcDir() (*FD, error) {
