@@ -126,6 +126,7 @@ func (th *Thread) back(types species.Set) error {
 func (th *Thread) taint(err error) error {
 	th.homes.forget()
 	th.ended = true
+	leaveMain(th.free)
 	return err
 }
 
