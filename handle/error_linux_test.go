@@ -58,7 +58,7 @@ func TestEveryErrorIsAnError(t *testing.T) {
 		require.ErrorAs(t, err, &e, name)
 		require.NotEmpty(t, e.Op, name)
 		require.NotEmpty(t, e.Ref, name)
-		require.NotNil(t, errors.Unwrap(err), name)
+		require.Error(t, errors.Unwrap(err), name)
 		require.Contains(t, err.Error(), e.Err.Error(), name)
 		require.NotContains(t, err.Error(), "\n", name)
 	}
