@@ -318,13 +318,17 @@ func TestSetOfAMountNamespaceMovesOneThreadOnly(t *testing.T) {
 	require.NoError(t, err)
 	cwd, err := os.Getwd()
 	require.NoError(t, err)
-	onThrowAwayThread(t, func() {
+	done := make(chan struct{})
+	go func() { // not Execute, which has the thread share nothing already
+		defer close(done)
+		handle.LockThread()
 		ns, err := handle.Of(species.CLONE_NEWNS).GetFromPid(target.PID)
 		require.NoError(t, err)
 		defer func() { _ = ns.Close() }()
 		require.NoError(t, handle.Of(species.CLONE_NEWNS).Set(ns))
 		require.Equal(t, theirs, here(t, species.CLONE_NEWNS).LinkText(species.CLONE_NEWNS))
-	})
+	}()
+	<-done
 	after, err := os.Readlink("/proc/self/cwd")
 	require.NoError(t, err)
 	require.Equal(t, cwd, after)
