@@ -14,14 +14,14 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// What is waited for when all is well, or not for long. Tests make both shorter.
+// What is not waited for any longer. Tests make both shorter.
 var (
 	startTimeout = StartTimeout
-	// exitTimeout is how long a worker may take to end after its result, and after SIGKILL.
-	exitTimeout = 5 * time.Second
+	exitTimeout  = 5 * time.Second // for the end of a process after SIGKILL
 )
 
-// exchange is the caller's side of a running call: one thread that waits for records, the context and the child.
+// exchange is the caller's side of a running call: one thread that waits for the end of the worker, of the context or
+// of the time to start. Records wait in the channel meanwhile: to be woken for each would cost more than to read them.
 type exchange struct {
 	channel  *sys.FD
 	lifeline *sys.FD    // its end is the worker's
@@ -29,6 +29,7 @@ type exchange struct {
 	limit    uint64     // of the result's size
 	forked   bool       // a worker in a PID namespace is a fork of child
 	worker   *sys.Child // that fork, nil until it is known
+	until    time.Time  // when the call must be over, zero if it may take for ever
 	start    time.Time  // when the handler must have been started
 	seen     uint       // kinds of records that came, as bits
 	ready    bool       // the handler has been started
@@ -56,8 +57,11 @@ func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	return x.body, nil
 }
 
-// followUntil follows the worker with an eventfd that the end of the context makes readable.
+// followUntil follows the worker, if the context can end with an eventfd that this makes readable.
 func (x *exchange) followUntil(ctx context.Context) error {
+	if ctx.Done() == nil {
+		return x.follow(ctx, -1)
+	}
 	event, err := sys.Eventfd()
 	if err != nil {
 		return spawnError("eventfd", err)
@@ -68,61 +72,80 @@ func (x *exchange) followUntil(ctx context.Context) error {
 		sys.Signal(event)
 		close(signalled)
 	})
-	err = x.follow(ctx, event)
+	err = x.follow(ctx, event.Int())
 	if !stop() {
 		<-signalled
 	}
 	return err
 }
 
-// follow handles records until the worker has said all, or has closed its end, or its time is up: that is looked at
-// first, so that a worker cannot keep us busy.
-func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
-	buf := make([]byte, wire.MaxMessage)
+// follow waits until the worker has ended, and takes what it has said.
+func (x *exchange) follow(ctx context.Context, event int) error {
 	x.start = time.Now().Add(startTimeout)
-	for !x.done || (x.forked && x.worker == nil) {
-		ready, err := sys.WaitReadable(x.deadline(ctx), x.channel.Int(), event.Int())
+	if err := x.await(ctx, event, x.child); err != nil {
+		return err
+	}
+	if err := x.take(); err != nil || x.worker == nil {
+		return err
+	}
+	if err := x.await(ctx, event, x.worker); err != nil {
+		return err
+	}
+	return x.take()
+}
+
+// await waits until the process has ended, unless its time is up before.
+func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error {
+	for {
+		ready, err := sys.WaitReadable(x.deadline(), child.Pidfd(), event)
 		switch {
 		case err != nil:
 			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
-		case !x.done && (ready[1] || !ready[0] || x.late()):
-			return x.overdue(ctx)
 		case ready[0]:
-			err = x.next(buf)
+			return nil
+		case ready[1] || x.ready || time.Now().Before(x.start):
+			return x.killed(ctx)
 		}
-		if errors.Is(err, io.EOF) || !ready[0] {
+		if err := x.take(); err != nil {
+			return err
+		}
+		if !x.ready {
+			err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
+			return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
+		}
+	}
+}
+
+// deadline returns until when the worker is waited for, zero if for ever.
+func (x *exchange) deadline() time.Time {
+	if !x.ready && (x.until.IsZero() || x.start.Before(x.until)) {
+		return x.start
+	}
+	return x.until
+}
+
+// killed says why the worker was, if it had the time to start.
+func (x *exchange) killed(ctx context.Context) error {
+	cause := context.DeadlineExceeded
+	if ctx.Done() != nil {
+		<-ctx.Done() // its timer may be late
+		cause = context.Cause(ctx)
+	}
+	return &Error{Stage: StageHandler, Op: "worker killed", Err: cause}
+}
+
+// take handles the records that are there now.
+func (x *exchange) take() error {
+	buf := make([]byte, wire.MaxMessage)
+	for {
+		err := x.next(buf)
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.EAGAIN) {
 			return nil
 		}
 		if err != nil {
 			return &Error{Stage: StageProtocol, Op: "receive", Err: err}
 		}
 	}
-	return nil
-}
-
-// deadline returns until when the next record must be there, zero if it may take for ever.
-func (x *exchange) deadline(ctx context.Context) time.Time {
-	deadline, ok := ctx.Deadline()
-	switch {
-	case x.done:
-		return time.Now().Add(exitTimeout)
-	case !x.ready && (!ok || x.start.Before(deadline)):
-		return x.start
-	}
-	return deadline
-}
-
-// late says that the handler should have been started by now.
-func (x *exchange) late() bool { return !x.ready && !time.Now().Before(x.start) }
-
-// overdue says why the worker is not waited for any longer.
-func (x *exchange) overdue(ctx context.Context) error {
-	if x.late() && ctx.Err() == nil {
-		err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
-		return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
-	}
-	<-ctx.Done() // its timer may be late
-	return &Error{Stage: StageHandler, Op: "worker killed", Err: context.Cause(ctx)}
 }
 
 // next handles one record. The handler may be in hostile hands by now, so nothing is taken out of turn, and what could
@@ -159,7 +182,7 @@ func (x *exchange) next(buf []byte) error {
 func (x *exchange) adopt(pid int) (err error) {
 	x.worker, err = sys.Adopt(pid)
 	if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
-		x.forked, err = false, nil
+		return nil
 	}
 	return err
 }
@@ -211,21 +234,18 @@ func (x *exchange) exitError(status syscall.WaitStatus) error {
 	return &Error{Stage: stage, Err: errNoResult}
 }
 
-// abort ends the worker. One that was forked and has not been announced dies of its lifeline; what it sent is read so
-// that it can be reaped.
+// abort ends the worker. A child that has still to fork it is let do so and say its PID, or nobody could wait for it;
+// that takes no time, since it opens nothing of the target.
 func (x *exchange) abort() {
-	x.child.Kill()
-	_ = x.lifeline.Close()
+	if x.forked && x.worker == nil {
+		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
+		_ = x.take()
+	}
 	if x.worker != nil {
 		x.worker.Kill()
 	}
-	buf := make([]byte, wire.MaxMessage)
-	for limit := time.Now().Add(exitTimeout); x.forked && x.worker == nil; {
-		ready, err := sys.WaitReadable(limit, x.channel.Int())
-		if err != nil || !ready[0] || errors.Is(x.next(buf), io.EOF) {
-			return
-		}
-	}
+	x.child.Kill()
+	_ = x.lifeline.Close()
 }
 
 // reap waits for all children of the call and returns the worker's status. One that SIGKILL does not end, since it

@@ -16,3 +16,6 @@ func set(t testing.TB, timeout *time.Duration, d time.Duration) {
 	*timeout = d
 	t.Cleanup(func() { *timeout = old })
 }
+
+// SetStartTimeoutForRole shortens StartTimeout for a program.
+func SetStartTimeoutForRole(d time.Duration) { startTimeout = d }

@@ -5,6 +5,7 @@ import (
 	"context"
 	"os"
 	"runtime"
+	"slices"
 	"strconv"
 	"testing"
 	"time"
@@ -13,32 +14,61 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
 
-// childOf returns a child of a process, 0 if there is none.
-func childOf(t testing.TB, pid int) int {
+// childrenOf returns the children of a process, also those that have ended.
+func childrenOf(t testing.TB, pid int) (children []int) {
 	t.Helper()
 	dirs, err := os.ReadDir("/proc")
 	require.NoError(t, err)
 	for _, dir := range dirs {
-		if child, err := strconv.Atoi(dir.Name()); err == nil && parentOf(child) == pid && !gone(child) {
+		if child, err := strconv.Atoi(dir.Name()); err == nil && parentOf(child) == pid {
+			children = append(children, child)
+		}
+	}
+	return children
+}
+
+// childOf returns a child of a process that still runs, 0 if there is none.
+func childOf(t testing.TB, pid int) int {
+	t.Helper()
+	for _, child := range childrenOf(t, pid) {
+		if !gone(child) {
 			return child
 		}
 	}
 	return 0
 }
 
-// orphan starts a caller whose worker blocks in its handler, and returns both.
+// reapChild waits for the end of a child, if it is one.
+func reapChild(pid int) {
+	_ = sys.Retry(func() error { _, err := unix.Wait4(pid, nil, 0, nil); return err })
+}
+
+// orphan starts a caller whose worker blocks in its handler, and returns both. If the caller ends first, its children
+// become ours, since the machine's PID 1 may take its time to reap them, and a PID namespace waits for that.
 func orphan(t testing.TB, roleName string, r request) (caller *os.Process, worker int) {
 	t.Helper()
 	cmd := role(t, roleName, r.json())
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	cmd.Stderr = os.Stderr
+	others := childrenOf(t, os.Getpid())
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
 	require.NoError(t, cmd.Start())
-	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		for _, child := range childrenOf(t, os.Getpid()) {
+			if !slices.Contains(others, child) {
+				reapChild(child)
+			}
+		}
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')
 	require.NoError(t, err)
 	require.Equal(t, "ready\n", line)
@@ -58,6 +88,7 @@ func TestWorkerDiesWithItsCaller(t *testing.T) {
 	} {
 		for _, base := range []int{0, 100000} {
 			t.Run(name, func(t *testing.T) {
+				testutil.CheckLeaks(t)
 				target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: base})
 				r.Handler, r.Pid = "block", target.PID
 				if !r.Types.Has(species.CLONE_NEWUSER) && base != 0 {
@@ -77,9 +108,12 @@ func TestWorkerDiesWithItsCaller(t *testing.T) {
 func TestWorkerWithoutPdeathsigDiesWithItsCaller(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	for _, types := range []species.Set{defaultSet, allSet} {
-		caller, worker := orphan(t, "caller", request{Handler: "disarmed", Pid: target.PID, Types: types})
-		require.NoError(t, caller.Kill())
-		waitUntil(t, func() bool { return gone(worker) }, "the worker is still there")
+		t.Run(types.String(), func(t *testing.T) {
+			testutil.CheckLeaks(t)
+			caller, worker := orphan(t, "caller", request{Handler: "disarmed", Pid: target.PID, Types: types})
+			require.NoError(t, caller.Kill())
+			waitUntil(t, func() bool { return gone(worker) }, "the worker is still there")
+		})
 	}
 }
 

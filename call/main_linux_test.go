@@ -301,6 +301,12 @@ func stat(pid int) (state string, parent int) {
 	return state, parent
 }
 
+// name returns the name of a process.
+func name(pid int) string {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	return strings.TrimSpace(string(text))
+}
+
 // gone says whether there is no such process, or only its zombie.
 func gone(pid int) bool {
 	state, _ := stat(pid)

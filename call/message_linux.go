@@ -11,7 +11,7 @@ import (
 // send sends a record and what belongs to it: behind it, or in a file that comes with it if it is long.
 func send(channel *sys.FD, record wire.Record, body []byte) error {
 	record.Size = uint64(len(body))
-	message := wire.AppendRecord(make([]byte, 0, wire.MaxMessage), record)
+	message := wire.AppendRecord(make([]byte, 0, wire.RecordSize+min(len(body), wire.MaxInline)), record)
 	if len(body) <= wire.MaxInline {
 		return sys.Send(channel, append(message, body...))
 	}

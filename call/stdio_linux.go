@@ -47,7 +47,7 @@ func (s *streams) input(r io.Reader) (err error) {
 		return nil
 	}
 	if r == nil {
-		s.files[0], err = os.Open(os.DevNull)
+		s.files[0], err = sys.DevNull()
 		s.own(s.files[0])
 		return err
 	}

@@ -3,7 +3,6 @@ package call_test
 import (
 	"fmt"
 	"maps"
-	"os"
 	"os/exec"
 	"strings"
 	"syscall"
@@ -92,14 +91,8 @@ func TestNetOwnedByTheInitialUserNamespace(t *testing.T) {
 	cmd := exec.Command("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sleep", "1000")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET | unix.CLONE_NEWUTS | unix.CLONE_NEWIPC}
 	require.NoError(t, cmd.Start())
-	stop := func() { _ = cmd.Process.Kill(); _ = cmd.Wait() }
-	t.Cleanup(stop)
-	pid := 0
-	waitUntil(t, func() bool {
-		pid = childOf(t, cmd.Process.Pid)
-		text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/comm", pid))
-		return string(text) == "sleep\n"
-	}, "the target sleeps")
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	pid := sleepingChild(t, cmd.Process.Pid)
 	target := testutil.Attach(t, pid, nil)
 	for _, pretend := range []bool{false, true} {
 		if pretend {

@@ -115,7 +115,7 @@ static void receive(void)
 	}
 	errno = EPROTO;
 	if (size != sizeof request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || request.magic != NSOPS_MAGIC ||
-	    got != request.fds || (request.types && !got) || (is(NSOPS_SPAWN) && request.lifeline <= channel))
+	    got != request.fds || (request.types && !got) || request.flags > NSOPS_FLAGS || (is(NSOPS_SPAWN) && request.lifeline <= channel))
 		fail(STAGE_PROTOCOL, 0, "request");
 	check(fcntl(channel, F_SETFD, FD_CLOEXEC), STAGE_PROTOCOL, "channel");
 }
@@ -208,6 +208,7 @@ static void settle(void)
 		check(syscall(CLOSE_RANGE, request.lifeline + 1, ~0U, 0), STAGE_SPAWN, "close_range");
 		check(setsid(), STAGE_SPAWN, "setsid");
 	}
+	check(prctl(PR_SET_NAME, program_invocation_short_name), STAGE_SPAWN, "name"); /* it was that of a descriptor */
 	if (!joins(NEWNS))
 		return;
 	check(chdir("/"), STAGE_JOIN, "chdir");

@@ -27,16 +27,19 @@ func Send(socket *FD, data []byte, fds ...int) error {
 	return Retry(func() error { return unix.Sendmsg(socket.Int(), data, rights, nil, unix.MSG_NOSIGNAL) })
 }
 
-// PassCredentials makes Receive tell who sent a message.
-func PassCredentials(socket *FD) error {
+// ForPolling makes Receive tell who sent a message, and return EAGAIN when there is none.
+func ForPolling(socket *FD) error {
 	defer runtime.KeepAlive(socket)
+	if err := unix.SetNonblock(socket.Int(), true); err != nil {
+		return err
+	}
 	return unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 }
 
 // Message is what Receive has received.
 type Message struct {
 	Size   int // 0: the other end is closed
-	Sender int // PID of the process that sent it, vouched for by the kernel, if PassCredentials was called
+	Sender int // PID of the process that sent it, vouched for by the kernel, after ForPolling
 	File   *FD // the descriptor that came along, of several the first; the caller's to close, nil if none came
 }
 

@@ -30,10 +30,22 @@ func HoldExecutable() error {
 	if err := checkProc(); err != nil {
 		return err
 	}
-	var err error
-	executable.file, err = open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
+	file, err := open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
+	if err == nil {
+		executable.file, err = outOfTheWay(file)
+	}
 	return err
 }
+
+// outOfTheWay moves a descriptor to a number that no descriptor of a child takes: its path has to lead to it until the
+// child executes it, when the child's descriptors are in place.
+func outOfTheWay(f *FD) (*FD, error) {
+	defer func() { _ = f.Close() }()
+	return open(func() (int, error) { return unix.FcntlInt(uintptr(f.Int()), unix.F_DUPFD_CLOEXEC, maxChildFiles) })
+}
+
+// maxChildFiles is how many descriptors Spawn passes on at most.
+const maxChildFiles = 16
 
 // Executable returns a path that leads to the running program, or to a sealed copy of it, made once. The path is valid
 // for this process and a child before execve(2), while /proc is mounted.
@@ -51,6 +63,9 @@ func Executable(sealed bool) (string, error) {
 	}
 	if executable.sealed == nil {
 		copied, err := SealedCopy(executable.file)
+		if err == nil {
+			copied, err = outOfTheWay(copied)
+		}
 		if err != nil {
 			return "", fmt.Errorf("sealed copy of the program: %w", err)
 		}

@@ -62,7 +62,7 @@ func (s state) compare(now state) []string {
 	return slices.Concat(
 		added("descriptor left open", s.fds, withoutKept(s.fds, now.fds)),
 		added("descriptor closed that was somebody else's", now.fds, s.fds),
-		added("child left", s.children, now.children),
+		named(added("child left", s.children, now.children)),
 		added("mount left", s.mounts, now.mounts),
 		added("mount gone", now.mounts, s.mounts),
 		strays(s.home, now.threads),
@@ -76,6 +76,15 @@ func added(what string, before, after map[string]int) []string {
 		if after[fact] > before[fact] {
 			found = append(found, what+": "+fact)
 		}
+	}
+	return found
+}
+
+// named adds what the children are called and do.
+func named(found []string) []string {
+	for i, leak := range found {
+		p := readProcess(leak[strings.LastIndexByte(leak, ' ')+1:])
+		found[i] = fmt.Sprintf("%s (%s) in state %s", leak, p.name, p.state)
 	}
 	return found
 }
