@@ -66,17 +66,6 @@ func TestPIDsOfOurOwnNamespace(t *testing.T) {
 	}
 }
 
-func FuzzParseStat(f *testing.F) {
-	f.Add([]byte("1 (a) b) S 0 1 1 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 4711 9 9\n"))
-	f.Add([]byte("2 (kthreadd) S 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 3 0 0\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		stat, err := sys.ParseStat(text)
-		if err == nil {
-			require.NotZero(t, stat.State)
-		}
-	})
-}
-
 func FuzzNamespaceHandle(f *testing.F) {
 	f.Add(make([]byte, 16))
 	f.Fuzz(func(t *testing.T, b []byte) {
