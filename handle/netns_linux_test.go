@@ -318,17 +318,22 @@ func TestSetOfAMountNamespaceMovesOneThreadOnly(t *testing.T) {
 	require.NoError(t, err)
 	cwd, err := os.Getwd()
 	require.NoError(t, err)
-	done := make(chan struct{})
+	ns, err := handle.Of(species.CLONE_NEWNS).GetFromPid(target.PID)
+	require.NoError(t, err)
+	defer func() { _ = ns.Close() }()
+	type outcome struct {
+		err error
+		id  species.NamespaceID
+	}
+	done := make(chan outcome)
 	go func() { // not Execute, which has the thread share nothing already
-		defer close(done)
 		handle.LockThread()
-		ns, err := handle.Of(species.CLONE_NEWNS).GetFromPid(target.PID)
-		require.NoError(t, err)
-		defer func() { _ = ns.Close() }()
-		require.NoError(t, handle.Of(species.CLONE_NEWNS).Set(ns))
-		require.Equal(t, theirs, here(t, species.CLONE_NEWNS).LinkText(species.CLONE_NEWNS))
+		err := handle.Of(species.CLONE_NEWNS).Set(ns)
+		done <- outcome{err, forChildren(species.CLONE_NEWNS)}
 	}()
-	<-done
+	there := <-done
+	require.NoError(t, there.err)
+	require.Equal(t, theirs, there.id.LinkText(species.CLONE_NEWNS))
 	after, err := os.Readlink("/proc/self/cwd")
 	require.NoError(t, err)
 	require.Equal(t, cwd, after)
