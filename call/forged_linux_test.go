@@ -78,7 +78,6 @@ func TestHangOfTheRuntimeIsBounded(t *testing.T) {
 		for _, types := range []species.NamespaceType{defaultTypes, allTypes} {
 			c := call.NewCall("nothing").TargetPid(target.PID).Namespaces(types)
 			requireTimeout(t, c, call.StageSpawn)
-			require.ErrorContains(t, c.SpawnInNamespaces(nil), "did not start its handler")
 			ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 			defer cancel()
 			requireTimeout(t, c.Context(ctx), call.StageHandler)

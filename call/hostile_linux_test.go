@@ -100,7 +100,7 @@ func endure(t testing.TB, c *call.Call) error {
 	case err := <-done:
 		return err
 	case <-time.After(8 * time.Second):
-		t.Fatal("the worker keeps its caller")
+		t.Error("the worker keeps its caller")
 		return nil
 	}
 }
@@ -153,7 +153,7 @@ func TestForgedMessagesAreErrors(t *testing.T) {
 	sized := func(size uint64) wire.Record { return wire.Record{Kind: wire.KindResult, Size: size} }
 	fifo := t.TempDir() + "/fifo"
 	require.NoError(t, unix.Mkfifo(fifo, 0o600))
-	for name, f := range map[string]forgery{
+	forgeries := map[string]forgery{
 		"empty message":      {Raw: true},
 		"garbage":            {Raw: true, Body: "garbage"},
 		"zeros":              {Raw: true, Body: string(make([]byte, wire.RecordSize))},
@@ -173,12 +173,22 @@ func TestForgedMessagesAreErrors(t *testing.T) {
 		"file of proc":       {Record: sized(1 << 20), File: "/proc/self/mem"},
 		"file and body":      {Record: sized(5), Body: "12345", File: "/etc/passwd"},
 		"failed":             {Record: wire.Record{Kind: wire.KindFailed, Stage: 99, Type: 0xffffffff, Errno: -1}},
-	} {
+	}
+	type end struct {
+		name  string
+		start time.Time
+		err   error
+	}
+	ends := make(chan end)
+	for name, f := range forgeries {
 		start := time.Now()
-		err := endure(t, ours("forge").Arg(f))
-		require.Less(t, time.Since(start), 2*time.Second, name)
-		var e *call.Error
-		require.ErrorAs(t, err, &e, name)
-		require.NotEmpty(t, e.Error())
+		go func() { ends <- end{name, start, endure(t, ours("forge").Arg(f))} }()
+	}
+	for range len(forgeries) {
+		e := <-ends
+		var err *call.Error
+		require.ErrorAs(t, e.err, &err, e.name)
+		require.NotEmpty(t, err.Error())
+		require.Less(t, time.Since(e.start), 6*time.Second, e.name)
 	}
 }

@@ -44,18 +44,28 @@ func main() {
 }
 `
 
-// other is a library with a constructor of its own, which runs first, and a symbol that others have, too.
+// other is a library with a constructor of its own, which runs first and replaces the environment, and with a symbol
+// that others have, too.
 const other = `package main
 
 /*
 #include <stdlib.h>
 
+int ran;
+
 __attribute__((constructor(101))) void init(void)
 {
-	setenv("OTHER", " other", 1);
+	ran = setenv("OTHER", "", 1) == 0;
 }
 */
 import "C"
+import "os"
+
+func init() {
+	if C.ran == 1 {
+		os.Setenv("OTHER", " other")
+	}
+}
 `
 
 // build builds the program as if it were a package of this module, in a folder without one, and returns its path.

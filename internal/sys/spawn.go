@@ -125,16 +125,20 @@ func (c *Child) Kill() {
 // came first. A child that somebody else reaped has status 0.
 func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
 	defer runtime.KeepAlive(c)
-	ready, err := WaitReadable(deadline, c.Pidfd())
-	if err == nil && !ready[0] {
-		return 0, false
-	}
-	err = Retry(func() error { _, err := syscall.Wait4(c.PID, &status, 0, nil); return err })
-	if errors.Is(err, syscall.ECHILD) {
-		status = 0
+	if !c.reap(&status) {
+		if _, err := WaitReadable(deadline, c.Pidfd()); err != nil || !c.reap(&status) {
+			return 0, false
+		}
 	}
 	_ = c.process.Close()
 	return status, true
+}
+
+// reap reaps the child if it has ended.
+func (c *Child) reap(status *syscall.WaitStatus) bool {
+	pid := 0
+	err := Retry(func() (err error) { pid, err = syscall.Wait4(c.PID, status, syscall.WNOHANG, nil); return err })
+	return pid == c.PID || errors.Is(err, syscall.ECHILD)
 }
 
 // Exec replaces the process. It returns only an error.
