@@ -14,22 +14,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// TestMain has opened first what stays open.
+// TestMain runs the tests of the package, or one that runs alone.
 func TestMain(m *testing.M) {
-	if ns, err := handle.Get(); err == nil {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			thread := handle.LockThread() // not the main one
-			defer thread.Unlock()
-			_ = handle.Visit(func() {}, ns)
-		}()
-		<-done
-		_ = ns.Close()
-	}
-	if _, ok := os.LookupEnv("GORACE"); !ok {
-		_ = os.Setenv("GORACE", "atexit_sleep_ms=0") // of the processes that run a test alone: a second each
-	}
 	if os.Getenv(privateEnv) != "" {
 		os.Exit(m.Run()) // whatever is left ends with its namespaces
 	}

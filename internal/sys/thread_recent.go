@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"runtime"
 	"sync/atomic"
 	"syscall"
 
@@ -34,6 +35,17 @@ func RawOpenNet(tid int) (int, error) {
 		}
 	}
 	return openCurrent(currentNet)
+}
+
+// OpenKept opens what is otherwise opened when it is first needed, and kept. It is for tests that count descriptors.
+func OpenKept() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tid, _ := RawThread()
+	if fd, err := RawOpenNet(tid); err == nil {
+		RawClose(fd)
+	}
+	_, _ = keptProcDir()
 }
 
 func recentNet(tid int) (fd int, ok bool) {
