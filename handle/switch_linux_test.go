@@ -380,6 +380,35 @@ func TestVisitThatCannotComeBack(t *testing.T) {
 	}
 }
 
+// Who may not even leave is told so, and is where they were: not tainted.
+func TestVisitWithoutRights(t *testing.T) {
+	unprivileged(t, func(t *testing.T) {
+		ns, err := handle.Get()
+		require.NoError(t, err)
+		uts := handle.NamespacePath("/proc/self/ns/uts")
+		tids := make(chan int)
+		var errs []error
+		go func() {
+			thread := handle.LockThread()
+			for _, visit := range []func(func(), ...handle.Relation) error{handle.Visit, thread.Visit} {
+				for _, refs := range [][]handle.Relation{{ns}, {uts}, {uts, ns}} {
+					errs = append(errs, visit(func() { t.Error("was run") }, refs...))
+				}
+			}
+			defer func() { tids <- syscall.Gettid() }()
+			thread.Unlock()
+		}()
+		tid := <-tids
+		for _, err := range errs {
+			require.ErrorIs(t, err, syscall.EPERM)
+			require.NotErrorIs(t, err, handle.ErrTainted)
+			require.ErrorContains(t, err, "join")
+		}
+		time.Sleep(100 * time.Millisecond)
+		require.DirExists(t, "/proc/self/task/"+itoa(tid), "a locked thread would have ended with its goroutine")
+	})
+}
+
 // An unprivileged user's root switches between what is theirs.
 func TestSwitchingInAUserNamespace(t *testing.T) {
 	testutil.InUserns(t, func(t *testing.T) {

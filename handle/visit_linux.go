@@ -1,7 +1,6 @@
 package handle
 
 import (
-	"fmt"
 	"runtime"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -52,20 +51,14 @@ func visitNetwork(f func(), ns NsHandle) (done bool, err error) {
 		return false, nil
 	}
 	defer func() {
-		errno := sys.RawSetns(home, species.CLONE_NEWNET)
+		err = comeBack(home, species.CLONE_NEWNET)
 		sys.RawClose(home)
-		if errno != 0 {
-			err = tainted(species.CLONE_NEWNET, errno)
-			return
+		if err == nil {
+			runtime.UnlockOSThread()
 		}
-		runtime.UnlockOSThread()
 	}()
 	f()
 	return true, nil
-}
-
-func tainted(t species.NamespaceType, cause error) error {
-	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: fmt.Errorf("%w: %w", ErrTainted, cause)}
 }
 
 // visit is Visit for everything.
