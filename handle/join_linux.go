@@ -51,7 +51,7 @@ func newStep(ref Relation) (step, error) {
 	if ref == nil {
 		return step{}, &Error{Op: "join", Ref: "nil", Err: syscall.EINVAL}
 	}
-	if p, ok := ref.(ProcessNamespace); ok && p.process != nil {
+	if p, ok := ref.(ProcessNamespace); ok && p.valid() {
 		return step{fd: p.process.pidfd(), mask: p.t, closer: noCloser, ref: p.String(), process: p.process}, nil
 	}
 	fd, closer, err := ref.NsFd()
