@@ -172,6 +172,17 @@ func TestGetFromPidOfNobody(t *testing.T) {
 	}
 	_, err := handle.GetFromPid(1 << 30)
 	require.Error(t, err)
+	for shift := 31; shift < strconv.IntSize-1; shift++ { // PIDs have 32 bits, and so has what the kernel looks at
+		mine := 1<<shift + os.Getpid()
+		_, err := handle.GetFromPid(mine)
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+		_, err = handle.GetFromThread(os.Getpid(), mine)
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+		_, err = handle.TranslatePID(mine, handle.NamespacePath("/proc/self/ns/pid"), nil)
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+		_, err = handle.TranslatePID(mine, nil, handle.NamespacePath("/proc/self/ns/pid"))
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+	}
 	_, err = handle.GetFromThread(os.Getpid(), os.Getppid())
 	require.ErrorIs(t, err, syscall.ESRCH, "a thread of another process")
 	restore := sys.Pretend(sys.PidfdThread)

@@ -454,7 +454,7 @@ func TestTranslatePID(t *testing.T) {
 		for _, row := range []struct {
 			pid      int
 			from, to handle.Relation
-		}{{os.Getpid(), nil, inside}, {target.PID, inside, nil}, {1, inside, elsewhere}} {
+		}{{os.Getpid(), nil, inside}, {target.PID, inside, nil}, {1, inside, elsewhere}, {1 << 30, nil, nil}} {
 			_, err := handle.TranslatePID(row.pid, row.from, row.to)
 			require.ErrorIs(t, err, syscall.ESRCH)
 		}

@@ -168,6 +168,46 @@ func TestExecuteWithinExecute(t *testing.T) {
 	require.Equal(t, ids{id(t, outer), home, id(t, inner)}, got)
 }
 
+// A path means what it means to the caller, whose thread may be elsewhere than the process.
+func TestExecuteOpensReferencesForTheCaller(t *testing.T) {
+	testutil.CheckLeaks(t)
+	ns := newNetwork(t)
+	self := handle.NamespacePath("/proc/thread-self/ns/net")
+	onThrowAwayThread(t, func() {
+		require.NoError(t, handle.Set(ns))
+		got, err := handle.Execute(func() species.NamespaceID { return forChildren(species.CLONE_NEWNET) }, self)
+		require.NoError(t, err)
+		require.Equal(t, id(t, ns), got)
+		there := make(chan species.NamespaceID, 1)
+		require.NoError(t, handle.Go(func() { there <- forChildren(species.CLONE_NEWNET) }, self))
+		require.Equal(t, id(t, ns), <-there)
+	})
+}
+
+// Neither the way by pidfd nor those of older kernels take what is no type for nothing to do.
+func TestProcessNamespaceOfNoType(t *testing.T) {
+	testutil.CheckLeaks(t)
+	process, err := handle.OpenProcess(os.Getpid())
+	require.NoError(t, err)
+	defer func() { _ = process.Close() }()
+	never := func() { t.Error("was run") }
+	for _, forced := range []func() func(){
+		func() func() { return func() {} },
+		func() func() { return sys.Pretend(sys.SetnsPidfd) },
+	} {
+		restore := forced()
+		for _, of := range []species.NamespaceType{
+			species.NaNS, 0x100, species.CLONE_NEWNET | species.CLONE_NEWUTS, species.CLONE_NEWUSER | species.CLONE_NEWNET,
+		} {
+			for _, err := range []error{handle.Go(never, process.Namespace(of)), handle.Visit(never, process.Namespace(of))} {
+				require.ErrorIs(t, err, syscall.EINVAL)
+				require.NotErrorIs(t, err, handle.ErrTainted)
+			}
+		}
+		restore()
+	}
+}
+
 // What f does to its working directory, umask or root is its own: the thread shares none of them (CLONE_FS).
 func TestExecuteHasItsOwnDirectory(t *testing.T) {
 	testutil.CheckLeaks(t)

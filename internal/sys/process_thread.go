@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"math"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -35,7 +36,7 @@ func (p *Process) openOfThread(pid, tid int, t species.NamespaceType) (*FD, erro
 	if pretended(PidfdThread) {
 		return p.openByTask(tid, t)
 	}
-	fd, err := open(func() (int, error) { return unix.PidfdOpen(tid, unix.PIDFD_THREAD) })
+	fd, err := openPidfd(tid, unix.PIDFD_THREAD)
 	switch {
 	case errors.Is(err, unix.EINVAL) && tid > 0:
 		return p.openByTask(tid, t)
@@ -61,6 +62,17 @@ func (p *Process) openByTask(tid int, t species.NamespaceType) (*FD, error) {
 	}
 	fd, err := OpenNamespace(dir + "/task/" + strconv.Itoa(tid) + "/ns/" + t.Name())
 	return fd, gone(err)
+}
+
+// Exists returns ESRCH unless there is a process or thread with that number in our PID namespace.
+func Exists(pid int) error {
+	if pid > math.MaxInt32 {
+		return unix.ESRCH
+	}
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
 }
 
 // Start returns when the process started, in clock ticks after boot.
