@@ -479,6 +479,7 @@ func TestSwitchingWithoutProcLinks(t *testing.T) {
 	home := here(t, species.CLONE_NEWNET)
 	defer sys.Pretend(sys.ProcLinks)()
 	require.Equal(t, home, here(t, species.CLONE_NEWNET))
+	require.NotEqual(t, home, id(t, create(t, species.CLONE_NEWNET)[0]))
 	thread := handle.LockThread()
 	defer thread.Unlock()
 	for _, visit := range []func(func(), ...handle.Relation) error{handle.Visit, thread.Visit} {
@@ -503,6 +504,29 @@ func TestSwitchingWithAForgedProc(t *testing.T) {
 		require.NoError(t, handle.Visit(func() { require.Equal(t, id(t, ns), here(t, species.CLONE_NEWNET)) }, ns))
 		require.Equal(t, home, here(t, species.CLONE_NEWNET))
 		require.NoError(t, syscall.Unmount("/proc", syscall.MNT_DETACH))
+	})
+}
+
+// What is kept for the life of the process is opened by the process, even if it is first needed in a container.
+func TestWhatIsKeptIsNotTheContainers(t *testing.T) {
+	testutil.NeedRoot(t)
+	rerun(t, nil, func(t *testing.T) {
+		target := testutil.StartTarget(t, testutil.TargetOptions{OwnRoot: true})
+		process, err := handle.OpenProcess(target.PID)
+		require.NoError(t, err)
+		defer func() { _ = process.Close() }()
+		mnt := process.Namespace(species.CLONE_NEWNS)
+		got, err := handle.Execute(func() species.NamespaceID { return here(t, species.CLONE_NEWNET) }, mnt)
+		require.NoError(t, err)
+		require.Equal(t, here(t, species.CLONE_NEWNET), got)
+		root, err := handle.OpenRoot(mnt)
+		require.NoError(t, err)
+		defer func() { _ = root.Close() }()
+		text, err := root.ReadFile("proc/version")
+		require.NoError(t, err)
+		require.NotEmpty(t, text)
+		require.NoError(t, handle.Visit(func() {}, process.Namespace(species.CLONE_NEWPID)))
+		_ = newNetwork(t)
 	})
 }
 

@@ -3,9 +3,7 @@
 package sys
 
 import (
-	"errors"
 	"sync"
-	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -46,8 +44,8 @@ func RawSetns(fd int, mask species.NamespaceType) syscall.Errno {
 func RawClose(fd int) { _, _, _ = unix.RawSyscall(unix.SYS_CLOSE, uintptr(fd), 0, 0) }
 
 // RawOpenCurrent opens the calling thread's namespace of type t, to which RawSetns leads back; for PID namespaces it is
-// that of the thread's children. The goroutine is locked to its thread. It looks into the /proc of the first call, not
-// into one of a container that the thread may be in.
+// that of the thread's children. The goroutine is locked to its thread. It looks into the process's own /proc, not into
+// one of a container that the thread may be in.
 func RawOpenCurrent(t species.NamespaceType) (int, error) {
 	link, ok := currentLinks[t]
 	if !ok {
@@ -97,36 +95,4 @@ func openCurrent(path *byte) (int, error) {
 			return -1, errno
 		}
 	}
-}
-
-// procDir is the root of the proc file system, once it was needed. It stays open until the process ends.
-var procDir atomic.Pointer[FD]
-
-const procRootInode = 1
-
-func keptProcDir() (*FD, error) {
-	if proc := procDir.Load(); proc != nil {
-		return proc, nil
-	}
-	return openProcDir()
-}
-
-// openProcDir makes sure that it is a proc file system's root before it is relied on for good.
-func openProcDir() (*FD, error) {
-	fd, err := open(func() (int, error) {
-		return unix.Open("/proc", unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	})
-	if err != nil {
-		return nil, err
-	}
-	var fs unix.Statfs_t
-	err = Retry(func() error { return unix.Fstatfs(fd.Int(), &fs) })
-	id, idErr := IDOf(fd.Int())
-	if err = errors.Join(err, idErr); err == nil && (fs.Type != unix.PROC_SUPER_MAGIC || id.Ino != procRootInode) {
-		err = errors.New("/proc is not a proc file system")
-	}
-	if err != nil || !procDir.CompareAndSwap(nil, fd) {
-		_ = fd.Close()
-	}
-	return procDir.Load(), err
 }
