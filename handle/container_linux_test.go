@@ -136,6 +136,55 @@ func TestNamedContainers(t *testing.T) {
 	}
 }
 
+// A cgroup that somebody named after another's container does not lead to its own namespace.
+func TestContainersInDisguise(t *testing.T) {
+	testutil.CheckLeaks(t)
+	target := testutil.StartTarget(t, testutil.TargetOptions{})
+	genuine := "unified/system.slice/docker-" + idA + ".scope"
+	fill := func(hierarchies []string, dir string, pid int) {
+		path := filepath.Join(filepath.Dir(hierarchies[0]), dir, "cgroup.procs")
+		require.NoError(t, os.WriteFile(path, []byte(strconv.Itoa(pid)), 0o600))
+	}
+	for _, inside := range []string{"unified/docker/" + idB + "/" + idA, "unified/a/docker-" + idB + ".scope/x/docker/" + idA} {
+		hierarchies := cgroups(t, []string{genuine, inside}, target.PID)
+		fill(hierarchies, inside, os.Getpid())
+		for _, id := range []string{idA, idA[:4]} {
+			ns, err := network.fromContainer(id, hierarchies)
+			require.NoError(t, err)
+			found, err := ns.ID()
+			require.NoError(t, err)
+			require.Equal(t, target.NamespaceLink(species.CLONE_NEWNET), found.LinkText(species.CLONE_NEWNET))
+			require.NoError(t, ns.Close())
+		}
+	}
+	for id, dirs := range map[string][]string{
+		idA:   {genuine, "unified/a/" + idA},
+		"web": {"unified/default/web", "unified/lxc/web"},
+	} {
+		hierarchies := cgroups(t, dirs, target.PID)
+		fill(hierarchies, dirs[0], target.PID)
+		fill(hierarchies, dirs[1], os.Getpid())
+		_, err := network.fromContainer(id, hierarchies)
+		require.ErrorIs(t, err, ErrAmbiguous)
+		fill(hierarchies, dirs[1], target.PID)
+		ns, err := network.fromContainer(id, hierarchies)
+		require.NoError(t, err, "twice, but the same one")
+		require.NoError(t, ns.Close())
+	}
+}
+
+// A hierarchy that cannot be looked into, such as one below another mount, does not keep others from being found.
+func TestHierarchyThatCannotBeRead(t *testing.T) {
+	testutil.CheckLeaks(t)
+	hierarchies := append([]string{"/nowhere"}, cgroups(t, []string{"unified/docker/" + idA}, os.Getpid())...)
+	ns, err := network.fromContainer(idA, hierarchies)
+	require.NoError(t, err)
+	require.NoError(t, ns.Close())
+	_, err = network.fromContainer(idB, hierarchies)
+	require.ErrorIs(t, err, ErrUnknownContainer)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
 // The process of a container has ended by the time it is looked at, and another one has its PID.
 func TestMemberThatLeft(t *testing.T) {
 	testutil.CheckLeaks(t)
