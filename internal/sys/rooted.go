@@ -47,8 +47,9 @@ func retryEAGAIN(f func() (int, error)) (*FD, error) {
 	}
 }
 
-// Reopen opens for reading the very file that Resolve found, through the /proc that is kept open. Only regular files and directories
-// are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a regular file.
+// Reopen opens for reading the very file that Resolve found, through the /proc that is kept open. Only regular files and
+// directories are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a
+// regular file.
 func Reopen(found *FD) (*FD, error) {
 	var st unix.Stat_t
 	if err := Retry(func() error { return unix.Fstat(found.Int(), &st) }); err != nil {
