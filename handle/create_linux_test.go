@@ -93,14 +93,23 @@ func TestCreateLeavesNothing(t *testing.T) {
 func TestCreatedMountNamespaceIsPrivate(t *testing.T) {
 	alone(t, 0, func(t *testing.T) {
 		require.NoError(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_SHARED, ""))
+		var created []handle.Relation
 		for _, types := range [][]species.NamespaceType{{species.CLONE_NEWNS}, {species.CLONE_NEWNS, species.CLONE_NEWPID}} {
-			created, err := handle.Create(types...)
+			files, err := handle.Create(types...)
 			require.NoError(t, err)
+			created = append(created, files[0])
+		}
+		onThrowAwayThread(t, func() {
+			ns, err := handle.Of(species.CLONE_NEWNS).New()
+			require.NoError(t, err)
+			created = append(created, ns)
+		})
+		for _, ref := range created {
 			text, err := handle.Execute(func() string {
 				text, err := os.ReadFile("/proc/thread-self/mountinfo")
 				require.NoError(t, err)
 				return string(text)
-			}, created[0])
+			}, ref)
 			require.NoError(t, err)
 			require.NotEmpty(t, text)
 			for line := range strings.Lines(text) {

@@ -159,7 +159,8 @@ func (o Of) canSwitch(op, ref string) error {
 const needsReexec = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
 
 // New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. If
-// there is an error, the thread is where it was. PID, user and time: ErrNeedsReexec; see [Create].
+// there is an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
+// ErrNeedsReexec; see [Create].
 func (o Of) New() (NsHandle, error) {
 	if o.t() == species.CLONE_NEWPID {
 		return None(), o.err("create", "thread-self", ErrNeedsReexec)
@@ -177,11 +178,21 @@ func (o Of) New() (NsHandle, error) {
 	if err := sys.Unshare(int(o)); err != nil {
 		return None(), o.err("create", "thread-self", err)
 	}
-	ns, err := o.Get()
+	ns, err := o.settle()
 	if err != nil {
 		return None(), o.goBack(before, err)
 	}
 	return ns, nil
+}
+
+// settle returns a handle of the new namespace that the thread is in.
+func (o Of) settle() (NsHandle, error) {
+	if o.t() == species.CLONE_NEWNS {
+		if err := sys.SetPropagation("/", sys.Private); err != nil {
+			return None(), o.err("create", "thread-self", err)
+		}
+	}
+	return o.Get()
 }
 
 // goBack undoes a switch. If that is impossible, the thread stays locked.
