@@ -1,6 +1,7 @@
 package handle_test
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"os"
@@ -30,6 +31,7 @@ ln -s /etc/shadow-of-the-host /mnt/escape
 ln -s /proc/1/root/etc/passwd /mnt/magic
 ln -s /proc/1/root /mnt/magicdir
 ln -s loop /mnt/loop
+ln -s /proc/kmsg /mnt/kmsg
 mkfifo /mnt/fifo
 mknod /mnt/null c 1 3
 `
@@ -108,7 +110,7 @@ func checkDirectories(t *testing.T, root *handle.Root) {
 		require.NoError(t, err, "not that of a path outside")
 		require.Equal(t, entry.Type(), info.Mode().Type())
 	}
-	require.Equal(t, "absolute dir escape etc fifo file loop magic magicdir null", strings.Join(names, " "))
+	require.Equal(t, "absolute dir escape etc fifo file kmsg loop magic magicdir null", strings.Join(names, " "))
 
 	sub, err := fs.Sub(root, "mnt/dir")
 	require.NoError(t, err)
@@ -127,6 +129,24 @@ func checkDirectories(t *testing.T, root *handle.Root) {
 	require.NoError(t, err)
 	_, err = file.Read(at)
 	require.ErrorIs(t, err, io.EOF)
+}
+
+// A link of the container leads to a regular file that waits for its reader to have something to read.
+func TestRootDoesNotWait(t *testing.T) {
+	_, process := hostileTarget(t)
+	root, err := handle.OpenRoot(process.Namespace(species.CLONE_NEWNS))
+	require.NoError(t, err)
+	defer func() { require.NoError(t, root.Close()) }()
+	done := make(chan error, 1)
+	go func() { _, err := root.ReadFile("mnt/kmsg"); done <- err }()
+	select {
+	case err := <-done:
+		if !errors.Is(err, syscall.EPERM) && !errors.Is(err, fs.ErrNotExist) { // the reader's rights, or no such file
+			require.ErrorIs(t, err, syscall.EAGAIN)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("hangs")
+	}
 }
 
 func TestRootIsAFileSystem(t *testing.T) {

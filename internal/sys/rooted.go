@@ -5,6 +5,7 @@ package sys
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"strconv"
 	"syscall"
 
@@ -66,6 +67,17 @@ func Reopen(found *FD) (*FD, error) {
 		path := "thread-self/fd/" + strconv.Itoa(found.Int())
 		return unix.Openat(proc.raw, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	})
+}
+
+// Impatient returns a file whose Read says EAGAIN where others wait for something to read. Package os waits for a
+// descriptor that does not (O_NONBLOCK) when it gets it, so it is made so afterwards.
+func Impatient(fd *FD, name string) (*os.File, error) {
+	if err := unix.SetNonblock(fd.Int(), false); err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd.Int()), name)
+	err := unix.SetNonblock(fd.Disown(), true)
+	return f, err
 }
 
 // ReadLink returns where the symbolic link leads that Resolve found.
