@@ -52,4 +52,3 @@ func IsProc(fd int) bool {
 
 // OwnPID returns the PID of this process in its own PID namespace.
 func OwnPID() int { return ownPID() }
-

@@ -11,13 +11,13 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// ScanPidfd opens a pidfd of the process with that PID in our PID namespace, or with thread of a thread (6.9).
-func ScanPidfd(pid int, thread bool) (int, syscall.Errno) {
+// QuickPidfd opens a pidfd of the process with that PID in our PID namespace, or with thread of a thread (6.9).
+func QuickPidfd(pid int, thread bool) (int, syscall.Errno) {
 	flags := uintptr(0)
 	if thread {
 		flags = unix.PIDFD_THREAD
 	}
-	fd, _, errno := unix.Syscall(unix.SYS_PIDFD_OPEN, uintptr(pid), flags, 0)
+	fd, _, errno := unix.RawSyscall(unix.SYS_PIDFD_OPEN, uintptr(pid), flags, 0)
 	if errno != 0 {
 		return NoFD, errno
 	}
@@ -30,8 +30,8 @@ const (
 	TimeForChildren = 1<<32 | species.CLONE_NEWTIME
 )
 
-// ScanPidfdRequest returns the ioctl for QuickPidfdNamespace.
-func ScanPidfdRequest(t species.NamespaceType) uint {
+// PidfdRequest returns the ioctl for QuickPidfdNamespace.
+func PidfdRequest(t species.NamespaceType) uint {
 	switch t {
 	case PIDForChildren:
 		return 0xff06
@@ -103,4 +103,11 @@ func quickRelative(fd int, request uint) (int, syscall.Errno) {
 		return NoFD, errno
 	}
 	return int(got), 0
+}
+
+// SharesFDs says whether two threads have the same table of descriptors (kcmp(2)). ENOSYS: the kernel cannot tell.
+func SharesFDs(a, b int) (bool, syscall.Errno) {
+	const files = 2 // KCMP_FILES
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), files, 0, 0, 0)
+	return order == 0, errno
 }

@@ -68,11 +68,31 @@ func ScanOpen(dir int, path *Path, flags int) (int, syscall.Errno) {
 	}
 }
 
+// QuickOpen is ScanOpen of what is in the directory of a process, whose paths have no links.
+func QuickOpen(dir int, path *Path, flags int) (int, syscall.Errno) {
+	fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), path.pointer(), uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
+	if errno != 0 {
+		return NoFD, errno
+	}
+	return int(fd), 0
+}
+
+// QuickRead is ScanRead of a file whose text the kernel makes from what it has at hand.
+func QuickRead(fd int, buf []byte) (int, syscall.Errno) {
+	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+	if errno != 0 {
+		return 0, errno
+	}
+	return int(n), 0
+}
+
 // ScanRead reads what fits into buf; 0 is the end of the file.
 func ScanRead(fd int, buf []byte) (int, syscall.Errno) { return scanBuffer(unix.SYS_READ, fd, buf) }
 
 // ScanList reads entries of a directory; ScanEntries takes them apart. 0 is the end.
-func ScanList(fd int, buf []byte) (int, syscall.Errno) { return scanBuffer(unix.SYS_GETDENTS64, fd, buf) }
+func ScanList(fd int, buf []byte) (int, syscall.Errno) {
+	return scanBuffer(unix.SYS_GETDENTS64, fd, buf)
+}
 
 func scanBuffer(call uintptr, fd int, buf []byte) (int, syscall.Errno) {
 	for {
@@ -158,3 +178,6 @@ func ScanStatAt(dir int, path *Path, found *ScanStat) syscall.Errno {
 
 // IsSocket says whether it is a socket.
 func (s *ScanStat) IsSocket() bool { return s.Mode&unix.S_IFMT == unix.S_IFSOCK }
+
+// CurrentDir is the directory for ScanOpen of paths that are absolute, or found from where the process is.
+const CurrentDir = unix.AT_FDCWD
