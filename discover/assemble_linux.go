@@ -24,7 +24,7 @@ func (s *scan) result() *Result {
 	r.relate()
 	s.lateCgroups(r)
 	s.contain(r)
-	r.memory = s.remember()
+	r.lists = s.mounts.lists
 	return r
 }
 
@@ -37,7 +37,11 @@ func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []stri
 		}
 		text := all[t.worker]
 		p.Name = t.name.of(text)
-		p.Cmdline, words = splitWords(t.cmdline.of(text), words)
+		if t.kept == nil {
+			p.Cmdline, words = splitWords(t.cmdline.of(text), words)
+		} else {
+			p.Cmdline, p.Cgroup = t.kept.Cmdline, t.kept.Cgroup
+		}
 		p.PIDs = t.pids.numbers(t.worker)
 		if t.cgroup != nil {
 			p.Cgroup = t.cgroup.path

@@ -10,19 +10,35 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// descriptors looks at the open descriptors of a process, or of a thread with a table of its own.
-func (w *worker) descriptors(s subject, in *NamespacesSet) {
+// descriptors looks at the open descriptors of a process, or of a thread with a table of its own, and returns their
+// number, 0 if that is not known (6.2). Of a process known from before, with that many, it looks only at those that
+// held a namespace then.
+func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count uint64) {
 	dir, errno := sys.QuickOpen(s.dir, &fdPath, sys.ScanBase)
 	if errno != 0 {
 		w.descriptorProblem(FDs, s, 0, errno)
-		return
+		return 0
 	}
 	defer sys.QuickClose(dir)
+	var st sys.ScanStat
+	_ = sys.QuickStat(dir, &st)
 	look := descriptorLook{worker: w, subject: s, in: in, dir: dir, sockets: w.opts.has(Sockets)}
-	next, done := look.guess()
-	if done {
-		return
+	if kept != nil && kept.fdCount == st.Size && st.Size != 0 && s.pid != w.self {
+		for _, fd := range w.old.fds[s.pid] {
+			_ = look.at(fd)
+		}
+		return st.Size
 	}
+	next, done := look.guess(st.Size)
+	if !done {
+		look.list(next)
+	}
+	return st.Size
+}
+
+// list lists the descriptors and looks at those from next up.
+func (l *descriptorLook) list(next int) {
+	w, s := l.worker, l.subject
 	w.fds = w.fds[:0]
 	list, errno := sys.ScanOpen(s.dir, &fdPath, sys.ScanDir)
 	if errno == 0 {
@@ -35,7 +51,7 @@ func (w *worker) descriptors(s subject, in *NamespacesSet) {
 	}
 	for _, fd := range w.fds {
 		if fd >= next {
-			look.at(fd)
+			_ = l.at(fd)
 		}
 	}
 }
@@ -43,12 +59,11 @@ func (w *worker) descriptors(s subject, in *NamespacesSet) {
 // guess looks at the descriptors from 0 up until it has met as many as there are, which the size of the directory tells
 // (6.2): listing it takes as long as half of them. It gives up when there are too many gaps, and returns the first that
 // it has not looked at.
-func (l *descriptorLook) guess() (next int, done bool) {
-	var st sys.ScanStat
-	if sys.QuickStat(l.dir, &st) != 0 || st.Size == 0 {
+func (l *descriptorLook) guess(count uint64) (next int, done bool) {
+	if count == 0 {
 		return 0, false
 	}
-	size := int(min(st.Size, 1<<20))
+	size := int(min(count, 1<<20))
 	gaps := 4 + size/4
 	for next, met := 0, 0; gaps > 0; next++ {
 		switch errno := l.at(next); errno {
@@ -124,7 +139,7 @@ func (l *descriptorLook) at(fd int) syscall.Errno {
 // transient says whether a descriptor is of this process and was not there when the discovery began, or belongs to
 // another one that is under way.
 func (l *descriptorLook) transient(fd int, text []byte) bool {
-	return l.pid == l.self && (l.ownFDs[fd] != string(text) || beingHeld(fd))
+	return l.pid == l.self && l.tid == 0 && (l.ownFDs[fd] != string(text) || beingHeld(fd))
 }
 
 // mayBePin says whether to look at a descriptor with such a path. What was opened through a pin that is gone has the

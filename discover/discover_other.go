@@ -4,6 +4,7 @@ package discover
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -17,4 +18,4 @@ func Rescan(context.Context, *Result) (*Result, error) {
 	return nil, &Error{Op: "rescan", Err: fmt.Errorf("%w: %w", ErrNotSupported, errSystem)}
 }
 
-type memory struct{}
+var errSystem = errors.New("namespaces are a feature of Linux")

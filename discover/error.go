@@ -15,8 +15,6 @@ var (
 	ErrNotSupported = sys.ErrNotSupported
 
 	errUnknownWord = errors.New("unknown word")
-	errNoProc      = errors.New("not a proc file system")
-	errSystem      = errors.New("namespaces are a feature of Linux")
 )
 
 // Error is every error of this package: what was done, with what, and why it failed.

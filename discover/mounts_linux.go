@@ -3,6 +3,7 @@ package discover
 import (
 	"bytes"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
@@ -16,7 +17,9 @@ type mountState struct {
 	todo   []*Namespace
 	tables []*MountTable // by place in todo
 	all    []*MountTable
-	stuck  int // files that did not answer
+	lists  map[uint64][]uint64 // of mounts, by the 64-bit ID of the mount namespace
+	listed sync.Mutex          // for lists
+	stuck  int                 // files that did not answer
 }
 
 // lookAtMounts looks at the mounts of all mount namespaces, and at those of the mount namespaces that are pinned there,
@@ -67,9 +70,12 @@ func (s *scan) walkMountNamespaces() {
 	for _, before := range [...]bool{false, true} {
 		for fd := start; s.ctx.Err() == nil; {
 			next, errno := sys.NextMountNamespace(fd, before)
+			if errno == syscall.ENOENT {
+				break
+			}
 			if errno != 0 {
 				s.walkProblem(errno)
-				break
+				return
 			}
 			n := s.table.learn(next, species.CLONE_NEWNS)
 			if n == nil {
@@ -83,7 +89,7 @@ func (s *scan) walkMountNamespaces() {
 }
 
 func (s *scan) walkProblem(errno syscall.Errno) {
-	if errno == syscall.ENOENT || sys.IsMissing(errno) || errno == syscall.EINVAL {
+	if sys.IsMissing(errno) || errno == syscall.EINVAL {
 		return
 	}
 	s.workers[0].problem(Problem{Source: AllMountNamespaces, Errno: errno})
@@ -93,7 +99,7 @@ func (s *scan) walkProblem(errno syscall.Errno) {
 // cheaper than a question for each mount; or by asking for each where there is none, or it does not see them all.
 func (w *worker) mountsOf(i int) {
 	n := w.mounts.todo[i]
-	if w.unchanged(n) {
+	if w.unchanged(n, i) {
 		return
 	}
 	found, unknown := len(w.found), len(w.unknown)

@@ -28,6 +28,7 @@ type Process struct {
 	Threads  int        // number of all of them
 
 	cgroupID uint64 // of version 2
+	fdCount  uint64 // for Rescan; 0 if not known
 }
 
 // Task is a thread other than the one that has its process's PID.

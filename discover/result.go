@@ -18,7 +18,7 @@ type Result struct {
 	Mounts     []*MountTable // with MountTables: one for each mount namespace, sorted by its ID
 	Problems   []Problem     // what could not be seen
 
-	memory *memory // for Rescan
+	lists map[uint64][]uint64 // for Rescan: the mounts of mount namespaces, by their 64-bit IDs
 }
 
 // OfType returns the namespaces of a type, sorted by inode number. It is a part of Namespaces.

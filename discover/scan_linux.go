@@ -17,7 +17,7 @@ import (
 type scan struct {
 	ctx  context.Context
 	opts Options
-	old  *Result // of which a Rescan takes what has not changed; nil
+	old  *memory // of what a Rescan takes over; nil
 
 	procFD  *sys.FD
 	proc    int            // number of procFD
@@ -83,7 +83,7 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 }
 
 func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
-	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: old}
+	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old)}
 	if err := s.open(); err != nil {
 		return nil, &Error{Op: "discover", Ref: s.opts.Proc, Err: err}
 	}
@@ -94,6 +94,8 @@ func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	}
 	return s.result(), nil
 }
+
+var errNoProc = errors.New("not a proc file system")
 
 // open opens the proc file system and finds out what it and the kernel can do.
 func (s *scan) open() error {

@@ -106,5 +106,5 @@ func (w *worker) privateTable(s subject, pid int, in *NamespacesSet) {
 			return
 		}
 	}
-	w.descriptors(subject{pid: s.pid, tid: s.tid, dir: s.dir, pidfd: s.pidfd}, in)
+	w.descriptors(s, in, nil)
 }

@@ -45,6 +45,7 @@ type texts struct {
 	pids          span
 	cgroup        *cgroup
 	tasks         []taskTexts
+	kept          *Process // of the last result, if it is the same process and program
 }
 
 type taskTexts struct {
@@ -137,6 +138,10 @@ func (w *worker) identify(p *Process, t *texts, s subject) bool {
 	t.worker = w
 	t.name = w.keep(stat.Name)
 	*p = Process{PPID: stat.PPID, State: stat.State, Kernel: stat.KernelThread, Start: stat.Start, Threads: stat.Threads, UID: -1, GID: -1}
+	if t.kept = w.old.process(stat.PID, stat.Start, stat.Name); t.kept != nil {
+		p.UID, p.GID, p.cgroupID = t.kept.UID, t.kept.GID, t.kept.cgroupID
+		return true
+	}
 	w.credentials(p, t, s)
 	return true
 }
@@ -214,7 +219,7 @@ func (w *worker) details(p *Process, t *texts, s subject, readable bool) {
 	if zombie(p.State) {
 		return
 	}
-	if !p.Kernel {
+	if !p.Kernel && t.kept == nil {
 		if text, errno := w.read.Short(s.dir, &cmdlinePath); errno == 0 {
 			t.cmdline = w.keep(text)
 		}
@@ -224,7 +229,7 @@ func (w *worker) details(p *Process, t *texts, s subject, readable bool) {
 		return
 	}
 	if w.opts.has(FDs) && !p.Kernel {
-		w.descriptors(s, &p.Namespaces)
+		p.fdCount = w.descriptors(s, &p.Namespaces, t.kept)
 	}
 	if w.opts.has(Tasks) && p.Threads > 1 {
 		w.tasks(p, t, s)
