@@ -144,7 +144,9 @@ func (s *scan) lookAtSelf() {
 	s.ownFDs = map[int]string{}
 	_ = r.Numbers(dir, func(fd int) {
 		text, _ := r.Link(dir, r.Number(fd))
-		s.ownFDs[fd] = string(text)
+		if !beingHeld(fd) {
+			s.ownFDs[fd] = string(text)
+		}
 	})
 }
 

@@ -238,8 +238,8 @@ func (t *table) ofType(kind species.NamespaceType) []*Namespace {
 func (t *table) release() {
 	for i, fd := range t.held {
 		if fd != sys.NoFD {
-			setBeingHeld(fd, false)
 			sys.ScanClose(fd)
+			setBeingHeld(fd, false) // not before: it would look like the program's own
 			t.held[i] = sys.NoFD
 		}
 	}

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"encoding/json"
+	"fmt"
 	"slices"
 	"syscall"
 
@@ -38,6 +39,9 @@ type wireReader struct {
 func (r *wireReader) read(w *wireResult) {
 	for i := range w.Namespaces {
 		n := &w.Namespaces[i]
+		if r.namespaces[n.Inode] != nil && r.err == nil {
+			r.err = fmt.Errorf("two namespaces %d", n.Inode)
+		}
 		r.namespaces[n.Inode] = &Namespace{ID: species.NamespaceID{Dev: w.Device, Ino: n.Inode}, Serial: n.Serial, Type: n.Type,
 			Initial: n.Initial, OwnerHidden: n.OwnerHidden, OwnerUID: n.OwnerUID, OwnerName: n.OwnerName, ParentHidden: n.ParentHidden}
 	}
