@@ -149,12 +149,13 @@ func (c *Call) fail(err error) {
 	}
 }
 
-// context returns the call's context, or one that ends after DefaultTimeout.
-func (c *Call) context() (context.Context, context.CancelFunc) {
+// context returns the call's context, and until when the call may take, zero if for ever.
+func (c *Call) context() (context.Context, time.Time) {
 	if c.ctx == nil {
-		return context.WithTimeout(context.Background(), DefaultTimeout)
+		return context.Background(), time.Now().Add(DefaultTimeout)
 	}
-	return c.ctx, func() {}
+	deadline, _ := c.ctx.Deadline()
+	return c.ctx, deadline
 }
 
 // blame makes every error an *Error that names the handler.

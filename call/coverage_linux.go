@@ -61,8 +61,8 @@ func closeCover(file *os.File) {
 var workerCover *os.File
 
 func receiveCover(channel *sys.FD) {
-	if _, file, err := sys.Receive(channel, make([]byte, 1)); err == nil && file != nil {
-		workerCover = os.NewFile(uintptr(file.Disown()), "coverage")
+	if m, err := sys.Receive(channel, make([]byte, 1)); err == nil && m.File != nil {
+		workerCover = os.NewFile(uintptr(m.File.Disown()), "coverage")
 	}
 }
 

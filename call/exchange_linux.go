@@ -1,6 +1,7 @@
 package call
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -13,14 +14,14 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// What is waited for when all is well, or not for long. Tests make both shorter.
+// What is not waited for any longer. Tests make both shorter.
 var (
 	startTimeout = StartTimeout
-	// exitTimeout is how long a worker may take to end after its result, and after SIGKILL.
-	exitTimeout = 5 * time.Second
+	exitTimeout  = 5 * time.Second // for the end of a process after SIGKILL
 )
 
-// exchange is the caller's side of a running call: one thread that waits for records, the context and the child.
+// exchange is the caller's side of a running call: one thread that waits for the end of the worker, of the context or
+// of the time to start. Records wait in the channel meanwhile: to be woken for each would cost more than to read them.
 type exchange struct {
 	channel  *sys.FD
 	lifeline *sys.FD    // its end is the worker's
@@ -28,7 +29,9 @@ type exchange struct {
 	limit    uint64     // of the result's size
 	forked   bool       // a worker in a PID namespace is a fork of child
 	worker   *sys.Child // that fork, nil until it is known
+	until    time.Time  // when the call must be over, zero if it may take for ever
 	start    time.Time  // when the handler must have been started
+	seen     uint       // kinds of records that came, as bits
 	ready    bool       // the handler has been started
 	done     bool       // a result or a failure is there
 	body     []byte
@@ -54,8 +57,11 @@ func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	return x.body, nil
 }
 
-// followUntil follows the worker with an eventfd that the end of the context makes readable.
+// followUntil follows the worker, if the context can end with an eventfd that this makes readable.
 func (x *exchange) followUntil(ctx context.Context) error {
+	if ctx.Done() == nil {
+		return x.follow(ctx, -1)
+	}
 	event, err := sys.Eventfd()
 	if err != nil {
 		return spawnError("eventfd", err)
@@ -66,85 +72,119 @@ func (x *exchange) followUntil(ctx context.Context) error {
 		sys.Signal(event)
 		close(signalled)
 	})
-	err = x.follow(ctx, event)
+	err = x.follow(ctx, event.Int())
 	if !stop() {
 		<-signalled
 	}
 	return err
 }
 
-// follow handles records until the worker has said all, or has closed its end, or its time is up.
-func (x *exchange) follow(ctx context.Context, event *sys.FD) error {
-	buf := make([]byte, wire.MaxMessage)
+// follow waits until the worker has ended, and takes what it has said.
+func (x *exchange) follow(ctx context.Context, event int) error {
 	x.start = time.Now().Add(startTimeout)
-	for !x.done || (x.forked && x.worker == nil) {
-		ready, err := sys.WaitReadable(x.deadline(ctx), x.channel.Int(), event.Int())
+	if err := x.await(ctx, event, x.child); err != nil {
+		return err
+	}
+	if err := x.take(); err != nil || x.worker == nil {
+		return err
+	}
+	if err := x.await(ctx, event, x.worker); err != nil {
+		return err
+	}
+	return x.take()
+}
+
+// await waits until the process has ended, unless its time is up before.
+func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error {
+	for {
+		ready, err := sys.WaitReadable(x.deadline(), child.Pidfd(), event)
 		switch {
 		case err != nil:
 			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
 		case ready[0]:
-			err = x.next(buf)
-		case !x.done:
-			return x.overdue(ctx)
+			return nil
+		case ready[1] || x.ready || time.Now().Before(x.start):
+			return x.killed(ctx)
 		}
-		if errors.Is(err, io.EOF) || !ready[0] {
+		if err := x.take(); err != nil {
+			return err
+		}
+		if !x.ready {
+			err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
+			return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
+		}
+	}
+}
+
+// deadline returns until when the worker is waited for, zero if for ever.
+func (x *exchange) deadline() time.Time {
+	if !x.ready && (x.until.IsZero() || x.start.Before(x.until)) {
+		return x.start
+	}
+	return x.until
+}
+
+// killed says why the worker was, if it had the time to start.
+func (x *exchange) killed(ctx context.Context) error {
+	cause := context.DeadlineExceeded
+	if ctx.Done() != nil {
+		<-ctx.Done() // its timer may be late
+		cause = context.Cause(ctx)
+	}
+	return &Error{Stage: StageHandler, Op: "worker killed", Err: cause}
+}
+
+// take handles the records that are there now.
+func (x *exchange) take() error {
+	buf := make([]byte, wire.MaxMessage)
+	for {
+		err := x.next(buf)
+		if errors.Is(err, io.EOF) || errors.Is(err, syscall.EAGAIN) {
 			return nil
 		}
 		if err != nil {
 			return &Error{Stage: StageProtocol, Op: "receive", Err: err}
 		}
 	}
-	return nil
 }
 
-// deadline returns until when the next record must be there, zero if it may take for ever.
-func (x *exchange) deadline(ctx context.Context) time.Time {
-	deadline, ok := ctx.Deadline()
-	switch {
-	case x.done:
-		return time.Now().Add(exitTimeout)
-	case !x.ready && (!ok || x.start.Before(deadline)):
-		return x.start
-	}
-	return deadline
-}
-
-// overdue says why the worker is not waited for any longer.
-func (x *exchange) overdue(ctx context.Context) error {
-	if !x.ready && ctx.Err() == nil && !time.Now().Before(x.start) {
-		err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
-		return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
-	}
-	<-ctx.Done() // its timer may be late
-	return &Error{Stage: StageHandler, Op: "worker killed", Err: context.Cause(ctx)}
-}
-
-// next handles one record.
+// next handles one record. The handler may be in hostile hands by now, so nothing is taken out of turn, and what could
+// make us kill or wait for a process comes from our own child or not at all.
 func (x *exchange) next(buf []byte) error {
-	record, body, err := receive(x.channel, buf, x.limit)
+	m, err := receive(x.channel, buf, x.limit)
 	if err != nil {
 		return err
 	}
-	switch record.Kind {
+	kind := uint(1) << m.Kind
+	if x.seen&kind != 0 || m.Kind == wire.KindForked && (!x.forked || m.sender != x.child.PID) {
+		return fmt.Errorf("record of kind %d out of turn", m.Kind)
+	}
+	x.seen |= kind
+	switch m.Kind {
 	case wire.KindForked:
-		x.worker, err = sys.Adopt(int(record.Pid))
-		if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
-			x.forked, err = false, nil
-		}
-		return err
+		return x.adopt(int(m.Pid))
 	case wire.KindReady:
 		x.ready = true
 	case wire.KindFailed:
 		x.done = true
-		x.err = &Error{Stage: Stage(record.Stage), Type: species.NamespaceType(record.Type), Op: record.StepName(), Err: explainErrno(record)}
+		x.err = &Error{Stage: Stage(m.Stage), Type: species.NamespaceType(m.Type), Op: m.StepName(), Err: explainErrno(m.Record)}
 	case wire.KindResult:
 		x.done = true
-		x.body = append([]byte(nil), body...)
-		if record.Stage != wire.OutcomeResult {
-			x.body, x.err = nil, remoteFailure(body)
+		x.body = bytes.Clone(m.body)
+		if m.Record.Stage != wire.OutcomeResult {
+			x.err = remoteFailure(m.body)
 		}
 	}
 	return nil
+}
+
+// adopt takes hold of the worker that our child has forked.
+func (x *exchange) adopt(pid int) (err error) {
+	x.worker, err = sys.Adopt(pid)
+	if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
+		return nil
+	}
+	return err
 }
 
 // explainErrno adds what an errno of the bootstrap means where it would puzzle.
@@ -194,21 +234,18 @@ func (x *exchange) exitError(status syscall.WaitStatus) error {
 	return &Error{Stage: stage, Err: errNoResult}
 }
 
-// abort ends the worker. One that was forked and has not been announced dies of its lifeline; what it sent is read so
-// that it can be reaped.
+// abort ends the worker. A child that has still to fork it is let do so and say its PID, or nobody could wait for it;
+// that takes no time, since it opens nothing of the target.
 func (x *exchange) abort() {
-	x.child.Kill()
-	_ = x.lifeline.Close()
+	if x.forked && x.worker == nil {
+		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
+		_ = x.take()
+	}
 	if x.worker != nil {
 		x.worker.Kill()
 	}
-	buf := make([]byte, wire.MaxMessage)
-	for limit := time.Now().Add(exitTimeout); x.forked && x.worker == nil; {
-		ready, err := sys.WaitReadable(limit, x.channel.Int())
-		if err != nil || !ready[0] || errors.Is(x.next(buf), io.EOF) {
-			return
-		}
-	}
+	x.child.Kill()
+	_ = x.lifeline.Close()
 }
 
 // reap waits for all children of the call and returns the worker's status. One that SIGKILL does not end, since it

@@ -1,7 +1,10 @@
 package call
 
 import (
+	"os"
+
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
 	"github.com/nsops/nsops/nsenter"
 )
 
@@ -9,6 +12,7 @@ import (
 func handle() {
 	w, ok := nsenter.Current()
 	if ok {
+		_ = os.Unsetenv(wire.ChannelEnv) // there still if another constructor has moved the environment
 		work(w)
 	}
 	_ = sys.HoldExecutable() // a call that needs it tries again, and reports

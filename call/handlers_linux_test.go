@@ -75,6 +75,7 @@ func init() {
 		{"errors", returnError, ""},
 		{"die", die, ""},
 		{"hang", hang, ""},
+		{"block", block, nil},
 		{"sleep", func(arg any) (any, error) { time.Sleep(*arg.(*time.Duration)); return nil, nil }, time.Second},
 	}
 	for _, h := range handlers {
@@ -154,23 +155,18 @@ func die(arg any) (any, error) {
 	return strings.ToUpper(*arg.(*string)), nil
 }
 
-// hangCommand is the child of a worker that hangs.
-var hangCommand = []string{"/bin/sleep", "1047.25"}
-
-// hang writes its PID and that of a child of its process group to the file named, and blocks.
+// hang starts a sleeping child, with the argument as its time, in its own process group, and blocks.
 func hang(arg any) (any, error) {
-	cmd := exec.Command(hangCommand[0], hangCommand[1])
-	if err := cmd.Start(); err != nil {
+	if err := exec.Command("/bin/sleep", *arg.(*string)).Start(); err != nil {
 		return nil, err
 	}
-	if path := *arg.(*string); path != "" {
-		text := fmt.Sprintln(os.Getpid(), cmd.Process.Pid)
-		if err := os.WriteFile(path+".new", []byte(text), 0o600); err != nil {
-			return nil, err
-		}
-		if err := os.Rename(path+".new", path); err != nil {
-			return nil, err
-		}
+	return block(nil)
+}
+
+// block says that it runs, and blocks.
+func block(any) (any, error) {
+	fmt.Println("ready")
+	for {
+		time.Sleep(time.Hour)
 	}
-	select {}
 }

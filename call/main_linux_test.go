@@ -4,10 +4,10 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -288,12 +288,32 @@ func waitUntil(t testing.TB, condition func() bool, what string) {
 	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
 }
 
-// gone says whether there is no such process, or only its zombie.
-func gone(pid int) bool {
+// stat returns the state of a process and its parent, "" if there is no such process.
+func stat(pid int) (state string, parent int) {
 	text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
 	if err != nil {
-		return true
+		return "", 0
 	}
-	_, rest, _ := bytes.Cut(text[bytes.LastIndexByte(text, ')'):], []byte(" "))
-	return slices.Contains([]byte("ZX"), rest[0])
+	_, err = fmt.Sscan(string(text[bytes.LastIndexByte(text, ')')+1:]), &state, &parent)
+	if err != nil {
+		return "", 0
+	}
+	return state, parent
+}
+
+// name returns the name of a process.
+func name(pid int) string {
+	text, _ := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	return strings.TrimSpace(string(text))
+}
+
+// gone says whether there is no such process, or only its zombie.
+func gone(pid int) bool {
+	state, _ := stat(pid)
+	return state == "" || state == "Z" || state == "X"
+}
+
+func parentOf(pid int) int {
+	_, parent := stat(pid)
+	return parent
 }

@@ -2,6 +2,7 @@ package call
 
 import (
 	"encoding/json"
+	"errors"
 	"os"
 	"runtime"
 
@@ -36,7 +37,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 		return nil, spawnError("open the program", err)
 	}
 	if s.ours, s.theirs, err = sys.Socketpair(); err == nil {
-		err = s.tell(c, arg, spawn)
+		err = errors.Join(sys.ForPolling(s.ours), s.tell(c, arg, spawn))
 	}
 	if err != nil {
 		s.close()

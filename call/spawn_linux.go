@@ -7,6 +7,7 @@ import (
 	"os"
 	"reflect"
 	"runtime"
+	"time"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -34,8 +35,7 @@ func (c *Call) spawn(ret any) error {
 	if v := reflect.ValueOf(ret); ret != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
 		return &Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: a pointer is needed", ret)}
 	}
-	ctx, cancel := c.context()
-	defer cancel()
+	ctx, until := c.context()
 	if ctx.Err() != nil {
 		return &Error{Stage: StageTarget, Op: "context", Err: context.Cause(ctx)}
 	}
@@ -47,7 +47,7 @@ func (c *Call) spawn(ret any) error {
 		return err
 	}
 	defer s.close()
-	body, err := c.run(ctx, s)
+	body, err := c.run(ctx, until, s)
 	if err != nil || ret == nil {
 		return err
 	}
@@ -58,7 +58,7 @@ func (c *Call) spawn(ret any) error {
 }
 
 // run starts the worker and sees it to its end.
-func (c *Call) run(ctx context.Context, s *setup) ([]byte, error) {
+func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, error) {
 	lifeline, remote, err := sys.Socketpair()
 	if err != nil {
 		return nil, spawnError("lifeline", err)
@@ -75,6 +75,9 @@ func (c *Call) run(ctx context.Context, s *setup) ([]byte, error) {
 	}
 	closeAll(s.theirs, remote)
 	streams.started()
-	x := exchange{channel: s.ours, lifeline: lifeline, child: child, limit: c.limit, forked: s.target.joins(species.CLONE_NEWPID)}
+	x := exchange{
+		channel: s.ours, lifeline: lifeline, child: child, limit: c.limit, until: until,
+		forked: s.target.joins(species.CLONE_NEWPID),
+	}
 	return x.run(ctx, streams)
 }

@@ -1,9 +1,9 @@
 package call
 
 import (
+	"errors"
 	"io"
 	"os"
-	"syscall"
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -47,7 +47,7 @@ func (s *streams) input(r io.Reader) (err error) {
 		return nil
 	}
 	if r == nil {
-		s.files[0], err = os.Open(os.DevNull)
+		s.files[0], err = sys.DevNull()
 		s.own(s.files[0])
 		return err
 	}
@@ -85,35 +85,22 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	s.copying = append(s.copying, done)
 	go func() {
 		defer close(done)
-		_, _ = io.Copy(w, ours)
-		_ = drain(w, ours)
+		if _, err := io.Copy(w, ours); !errors.Is(err, os.ErrDeadlineExceeded) {
+			w = io.Discard // it takes no more, but the worker must not hang in a full pipe
+			_, _ = io.Copy(w, ours)
+		}
+		drain(w, ours)
 	}()
 	return nil
 }
 
-// drain copies what is in the pipe now and does not wait for more.
-func drain(w io.Writer, pipe *os.File) error {
-	if err := pipe.SetReadDeadline(time.Time{}); err != nil {
-		return err
+// drain copies what is in the pipe now. Others may hold it, and even go on writing: that is not waited for.
+func drain(w io.Writer, pipe *os.File) {
+	rest := sys.Buffered(pipe)
+	if rest == 0 || pipe.SetReadDeadline(time.Now().Add(exitTimeout)) != nil {
+		return
 	}
-	raw, err := pipe.SyscallConn()
-	if err != nil {
-		return err
-	}
-	buf := make([]byte, 32<<10)
-	for {
-		n := 0
-		err := raw.Read(func(fd uintptr) bool {
-			n, _ = syscall.Read(int(fd), buf)
-			return true
-		})
-		if err != nil || n <= 0 {
-			return err
-		}
-		if _, err := w.Write(buf[:n]); err != nil {
-			return err
-		}
-	}
+	_, _ = io.CopyN(w, pipe, int64(rest))
 }
 
 func (s *streams) own(f *os.File) {

@@ -2,6 +2,7 @@ package call_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -98,7 +99,9 @@ func TestOutputToAFile(t *testing.T) {
 
 func TestFailingWriterFailsNoCall(t *testing.T) {
 	needBootstrap(t)
-	require.Equal(t, 1<<20, spawn[int](t, ours("flood").Arg(1<<20).Stdout(brokenWriter{})))
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+	defer cancel()
+	require.Equal(t, 1<<20, spawn[int](t, ours("flood").Arg(1<<20).Stdout(brokenWriter{}).Context(ctx)))
 }
 
 type brokenWriter struct{}
@@ -121,14 +124,28 @@ func TestInput(t *testing.T) {
 func TestGrandchildThatHoldsStdoutDoesNotBlock(t *testing.T) {
 	needBootstrap(t)
 	for _, command := range [][]string{{"sleep", "1000"}, {"yes"}} {
-		var stdout bytes.Buffer
 		start := time.Now()
+		stdout := slowBuffer{until: start.Add(4 * time.Second)}
 		pid := spawn[int](t, ours("leave behind").Arg(command).Stdout(&stdout))
 		took := time.Since(start)
 		defer func() { _ = unix.Kill(pid, unix.SIGKILL) }()
 		require.Less(t, took, 3*time.Second, command)
-		require.Contains(t, stdout.String(), "left behind\n")
+		require.Contains(t, stdout.text.String(), "left behind\n")
 	}
+}
+
+// slowBuffer is slower than what writes to it, and has enough some time.
+type slowBuffer struct {
+	text  bytes.Buffer
+	until time.Time
+}
+
+func (b *slowBuffer) Write(p []byte) (int, error) {
+	if time.Now().After(b.until) {
+		return 0, io.ErrShortWrite
+	}
+	time.Sleep(5 * time.Millisecond)
+	return b.text.Write(p)
 }
 
 func TestTenMegabytes(t *testing.T) {

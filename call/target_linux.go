@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"math"
 	"strconv"
 	"syscall"
 
@@ -33,6 +34,9 @@ func identify(pid int) (sys.Identity, error) {
 func openProcess(pid int) (*sys.Process, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("a PID is positive: %w", syscall.EINVAL)
+	}
+	if pid > math.MaxInt32 { // pidfd_open(2) takes no more, and would take the rest for a PID
+		return nil, fmt.Errorf("there is none: %w", syscall.ESRCH)
 	}
 	p, err := sys.OpenProcess(pid)
 	switch {
@@ -78,7 +82,7 @@ func (t *target) verify(identity sys.Identity) error {
 	if !t.process.Alive() {
 		return fmt.Errorf("it has ended (a zombie): %w", syscall.ESRCH)
 	}
-	if stat, err := t.process.Stat(); err == nil && stat.KernelThread {
+	if t.process.IsKernelThread() {
 		return fmt.Errorf("that is a kernel thread: %w", syscall.EINVAL)
 	}
 	return nil
@@ -90,18 +94,17 @@ func (t *target) add(ns species.NamespaceType, self *sys.Process) error {
 	if err != nil {
 		return err
 	}
-	file, err := t.process.OpenNamespace(ns)
-	if err != nil {
+	theirs, err := t.process.NamespaceID(ns)
+	if err != nil || theirs == ours {
 		return err
 	}
-	theirs, err := sys.IDOf(file.Int())
-	if err != nil || theirs == ours || sys.SetnsTakesPidfd() {
-		_ = file.Close()
-	} else {
-		t.files = append(t.files, file)
+	t.types |= ns
+	if sys.SetnsTakesPidfd() {
+		return nil
 	}
-	if theirs != ours {
-		t.types |= ns
+	file, err := t.process.OpenNamespace(ns)
+	if err == nil {
+		t.files = append(t.files, file)
 	}
 	return err
 }

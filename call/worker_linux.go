@@ -42,18 +42,18 @@ func work(w nsenter.Worker) {
 
 // receiveCall reads name and argument. They were sent before this process was started.
 func receiveCall(channel *sys.FD) (name string, arg []byte, err error) {
-	record, body, err := receive(channel, make([]byte, wire.MaxMessage), ^uint64(0))
+	m, err := receive(channel, make([]byte, wire.MaxMessage), ^uint64(0))
 	if err != nil {
 		return "", nil, err
 	}
-	if record.Kind != wire.KindCall || record.Pid < 0 || int(record.Pid) > len(body) {
-		return "", nil, fmt.Errorf("call of kind %d with a name of %d bytes", record.Kind, record.Pid)
+	if m.Kind != wire.KindCall || m.Pid < 0 || int(m.Pid) > len(m.body) {
+		return "", nil, fmt.Errorf("call of kind %d with a name of %d bytes", m.Kind, m.Pid)
 	}
-	applyMarks(record.Type)
-	if record.Type&wire.MarkCover != 0 {
+	applyMarks(m.Type)
+	if m.Type&wire.MarkCover != 0 {
 		receiveCover(channel)
 	}
-	return string(body[:record.Pid]), body[record.Pid:], nil
+	return string(m.body[:m.Pid]), m.body[m.Pid:], nil
 }
 
 // runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call;

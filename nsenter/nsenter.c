@@ -3,7 +3,6 @@
 /*
  * The bootstrap: joins namespaces before the Go runtime starts its threads, since a user, mount or time namespace can
  * only be joined by a process with a single one. Without NSOPS_CHANNEL, or started set-user-ID, it does nothing. Else:
- *
  *   receive ── one request from the inherited socket, whose other end is our parent's, or was ours before a switch
  *   harden ─── non-dumpable, no supplementary groups, a new session keyring
  *   guard ──── the kernel kills us when our parent ends
@@ -13,7 +12,6 @@
  *   mounts ─── if wanted: /sys of the joined network namespace, in a mount namespace of our own
  *   drop ───── root of the joined user namespace, or if wanted unprivileged for good; verified
  *   guard ──── again: joining and dropping disarm it
- *
  * Then a JOINED record, and the Go runtime starts; at any stage a FAILED record, and _exit(125).
  * Only system calls here: no allocation, no stdio, no locale, nothing that loads a file of the target.
  */
@@ -110,26 +108,26 @@ static void receive(void)
 	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
 	size_t got = 0;
 
-	check(size, NSOPS_STAGE_PROTOCOL, "receive");
+	check(size, STAGE_PROTOCOL, "receive");
 	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
 		got = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
 		memcpy(fds, CMSG_DATA(rights), got * sizeof(int));
 	}
 	errno = EPROTO;
 	if (size != sizeof request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || request.magic != NSOPS_MAGIC ||
-	    got != request.fds || (request.types && !got) || (is(NSOPS_SPAWN) && request.lifeline <= channel))
-		fail(NSOPS_STAGE_PROTOCOL, 0, "request");
-	check(fcntl(channel, F_SETFD, FD_CLOEXEC), NSOPS_STAGE_PROTOCOL, "channel");
+	    got != request.fds || (request.types && !got) || request.flags > NSOPS_FLAGS || (is(NSOPS_SPAWN) && request.lifeline <= channel))
+		fail(STAGE_PROTOCOL, 0, "request");
+	check(fcntl(channel, F_SETFD, FD_CLOEXEC), STAGE_PROTOCOL, "channel");
 }
 
 static void harden(void)
 {
-	check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), NSOPS_STAGE_PRIVILEGES, "dumpable");
+	check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), STAGE_PRIVILEGES, "dumpable");
 	/* Without CAP_SETGID, or under "deny", they are the caller's own groups and no gain; drop() accepts none. */
 	if ((joins(NEWUSER) || is(NSOPS_DROP_PRIVS)) && setgroups(0, NULL) < 0 && (errno != EPERM || is(NSOPS_DROP_PRIVS)))
-		fail(NSOPS_STAGE_PRIVILEGES, 0, "setgroups");
+		fail(STAGE_PRIVILEGES, 0, "setgroups");
 	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS)
-		fail(NSOPS_STAGE_PRIVILEGES, 0, "keyring");
+		fail(STAGE_PRIVILEGES, 0, "keyring");
 }
 
 /* PDEATHSIG stands for the thread that forked us, and changes of credentials clear it. So there is a lifeline, too: a
@@ -139,12 +137,12 @@ static void guard(void)
 	struct pollfd lifeline = { request.lifeline, POLLIN, 0 };
 
 	if (is(NSOPS_SPAWN) || forked)
-		check(prctl(PR_SET_PDEATHSIG, SIGKILL), NSOPS_STAGE_SPAWN, "pdeathsig");
+		check(prctl(PR_SET_PDEATHSIG, SIGKILL), STAGE_SPAWN, "pdeathsig");
 	if (!is(NSOPS_SPAWN))
 		return;
 	if (fcntl(lifeline.fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(lifeline.fd, F_SETOWN, getpid()) < 0 ||
 	    fcntl(lifeline.fd, F_SETSIG, SIGKILL) < 0 || fcntl(lifeline.fd, F_SETFL, O_ASYNC) < 0)
-		fail(NSOPS_STAGE_SPAWN, 0, "lifeline");
+		fail(STAGE_SPAWN, 0, "lifeline");
 	if (poll(&lifeline, 1, 0) != 0) /* closed before it was armed */
 		_exit(125);
 }
@@ -166,10 +164,10 @@ static void join(void)
 			if (setns(fds[is(NSOPS_BY_FD) ? i : 0], (int)type) == 0)
 				left &= ~type;
 			else if (pass > 0 || !joins(NEWUSER))
-				fail(NSOPS_STAGE_JOIN, type, "setns");
+				fail(STAGE_JOIN, type, "setns");
 		}
 	if (left)
-		fail(NSOPS_STAGE_PROTOCOL, left, "types");
+		fail(STAGE_PROTOCOL, left, "types");
 }
 
 /* A switched process keeps its PID for whoever waits for it, and ends as its child does. */
@@ -191,7 +189,7 @@ static void enter_pid_namespace(void)
 	long pid = NSOPS_CLONE(SIGCHLD | (is(NSOPS_SPAWN) ? CLONE_PARENT : 0));
 
 	if (pid < 0)
-		fail(NSOPS_STAGE_JOIN, NEWPID, "fork");
+		fail(STAGE_JOIN, NEWPID, "fork");
 	if ((forked = pid == 0))
 		return;
 	if (!is(NSOPS_SPAWN))
@@ -207,49 +205,49 @@ static void settle(void)
 	for (uint32_t i = 0; i < request.fds; i++)
 		close(fds[i]);
 	if (is(NSOPS_SPAWN)) {
-		check(syscall(CLOSE_RANGE, request.lifeline + 1, ~0U, 0), NSOPS_STAGE_SPAWN, "close_range");
-		check(setsid(), NSOPS_STAGE_SPAWN, "setsid");
+		check(syscall(CLOSE_RANGE, request.lifeline + 1, ~0U, 0), STAGE_SPAWN, "close_range");
+		check(setsid(), STAGE_SPAWN, "setsid");
 	}
+	check(prctl(PR_SET_NAME, program_invocation_short_name), STAGE_SPAWN, "name"); /* it was that of a descriptor */
 	if (!joins(NEWNS))
 		return;
-	check(chdir("/"), NSOPS_STAGE_JOIN, "chdir");
-	check(syscall(SYS_getcwd, path, sizeof path), NSOPS_STAGE_JOIN, "getcwd");
+	check(chdir("/"), STAGE_JOIN, "chdir");
+	check(syscall(SYS_getcwd, path, sizeof path), STAGE_JOIN, "getcwd");
 }
 
 /* Over the old /sys rather than in its place, in a mount namespace of ours from which nothing propagates. */
 static void remount_sys(void)
 {
-	int stage = NSOPS_STAGE_MOUNTS, sys, fs, mnt;
+	int sys, fs, mnt;
 	unsigned attributes = ATTR_NOSUID | ATTR_NODEV | ATTR_NOEXEC;
 	struct statvfs old;
 
-	check(unshare(CLONE_NEWNS), stage, "unshare");
-	check(mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL), stage, "slave");
-	check(sys = open("/sys", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), stage, "open /sys");
-	check(fstatvfs(sys, &old), stage, "stat /sys");
+	check(unshare(CLONE_NEWNS), STAGE_MOUNTS, "unshare");
+	check(mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL), STAGE_MOUNTS, "slave");
+	check(sys = open("/sys", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC), STAGE_MOUNTS, "open /sys");
+	check(fstatvfs(sys, &old), STAGE_MOUNTS, "stat /sys");
 	attributes |= old.f_flag & ST_RDONLY ? ATTR_RDONLY : 0;
-	check(fs = (int)syscall(FSOPEN, "sysfs", FD_CLOSES_ON_EXEC), stage, "fsopen");
-	check(syscall(FSCONFIG, fs, FSCONFIG_CREATE, NULL, NULL, 0), stage, "fsconfig");
-	check(mnt = (int)syscall(FSMOUNT, fs, FD_CLOSES_ON_EXEC, attributes), stage, "fsmount");
-	check(syscall(MOVE_MOUNT, mnt, "", sys, "", EMPTY_PATHS), stage, "move_mount");
+	check(fs = (int)syscall(FSOPEN, "sysfs", FD_CLOSES_ON_EXEC), STAGE_MOUNTS, "fsopen");
+	check(syscall(FSCONFIG, fs, FSCONFIG_CREATE, NULL, NULL, 0), STAGE_MOUNTS, "fsconfig");
+	check(mnt = (int)syscall(FSMOUNT, fs, FD_CLOSES_ON_EXEC, attributes), STAGE_MOUNTS, "fsmount");
+	check(syscall(MOVE_MOUNT, mnt, "", sys, "", EMPTY_PATHS), STAGE_MOUNTS, "move_mount");
 	close(mnt), close(fs), close(sys);
 }
 
 static void drop(void)
 {
-	int stage = NSOPS_STAGE_PRIVILEGES;
 	unsigned uid[3], gid[3];
 
 	for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		check(prctl(PR_CAPBSET_DROP, cap), stage, "bounding set");
-	check(setresgid(request.gid, request.gid, request.gid), stage, "setresgid");
-	check(setresuid(request.uid, request.uid, request.uid), stage, "setresuid");
-	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), stage, "no_new_privs");
-	check(getresuid(&uid[0], &uid[1], &uid[2]) | getresgid(&gid[0], &gid[1], &gid[2]), stage, "read ids");
+		check(prctl(PR_CAPBSET_DROP, cap), STAGE_PRIVILEGES, "bounding set");
+	check(setresgid(request.gid, request.gid, request.gid), STAGE_PRIVILEGES, "setresgid");
+	check(setresuid(request.uid, request.uid, request.uid), STAGE_PRIVILEGES, "setresuid");
+	check(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), STAGE_PRIVILEGES, "no_new_privs");
+	check(getresuid(&uid[0], &uid[1], &uid[2]) | getresgid(&gid[0], &gid[1], &gid[2]), STAGE_PRIVILEGES, "read ids");
 	errno = EPERM;
 	for (int i = 0; i < 3; i++)
 		if (uid[i] != request.uid || gid[i] != request.gid || getgroups(0, NULL) != 0)
-			fail(stage, 0, "verify ids");
+			fail(STAGE_PRIVILEGES, 0, "verify ids");
 }
 
 /* What the handler executes inside must not start with capabilities of the outside: no inheritable, no ambient ones. */
@@ -257,19 +255,18 @@ static void privileges(void)
 {
 	struct { uint32_t version; int pid; } header = { CAPABILITY_V3, 0 };
 	struct { uint32_t effective, permitted, inheritable; } caps[2] = { { 0, 0, 0 }, { 0, 0, 0 } };
-	int stage = NSOPS_STAGE_PRIVILEGES;
 
 	/* A user namespace may map no root: then we stay who we are, with its capabilities. */
 	if (joins(NEWUSER) && (setresgid(0, 0, 0) < 0 || setresuid(0, 0, 0) < 0) && errno != EINVAL)
-		fail(stage, NEWUSER, "setresuid");
+		fail(STAGE_PRIVILEGES, NEWUSER, "setresuid");
 	if (is(NSOPS_DROP_PRIVS))
 		drop();
 	else
-		check(syscall(SYS_capget, &header, caps), stage, "capget");
+		check(syscall(SYS_capget, &header, caps), STAGE_PRIVILEGES, "capget");
 	caps[0].inheritable = caps[1].inheritable = 0;
-	check(syscall(SYS_capset, &header, caps), stage, "capset");
-	check(prctl(AMBIENT, AMBIENT_CLEAR_ALL, 0, 0, 0), stage, "ambient");
-	check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), stage, "dumpable");
+	check(syscall(SYS_capset, &header, caps), STAGE_PRIVILEGES, "capset");
+	check(prctl(AMBIENT, AMBIENT_CLEAR_ALL, 0, 0, 0), STAGE_PRIVILEGES, "ambient");
+	check(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), STAGE_PRIVILEGES, "dumpable");
 }
 
 __attribute__((constructor)) static void nsops_bootstrap(void)
@@ -279,8 +276,11 @@ __attribute__((constructor)) static void nsops_bootstrap(void)
 	if (!text)
 		return;
 	channel = number(text);
-	unsetenv(NSOPS_ENV);
-	if (!trusted()) {
+	/* unsetenv() would leave two NULLs, and Go takes what follows the first for the auxiliary vector */
+	for (char **e = environ; *e; e++)
+		if (strncmp(*e, NSOPS_ENV "=", sizeof NSOPS_ENV) == 0)
+			*e = e > environ ? environ[0] : e[1];
+	if (!environ[0] || !trusted()) {
 		say(NSOPS_ENV, errno); /* to go on could mean to run main() in the wrong place */
 		_exit(125);
 	}

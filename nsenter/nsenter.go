@@ -34,9 +34,9 @@ var (
 	_ = [1]int{}[wire.MaxFDs-C.NSOPS_FDS]
 	_ = [1]int{}[wire.FlagRemountSys-C.NSOPS_REMOUNT_SYS]
 	_ = [1]int{}[wire.KindFailed-C.NSOPS_FAILED]
-	_ = [1]int{}[wire.StageSpawn-C.NSOPS_STAGE_SPAWN]
-	_ = [1]int{}[wire.StagePrivileges-C.NSOPS_STAGE_PRIVILEGES]
-	_ = [1]int{}[wire.StageProtocol-C.NSOPS_STAGE_PROTOCOL]
+	_ = [1]int{}[wire.StageSpawn-C.STAGE_SPAWN]
+	_ = [1]int{}[wire.StagePrivileges-C.STAGE_PRIVILEGES]
+	_ = [1]int{}[wire.StageProtocol-C.STAGE_PROTOCOL]
 	_ = [1]int{}[len(wire.ChannelEnv)-len(C.NSOPS_ENV)]
 )
 

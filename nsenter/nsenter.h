@@ -7,9 +7,9 @@
 #define NSOPS_MAGIC 0x31736e6fu /* "ons1": changes with every change of a layout */
 #define NSOPS_FDS 8
 
-enum nsops_flag { NSOPS_SPAWN = 1, NSOPS_BY_FD = 2, NSOPS_DROP_PRIVS = 4, NSOPS_REMOUNT_SYS = 8 };
+enum nsops_flag { NSOPS_SPAWN = 1, NSOPS_BY_FD = 2, NSOPS_DROP_PRIVS = 4, NSOPS_REMOUNT_SYS = 8, NSOPS_FLAGS = 15 };
 enum nsops_kind { NSOPS_FORKED = 1, NSOPS_JOINED, NSOPS_FAILED };
-enum nsops_stage { NSOPS_STAGE_SPAWN = 2, NSOPS_STAGE_JOIN, NSOPS_STAGE_MOUNTS, NSOPS_STAGE_PRIVILEGES, NSOPS_STAGE_PROTOCOL = 7 };
+enum nsops_stage { STAGE_SPAWN = 2, STAGE_JOIN, STAGE_MOUNTS, STAGE_PRIVILEGES, STAGE_PROTOCOL = 7 };
 
 struct nsops_request {
 	uint32_t magic;

@@ -17,6 +17,7 @@ const (
 	NamespaceHandles                // file handles of namespaces, 6.18
 	PIDTranslation                  // NS_GET_PID_FROM_PIDNS and NS_GET_PID_IN_PIDNS, 6.11
 	RootedPaths                     // openat2(2), 5.6
+	PidfdInfo                       // PIDFD_GET_INFO, 6.13
 	features
 )
 

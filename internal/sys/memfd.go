@@ -4,6 +4,7 @@ package sys
 
 import (
 	"bytes"
+	"fmt"
 	"io"
 	"runtime"
 
@@ -35,6 +36,11 @@ func Buffer(data []byte) (*FD, error) {
 // ReadBuffer reads the first size bytes of such a file. io.ErrUnexpectedEOF: it has fewer.
 func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	defer runtime.KeepAlive(fd)
+	// The sender may mean harm: to ask a file of a FUSE file system for its size could take for ever. Only files in
+	// memory have seals.
+	if _, err := unix.FcntlInt(uintptr(fd.Int()), unix.F_GET_SEALS, 0); err != nil {
+		return nil, fmt.Errorf("not a file in memory: %w", err)
+	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd.Int(), &st); err != nil {
 		return nil, err

@@ -83,6 +83,17 @@ type Stat struct {
 
 const kernelThread = 0x00200000 // PF_KTHREAD
 
+// IsKernelThread says whether the process is part of the kernel. Only children of PID 2, and that itself, can be; a
+// kernel thread has no PID in other PID namespaces than the initial one. So /proc is asked only for those, and for all
+// before 6.13, where the pidfd does not know the parent.
+func (p *Process) IsKernelThread() bool {
+	if info, err := p.info(); err == nil && info.PPID != 0 && info.PPID != 2 {
+		return false
+	}
+	stat, err := p.Stat()
+	return err == nil && stat.KernelThread
+}
+
 // Stat reads /proc/PID/stat. The error is ESRCH when the process is gone.
 func (p *Process) Stat() (Stat, error) {
 	dir, err := p.ProcDir()
@@ -207,5 +218,13 @@ func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
 
 // NamespaceID returns the identity of the process's namespace of type t. Errors are those of OpenNamespace.
 func (p *Process) NamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
+	defer runtime.KeepAlive(p)
+	if p.fd != nil && !pretended(PidfdNamespaces) {
+		if fd, err := unix.IoctlRetInt(p.fd.Int(), pidfdRequests[t]); err == nil {
+			id, err := IDOf(fd)
+			_ = unix.Close(fd)
+			return id, err
+		}
+	}
 	return idOfFD(p.OpenNamespace(t))
 }

@@ -27,46 +27,63 @@ func Send(socket *FD, data []byte, fds ...int) error {
 	return Retry(func() error { return unix.Sendmsg(socket.Int(), data, rights, nil, unix.MSG_NOSIGNAL) })
 }
 
-// Receive receives one message into buf; a longer one is EMSGSIZE. n is 0 when the other end is closed. A descriptor
-// that came along belongs to the caller, nil if none did; of several the others are closed.
-func Receive(socket *FD, buf []byte) (n int, file *FD, err error) {
+// ForPolling makes Receive tell who sent a message, and return EAGAIN when there is none.
+func ForPolling(socket *FD) error {
 	defer runtime.KeepAlive(socket)
-	control := make([]byte, unix.CmsgSpace(4*8))
-	var got, flags int
+	if err := unix.SetNonblock(socket.Int(), true); err != nil {
+		return err
+	}
+	return unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+}
+
+// Message is what Receive has received.
+type Message struct {
+	Size   int // 0: the other end is closed
+	Sender int // PID of the process that sent it, vouched for by the kernel, after ForPolling
+	File   *FD // the descriptor that came along, of several the first; the caller's to close, nil if none came
+}
+
+// Receive receives one message into buf; a longer one is EMSGSIZE.
+func Receive(socket *FD, buf []byte) (Message, error) {
+	defer runtime.KeepAlive(socket)
+	control := make([]byte, unix.CmsgSpace(4*8)+unix.CmsgSpace(unix.SizeofUcred))
+	var n, got, flags int
 	receive := func() (err error) {
 		n, got, flags, _, err = unix.Recvmsg(socket.Int(), buf, control, unix.MSG_CMSG_CLOEXEC)
 		return err
 	}
-	if err = Retry(receive); err == unix.ECONNRESET {
+	err := Retry(receive)
+	if err == unix.ECONNRESET {
 		err = Retry(receive) // the peer ended and left something unread; that is said once, and before what it sent
 	}
 	if err != nil {
-		return 0, nil, err
+		return Message{}, err
 	}
-	if got > 0 {
-		file = firstRight(control[:got])
-	}
+	m := Message{Size: n}
+	m.parse(control[:got])
 	if flags&unix.MSG_TRUNC != 0 {
-		_ = file.Close()
-		return 0, nil, unix.EMSGSIZE
+		_ = m.File.Close()
+		return Message{}, unix.EMSGSIZE
 	}
-	return n, file, nil
+	return m, nil
 }
 
-// firstRight owns the first descriptor of a control message and closes the others.
-func firstRight(control []byte) (first *FD) {
+// parse owns the first descriptor of the control messages and closes the others.
+func (m *Message) parse(control []byte) {
 	messages, _ := unix.ParseSocketControlMessage(control)
 	for i := range messages {
+		if sender, err := unix.ParseUnixCredentials(&messages[i]); err == nil {
+			m.Sender = int(sender.Pid)
+		}
 		fds, _ := unix.ParseUnixRights(&messages[i])
 		for _, fd := range fds {
-			if first == nil {
-				first = NewFD(fd)
+			if m.File == nil {
+				m.File = NewFD(fd)
 			} else {
 				_ = unix.Close(fd)
 			}
 		}
 	}
-	return first
 }
 
 // SetInheritable lets the descriptor survive execve(2).

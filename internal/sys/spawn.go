@@ -30,10 +30,22 @@ func HoldExecutable() error {
 	if err := checkProc(); err != nil {
 		return err
 	}
-	var err error
-	executable.file, err = open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
+	file, err := open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
+	if err == nil {
+		executable.file, err = outOfTheWay(file)
+	}
 	return err
 }
+
+// outOfTheWay moves a descriptor to a number that no descriptor of a child takes: its path has to lead to it until the
+// child executes it, when the child's descriptors are in place.
+func outOfTheWay(f *FD) (*FD, error) {
+	defer func() { _ = f.Close() }()
+	return open(func() (int, error) { return unix.FcntlInt(uintptr(f.Int()), unix.F_DUPFD_CLOEXEC, maxChildFiles) })
+}
+
+// maxChildFiles is how many descriptors Spawn passes on at most.
+const maxChildFiles = 16
 
 // Executable returns a path that leads to the running program, or to a sealed copy of it, made once. The path is valid
 // for this process and a child before execve(2), while /proc is mounted.
@@ -51,6 +63,9 @@ func Executable(sealed bool) (string, error) {
 	}
 	if executable.sealed == nil {
 		copied, err := SealedCopy(executable.file)
+		if err == nil {
+			copied, err = outOfTheWay(copied)
+		}
 		if err != nil {
 			return "", fmt.Errorf("sealed copy of the program: %w", err)
 		}
@@ -110,16 +125,20 @@ func (c *Child) Kill() {
 // came first. A child that somebody else reaped has status 0.
 func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
 	defer runtime.KeepAlive(c)
-	ready, err := WaitReadable(deadline, c.Pidfd())
-	if err == nil && !ready[0] {
-		return 0, false
-	}
-	err = Retry(func() error { _, err := syscall.Wait4(c.PID, &status, 0, nil); return err })
-	if errors.Is(err, syscall.ECHILD) {
-		status = 0
+	if !c.reap(&status) {
+		if _, err := WaitReadable(deadline, c.Pidfd()); err != nil || !c.reap(&status) {
+			return 0, false
+		}
 	}
 	_ = c.process.Close()
 	return status, true
+}
+
+// reap reaps the child if it has ended.
+func (c *Child) reap(status *syscall.WaitStatus) bool {
+	pid := 0
+	err := Retry(func() (err error) { pid, err = syscall.Wait4(c.PID, status, syscall.WNOHANG, nil); return err })
+	return pid == c.PID || errors.Is(err, syscall.ECHILD)
 }
 
 // Exec replaces the process. It returns only an error.

@@ -18,6 +18,9 @@ const patience = 2 * time.Second
 // Run runs the tests of a package, for TestMain: os.Exit(testutil.Run(m)). It prints what they left behind, which
 // makes the result 1 even if all of them passed.
 func Run(m *testing.M) int {
+	if os.Getenv("GORACE") == "" { // with -race, every child would linger for a second
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
 	start := readState()
 	code := m.Run()
 	leaks := start.leaks(patience)
@@ -59,7 +62,7 @@ func (s state) compare(now state) []string {
 	return slices.Concat(
 		added("descriptor left open", s.fds, withoutKept(s.fds, now.fds)),
 		added("descriptor closed that was somebody else's", now.fds, s.fds),
-		added("child left", s.children, now.children),
+		named(added("child left", s.children, now.children)),
 		added("mount left", s.mounts, now.mounts),
 		added("mount gone", now.mounts, s.mounts),
 		strays(s.home, now.threads),
@@ -73,6 +76,15 @@ func added(what string, before, after map[string]int) []string {
 		if after[fact] > before[fact] {
 			found = append(found, what+": "+fact)
 		}
+	}
+	return found
+}
+
+// named adds what the children are called and do.
+func named(found []string) []string {
+	for i, leak := range found {
+		p := readProcess(leak[strings.LastIndexByte(leak, ' ')+1:])
+		found[i] = fmt.Sprintf("%s (%s) in state %s", leak, p.name, p.state)
 	}
 	return found
 }

@@ -46,6 +46,7 @@ func TestLeakOfAChild(t *testing.T) {
 	cmd := exec.Command("sleep", "1000")
 	require.NoError(t, cmd.Start())
 	requireLeak(t, start, "child left: ", "(sleep) in state")
+	require.Equal(t, []int{cmd.Process.Pid}, Children())
 	require.NoError(t, cmd.Process.Kill())
 	require.Eventually(t, func() bool {
 		return strings.Contains(strings.Join(start.leaks(0), "\n"), "(sleep) in state Z")

@@ -4,10 +4,10 @@ package testutil
 
 import (
 	"bytes"
-	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
-	"sort"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -50,13 +50,28 @@ func mounts() map[string]int {
 	return found
 }
 
-// children returns PID, name and state of each child, which zombies are too.
+// children returns the PID of each child, which zombies are too. Name and state may change.
 func children() map[string]int {
 	found := map[string]int{}
+	for pid := range ownChildren() {
+		found[strconv.Itoa(pid)]++
+	}
+	return found
+}
+
+// Children returns the PIDs of the children of this process, zombies included, in ascending order.
+func Children() []int { return slices.Sorted(maps.Keys(ownChildren())) }
+
+func ownChildren() map[int]process {
+	found := map[int]process{}
 	own := strconv.Itoa(os.Getpid())
-	for _, pid := range list("/proc") {
-		if p := readProcess(pid); p.parent == own {
-			found[fmt.Sprintf("%s (%s) in state %s", pid, p.name, p.state)]++
+	for _, entry := range list("/proc") {
+		pid, err := strconv.Atoi(entry)
+		if err != nil {
+			continue
+		}
+		if p := readProcess(entry); p.parent == own {
+			found[pid] = p
 		}
 	}
 	return found
@@ -98,7 +113,7 @@ func namespaces(dir string) string {
 			links = append(links, name+"="+link)
 		}
 	}
-	sort.Strings(links)
+	slices.Sort(links)
 	return strings.Join(links, " ")
 }
 

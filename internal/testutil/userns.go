@@ -61,7 +61,7 @@ func usernsCommand(t *testing.T) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+pattern(t.Name()), "-test.v", "-test.count=1",
 		"-test.timeout="+limit.String(), "-test.short="+strconv.FormatBool(testing.Short()))
-	cmd.Env = append(os.Environ(), usernsEnv+"="+t.Name(), "GORACE="+os.Getenv("GORACE")+" atexit_sleep_ms=0")
+	cmd.Env = append(os.Environ(), usernsEnv+"="+t.Name())
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(usernsTypes)}
 	mapNobody(cmd.SysProcAttr)

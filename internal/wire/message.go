@@ -1,7 +1,8 @@
 package wire
 
 // MaxInline is how many bytes follow a record in its own message. What is longer travels in a file that comes with it.
-const MaxInline = 32 << 10
+// A page of memory for the buffer, and most arguments and results fit.
+const MaxInline = 4<<10 - RecordSize
 
 // MaxMessage is the size of the longest message.
 const MaxMessage = RecordSize + MaxInline

@@ -12,7 +12,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// OnlyHere is a file that containers have and the machine has not. It holds the container's name in OnlyHereText.
+// OnlyHere is a file that containers have and the machine has not, OnlyHereText what it holds.
 const (
 	OnlyHere     = "/etc/nsops-container"
 	OnlyHereText = "only in the container\n"
@@ -25,7 +25,7 @@ const UserBase = 100000
 func makeBundle(t testing.TB, owner int) string {
 	t.Helper()
 	bundle := t.TempDir()
-	require.NoError(t, os.Chmod(filepath.Dir(bundle), 0o755)) // #nosec: a container's root passes through
+	require.NoError(t, os.Chmod(filepath.Dir(bundle), 0o755)) // the container's root passes through
 	rootfs := filepath.Join(bundle, "rootfs")
 	for _, dir := range []string{"bin", "dev", "etc", "proc", "root", "run", "sys", "tmp"} {
 		require.NoError(t, os.MkdirAll(filepath.Join(rootfs, dir), 0o755))

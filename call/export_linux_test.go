@@ -1,0 +1,21 @@
+package call
+
+import (
+	"testing"
+	"time"
+)
+
+// SetStartTimeout shortens StartTimeout for a test.
+func SetStartTimeout(t testing.TB, d time.Duration) { set(t, &startTimeout, d) }
+
+// SetExitTimeout shortens the time for the end of a worker that has sent its result.
+func SetExitTimeout(t testing.TB, d time.Duration) { set(t, &exitTimeout, d) }
+
+func set(t testing.TB, timeout *time.Duration, d time.Duration) {
+	old := *timeout
+	*timeout = d
+	t.Cleanup(func() { *timeout = old })
+}
+
+// SetStartTimeoutForRole shortens StartTimeout for a program.
+func SetStartTimeoutForRole(d time.Duration) { startTimeout = d }

@@ -1,0 +1,183 @@
+package call_test
+
+import (
+	"bufio"
+	"context"
+	"os"
+	"runtime"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
+)
+
+// childrenOf returns the children of a process, also those that have ended.
+func childrenOf(t testing.TB, pid int) (children []int) {
+	t.Helper()
+	dirs, err := os.ReadDir("/proc")
+	require.NoError(t, err)
+	for _, dir := range dirs {
+		if child, err := strconv.Atoi(dir.Name()); err == nil && parentOf(child) == pid {
+			children = append(children, child)
+		}
+	}
+	return children
+}
+
+// childOf returns a child of a process that still runs, 0 if there is none.
+func childOf(t testing.TB, pid int) int {
+	t.Helper()
+	for _, child := range childrenOf(t, pid) {
+		if !gone(child) {
+			return child
+		}
+	}
+	return 0
+}
+
+// reapChild waits for the end of a child, if it is one.
+func reapChild(pid int) {
+	_ = sys.Retry(func() error { _, err := unix.Wait4(pid, nil, 0, nil); return err })
+}
+
+// orphan starts a caller whose worker blocks in its handler, and returns both. If the caller ends first, its children
+// become ours, since the machine's PID 1 may take its time to reap them, and a PID namespace waits for that.
+func orphan(t testing.TB, roleName string, r request) (caller *os.Process, worker int) {
+	t.Helper()
+	cmd := role(t, roleName, r.json())
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	cmd.Stderr = os.Stderr
+	others := childrenOf(t, os.Getpid())
+	require.NoError(t, unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0))
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait()
+		for _, child := range childrenOf(t, os.Getpid()) {
+			if !slices.Contains(others, child) {
+				reapChild(child)
+			}
+		}
+		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
+	})
+	line, err := bufio.NewReader(stdout).ReadString('\n')
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", line)
+	worker = childOf(t, cmd.Process.Pid)
+	require.NotZero(t, worker)
+	return cmd.Process, worker
+}
+
+func TestWorkerDiesWithItsCaller(t *testing.T) {
+	for name, r := range map[string]request{
+		"default":   {Types: defaultSet},
+		"DropPrivs": {Types: defaultSet, DropPrivs: true},
+		"pid":       {Types: defaultSet.With(species.CLONE_NEWPID)},
+		"user":      {Types: defaultSet.With(species.CLONE_NEWUSER)},
+		"all":       {Types: allSet},
+		"all, drop": {Types: allSet, DropPrivs: true, Sys: true},
+	} {
+		for _, base := range []int{0, 100000} {
+			t.Run(name, func(t *testing.T) {
+				testutil.CheckLeaks(t)
+				target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: base})
+				r.Handler, r.Pid = "block", target.PID
+				if !r.Types.Has(species.CLONE_NEWUSER) && base != 0 {
+					return
+				}
+				caller, worker := orphan(t, "caller", r)
+				require.NoError(t, caller.Kill())
+				start := time.Now()
+				waitUntil(t, func() bool { return gone(worker) }, "the worker is still there")
+				require.Less(t, time.Since(start), time.Second)
+			})
+		}
+	}
+}
+
+// A worker must not depend on PDEATHSIG alone, which a change of credentials disarms.
+func TestWorkerWithoutPdeathsigDiesWithItsCaller(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+	for _, types := range []species.Set{defaultSet, allSet} {
+		t.Run(types.String(), func(t *testing.T) {
+			testutil.CheckLeaks(t)
+			caller, worker := orphan(t, "caller", request{Handler: "disarmed", Pid: target.PID, Types: types})
+			require.NoError(t, caller.Kill())
+			waitUntil(t, func() bool { return gone(worker) }, "the worker is still there")
+		})
+	}
+}
+
+func init() {
+	call.RegisterReexec("disarmed", func(any) (any, error) {
+		// PDEATHSIG belongs to the first thread's process; any of its threads may clear it.
+		if err := unix.Prctl(unix.PR_SET_PDEATHSIG, 0, 0, 0, 0); err != nil {
+			return nil, err
+		}
+		return block(nil)
+	}, nil)
+}
+
+func TestEndOfAThreadOfTheCallerKillsNoWorker(t *testing.T) {
+	needBootstrap(t)
+	errs := make(chan error)
+	for range 16 {
+		go func() {
+			runtime.LockOSThread() // ends with the goroutine
+			errs <- call.NewCall("sleep").Arg(50 * time.Millisecond).TargetPid(os.Getpid()).SpawnInNamespaces(nil)
+		}()
+	}
+	for range 16 {
+		require.NoError(t, <-errs)
+	}
+}
+
+func TestWorkerKilledByTheTargetIsAnError(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+	done := make(chan error)
+	stdout := &watched{seen: make(chan struct{})}
+	go func() {
+		done <- call.NewCall("block").TargetPid(target.PID).Namespaces(allTypes).Stdout(stdout).SpawnInNamespaces(nil)
+	}()
+	<-stdout.seen
+	target.Sh(`for dir in /proc/[0-9]*; do pid=${dir#/proc/}; [ $pid = 1 ] || [ $pid = $$ ] || kill -KILL $pid; done`)
+	var exit *call.ExitError
+	require.ErrorAs(t, requireError(t, <-done, call.StageHandler), &exit)
+	require.Equal(t, unix.SIGKILL, exit.Signal)
+}
+
+func TestWorkerStoppedByTheTargetIsBounded(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	done := make(chan error)
+	stdout := &watched{seen: make(chan struct{})}
+	go func() {
+		done <- call.NewCall("block").TargetPid(target.PID).Namespaces(allTypes).Stdout(stdout).Context(ctx).SpawnInNamespaces(nil)
+	}()
+	<-stdout.seen
+	target.Sh(`for dir in /proc/[0-9]*; do pid=${dir#/proc/}; [ $pid = 1 ] || [ $pid = $$ ] || kill -STOP $pid; done`)
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+}
+
+// watched tells when something is written to it.
+type watched struct{ seen chan struct{} }
+
+func (w *watched) Write(p []byte) (int, error) {
+	select {
+	case <-w.seen:
+	default:
+		close(w.seen)
+	}
+	return len(p), nil
+}

@@ -1,0 +1,75 @@
+package wire_test
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/internal/wire"
+)
+
+// travel is the way of an error from the worker to the caller.
+func travel(t testing.TB, err error) wire.Failure {
+	t.Helper()
+	text, marshalErr := json.Marshal(wire.NewFailure(err))
+	require.NoError(t, marshalErr)
+	f, parseErr := wire.ParseFailure(text)
+	require.NoError(t, parseErr)
+	return f
+}
+
+func TestFailuresKeepWhatTheyWrap(t *testing.T) {
+	for _, want := range []error{
+		syscall.EPERM, fs.ErrNotExist, fs.ErrExist, fs.ErrPermission, fs.ErrClosed, fs.ErrInvalid, io.EOF, io.ErrUnexpectedEOF,
+		os.ErrDeadlineExceeded, os.ErrProcessDone, errors.ErrUnsupported,
+	} {
+		for _, err := range []error{
+			want, fmt.Errorf("a: %w", want), errors.Join(io.ErrNoProgress, want), &fs.PathError{Op: "open", Path: "x", Err: want},
+			fmt.Errorf("%w and %w", io.ErrNoProgress, fmt.Errorf("deep: %w", want)),
+		} {
+			f := travel(t, err)
+			require.Equal(t, err.Error(), f.Text)
+			require.ErrorIs(t, errors.Join(f.Causes()...), want)
+		}
+	}
+	require.Empty(t, travel(t, errors.New("plain")).Causes())
+}
+
+// uncomparable is an error that == panics on.
+type uncomparable struct{ list []error }
+
+func (u uncomparable) Error() string   { return "uncomparable" }
+func (u uncomparable) Unwrap() []error { return u.list }
+
+func TestFailuresOfStrangeErrors(t *testing.T) {
+	require.ErrorIs(t, errors.Join(travel(t, uncomparable{[]error{nil, syscall.EBUSY}}).Causes()...), syscall.EBUSY)
+	require.Equal(t, "\ufffd", travel(t, errors.New("\xff")).Text)
+}
+
+func TestUnknownSentinelsAreLeftOut(t *testing.T) {
+	f, err := wire.ParseFailure([]byte(`{"text":"x","sentinels":["io.EOF","future.Err"],"new field":1}`))
+	require.NoError(t, err)
+	require.Equal(t, []error{io.EOF}, f.Causes())
+}
+
+func FuzzParseFailure(f *testing.F) {
+	f.Add([]byte(`{"text":"x","errnos":[1],"sentinels":["io.EOF"],"cause":"panic","stack":"AAAA"}`))
+	f.Add([]byte(`null`))
+	f.Add([]byte(`{"errnos":[-1]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		failure, err := wire.ParseFailure(text)
+		if err != nil {
+			return
+		}
+		for _, cause := range failure.Causes() {
+			_ = cause.Error()
+		}
+	})
+}
