@@ -22,7 +22,7 @@ func (s *scan) result() *Result {
 	s.nameOwners()
 	s.choose(r)
 	r.relate()
-	s.lateCgroups(r)
+	s.lateLeaders(r)
 	s.contain(r)
 	r.lists = s.mounts.lists
 	return r
@@ -37,14 +37,16 @@ func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []stri
 		}
 		text := all[t.worker]
 		p.Name = t.name.of(text)
-		if t.kept == nil {
+		if t.kept == nil || t.cmdline != (span{}) {
 			p.Cmdline, words = splitWords(t.cmdline.of(text), words)
 		} else {
-			p.Cmdline, p.Cgroup = t.kept.Cmdline, t.kept.Cgroup
+			p.Cmdline = t.kept.Cmdline
 		}
 		p.PIDs = t.pids.numbers(t.worker)
 		if t.cgroup != nil {
 			p.Cgroup = t.cgroup.path
+		} else if t.kept != nil {
+			p.Cgroup = t.kept.Cgroup
 		}
 		for j, task := range p.Tasks {
 			task.Name = t.tasks[j].name.of(text)

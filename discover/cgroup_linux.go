@@ -19,7 +19,7 @@ type cgroup struct {
 
 // lookAtCgroup reads the cgroup of a process, if it is wanted. Where there is only version 2 the pidfd has told its
 // number, and it is read once for all processes in it.
-func (w *worker) lookAtCgroup(p *Process, t *texts, s subject) {
+func (w *worker) lookAtCgroup(p *Process, t *texts, s subject, leads bool) {
 	if !w.opts.has(Cgroups) {
 		return
 	}
@@ -28,7 +28,7 @@ func (w *worker) lookAtCgroup(p *Process, t *texts, s subject) {
 			t.cgroup = known
 			return
 		}
-	} else if !w.opts.has(AllCgroups) && !w.first(p) {
+	} else if !leads {
 		return
 	}
 	text, errno := w.read.Short(s.dir, &cgroupPath)
@@ -46,11 +46,11 @@ func (w *worker) lookAtCgroup(p *Process, t *texts, s subject) {
 	t.cgroup = known
 }
 
-// first says whether the process is the first to have been seen in its mount, PID or user namespace. The first is
-// mostly the leader; leaders that are not are read later.
+// first says whether the process is the first to have been seen in one of its namespaces. The first is mostly the
+// leader; leaders that are not are read later.
 func (w *worker) first(p *Process) bool {
-	for _, i := range [...]int{mntSlot, pidSlot, userSlot, netSlot} {
-		if n := p.Namespaces[i]; n != nil && w.table.claim(n, p.PID) {
+	for _, n := range p.Namespaces {
+		if n != nil && w.table.claim(n, p.PID) {
 			return true
 		}
 	}

@@ -190,9 +190,6 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		return
 	}
 	defer sys.QuickClose(own)
-	if !sys.IsSocketOf(own, inode) {
-		return // it was closed meanwhile, and another has its number
-	}
 	n, errno := l.networkOf(own)
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)

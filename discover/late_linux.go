@@ -5,40 +5,43 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// lateCgroups reads the cgroups of leaders that were not the first to be seen in their namespaces.
-func (s *scan) lateCgroups(r *Result) {
-	if !s.opts.has(Cgroups) || s.opts.has(AllCgroups) || s.unified {
+// lateLeaders reads command lines and cgroups of leaders that were not the first to be seen in their namespaces.
+func (s *scan) lateLeaders(r *Result) {
+	if s.opts.has(Details) {
 		return
 	}
 	w := s.workers[0]
 	for _, n := range r.Namespaces {
-		if p := n.Leader; p != nil && p.Cgroup == "" && !zombie(p.State) && s.ctx.Err() == nil {
-			w.lateCgroup(p)
+		for _, p := range n.Leaders {
+			if p.Cmdline == nil && !p.Kernel && !zombie(p.State) && s.ctx.Err() == nil {
+				w.lateLeader(p)
+			}
 		}
 	}
 }
 
-// lateCgroup reads a cgroup, unless another process has the PID by now.
-func (w *worker) lateCgroup(p *Process) {
+// lateLeader reads them, unless another process has the PID by now.
+func (w *worker) lateLeader(p *Process) {
 	dir, errno := sys.QuickOpen(w.proc, w.number.Number(p.PID), sys.ScanBase)
 	if errno != 0 {
 		return
 	}
 	defer sys.QuickClose(dir)
-	text, errno := w.read.Short(dir, &cgroupPath)
+	text, errno := w.read.Short(dir, &cmdlinePath)
 	if errno != 0 {
 		return
 	}
-	known := w.cgroups[string(text)]
-	if known == nil {
-		known = parseCgroup(text)
-		w.cgroups[string(text)] = known
-	}
+	words, _ := splitWords(string(text), nil)
+	var t texts
+	w.lookAtCgroup(p, &t, subject{pid: p.PID, dir: dir, pidfd: sys.NoFD}, true)
 	if text, errno = w.read.Quick(dir, &statPath); errno != 0 {
 		return
 	}
 	if stat, ok := procfs.ParseStat(text); !ok || stat.Start != p.Start {
 		return
 	}
-	p.Cgroup = known.path
+	p.Cmdline = words
+	if t.cgroup != nil {
+		p.Cgroup = t.cgroup.path
+	}
 }

@@ -116,6 +116,7 @@ func (s *scan) open() error {
 		return err
 	}
 	s.table = newTable(dev, &s.opts)
+	s.table.serials = sys.HaveSerials()
 	s.own = s.isOwn()
 	s.pidfds.Store(s.own)
 	s.infos.Store(s.own)
@@ -209,8 +210,9 @@ func (s *scan) listProcesses() error {
 	return nil
 }
 
-// worthAWorker is the number of processes that make a further worker pay.
-const worthAWorker = 256
+// worthAWorker is the number of processes that make a further worker pay: they get into each other's way in the kernel,
+// which costs a tenth of CPU time, and less than that many do not take long.
+const worthAWorker = 4096
 
 func (s *scan) startWorkers() {
 	n := s.opts.Workers

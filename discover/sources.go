@@ -36,8 +36,8 @@ const (
 	AllMountNamespaces
 	// KernelList asks the kernel for all namespaces (listns(2), 6.19).
 	KernelList
-	// AllCgroups are the cgroups of all processes, also where hierarchies of version 1 make that dear. It takes Cgroups.
-	AllCgroups
+	// Details are the command lines of all processes, not only of those that lead somewhere, and so with Cgroups.
+	Details
 	// MountTables are the mounts of each mount namespace, in Result.Mounts. It takes Mounts.
 	MountTables
 	// PathFDs looks at all descriptors with a path: they may have been opened through a pin. Without it, only those are
@@ -47,14 +47,14 @@ const (
 	// Standard is what the zero value stands for.
 	Standard = Processes | Tasks | FDs | Sockets | Mounts | Hierarchy | Ownership | Cgroups
 	// Full is everything.
-	Full = Standard | TunTap | InFlight | AllMountNamespaces | KernelList | AllCgroups | MountTables | PathFDs
+	Full = Standard | TunTap | InFlight | AllMountNamespaces | KernelList | Details | MountTables | PathFDs
 )
 
 // Has says whether all of these are among the sources.
 func (s Sources) Has(these Sources) bool { return s&these == these }
 
 var sourceNames = []string{"none", "processes", "tasks", "fds", "sockets", "mounts", "hierarchy", "ownership", "cgroups",
-	"tuntap", "inflight", "allmountnamespaces", "kernellist", "allcgroups", "mounttables", "pathfds"}
+	"tuntap", "inflight", "allmountnamespaces", "kernellist", "details", "mounttables", "pathfds"}
 
 // String returns the names of the sources with commas between them.
 func (s Sources) String() string {

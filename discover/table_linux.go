@@ -18,6 +18,8 @@ type table struct {
 
 	mu       sync.Mutex
 	byInode  map[uint64]*Namespace
+	serials  bool                  // every namespace has a 64-bit ID
+	by64     map[uint64]*Namespace // those that are held
 	byCookie map[uint64]*Namespace // network namespaces by the numbers that sockets know
 	all      []*Namespace
 	held     []int // descriptors by Namespace.index, sys.NoFD if none is held
@@ -35,6 +37,7 @@ func newTable(dev uint64, opts *Options) *table {
 		limit:     sys.ScanLimit() / 2,
 		byInode:   make(map[uint64]*Namespace, 256),
 		byCookie:  make(map[uint64]*Namespace),
+		by64:      make(map[uint64]*Namespace, 256),
 	}
 }
 
@@ -70,6 +73,9 @@ func (t *table) learnLocked(fd int, inode uint64, kind species.NamespaceType) *N
 	n.unreachable = false
 	t.hold(n, fd)
 	t.ask(n, fd)
+	if n.Serial != 0 && t.held[n.index] != sys.NoFD {
+		t.by64[n.Serial] = n
+	}
 	if t.held[n.index] == sys.NoFD {
 		sys.ScanClose(fd)
 	}
@@ -219,6 +225,13 @@ func (t *table) setCookie(cookie uint64, n *Namespace) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.byCookie[cookie] = n
+}
+
+// withSerial returns the namespace with that 64-bit ID, nil if none such is held.
+func (t *table) withSerial(serial uint64) *Namespace {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.by64[serial]
 }
 
 // ofType returns those seen so far.

@@ -219,12 +219,13 @@ func (w *worker) details(p *Process, t *texts, s subject, readable bool) {
 	if zombie(p.State) {
 		return
 	}
-	if !p.Kernel && t.kept == nil {
+	leads := w.opts.has(Details) || w.first(p)
+	if leads && !p.Kernel && (t.kept == nil || t.kept.Cmdline == nil) {
 		if text, errno := w.read.Short(s.dir, &cmdlinePath); errno == 0 {
 			t.cmdline = w.keep(text)
 		}
 	}
-	w.lookAtCgroup(p, t, s)
+	w.lookAtCgroup(p, t, s, leads)
 	if !readable {
 		return
 	}
@@ -311,6 +312,12 @@ func (w *worker) namespaces(seen *[allLinks]*Namespace, s subject, state byte) s
 
 // identifyNamespace owns fd.
 func (w *worker) identifyNamespace(fd int, l *link) *Namespace {
+	if w.table.serials {
+		if n := w.bySerial(fd, l); n != nil {
+			sys.QuickClose(fd)
+			return n
+		}
+	}
 	var st sys.ScanStat
 	if errno := sys.QuickStat(fd, &st); errno != 0 {
 		sys.ScanClose(fd)
@@ -325,6 +332,22 @@ func (w *worker) identifyNamespace(fd int, l *link) *Namespace {
 	held := n != nil && w.table.held[n.index] != sys.NoFD
 	w.table.mu.Unlock()
 	if held {
+		w.last[l.slot] = n
+	}
+	return n
+}
+
+// bySerial asks for the 64-bit ID, which is cheaper than fstat(2) where the kernel has it; nil if it is a new one.
+func (w *worker) bySerial(fd int, l *link) *Namespace {
+	serial, errno := sys.QuickSerial(fd)
+	if errno != 0 {
+		return nil
+	}
+	if n := w.last[l.slot]; n != nil && n.Serial == serial {
+		return n
+	}
+	n := w.table.withSerial(serial)
+	if n != nil {
 		w.last[l.slot] = n
 	}
 	return n

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 
@@ -20,6 +21,27 @@ func ScanParent(fd int) (int, syscall.Errno) { return quickRelative(fd, unix.NS_
 func QuickType(fd int) (species.NamespaceType, syscall.Errno) {
 	t, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.NS_GET_NSTYPE, 0)
 	return species.NamespaceType(t), errno
+}
+
+// QuickSerial returns the 64-bit ID of the namespace behind fd (6.18).
+func QuickSerial(fd int) (uint64, syscall.Errno) {
+	var serial uint64
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), unix.NS_GET_ID, uintptr(unsafe.Pointer(&serial)))
+	return serial, errno
+}
+
+// HaveSerials says whether QuickSerial works here.
+func HaveSerials() bool {
+	if pretended(NamespaceSerials) {
+		return false
+	}
+	fd, err := OpenThreadNamespace(species.CLONE_NEWUSER)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = fd.Close() }()
+	_, errno := QuickSerial(fd.Int())
+	return errno == 0
 }
 
 // NsfsDevice returns the device number of the file system of namespaces, which is that of every namespace.

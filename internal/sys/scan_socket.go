@@ -8,12 +8,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// IsSocketOf says whether fd is the socket with that inode number.
-func IsSocketOf(fd int, inode uint64) bool {
-	var st ScanStat
-	return QuickStat(fd, &st) == 0 && st.Ino == inode && st.IsSocket()
-}
-
 // PeekFDs calls f with duplicates, which it owns, of the descriptors that came with the first message in a unix socket,
 // and returns their number. The message stays where it is. A socket for which somebody set SO_PEEK_OFF is EBUSY: looking
 // would change it.
