@@ -96,3 +96,21 @@ func TestSocketsOfAWorkerAreItsChannelAndItsLifeline(t *testing.T) {
 	require.Len(t, sockets, 2)
 	require.NotEqual(t, sockets[0][2:], sockets[1][2:])
 }
+
+// The program is executed through a descriptor's path when the worker's descriptors are in place already: whatever
+// numbers are free in the caller, none may be put over it.
+func TestProgramIsFoundWhateverDescriptorsAreFree(t *testing.T) {
+	for n := range 24 {
+		var held []*os.File
+		for range n {
+			file, err := os.Open(os.DevNull)
+			require.NoError(t, err)
+			held = append(held, file)
+		}
+		err := ours("status").Stderr(os.Stdout).SpawnInNamespaces(nil)
+		for _, file := range held {
+			require.NoError(t, file.Close())
+		}
+		require.NoError(t, err, "with %d descriptors more", n)
+	}
+}

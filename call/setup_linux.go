@@ -16,7 +16,7 @@ import (
 type setup struct {
 	target       *target
 	ours, theirs *sys.FD // ends of the channel; all that the other side is told waits in theirs
-	path         string  // of the program
+	program      *sys.FD // not ours to close
 	env          []string
 	cover        *os.File
 }
@@ -32,7 +32,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 		return nil, err
 	}
 	s := &setup{target: t, cover: coverFile()}
-	if s.path, err = sys.Executable(t.joins(species.CLONE_NEWPID)); err != nil {
+	if s.program, err = sys.Executable(t.joins(species.CLONE_NEWPID)); err != nil {
 		s.close()
 		return nil, spawnError("open the program", err)
 	}

@@ -34,5 +34,5 @@ func (c *Call) switchTo() error {
 	if err := sys.SetInheritable(s.theirs); err != nil {
 		return spawnError("channel", err)
 	}
-	return spawnError("start the program again", sys.Exec(s.path, os.Args[:1], s.env))
+	return spawnError("start the program again", sys.Exec(sys.PathOf(s.program), os.Args[:1], s.env))
 }

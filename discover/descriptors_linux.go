@@ -117,12 +117,12 @@ func (l *descriptorLook) at(fd int) syscall.Errno {
 	if errno != 0 || len(text) == 0 || l.transient(fd, text) {
 		return errno
 	}
-	switch {
-	case text[0] == 's':
+	switch text[0] {
+	case 's':
 		if inode, ok := procfs.ParseSocket(text); ok && l.sockets {
 			l.socket(fd, inode)
 		}
-	case text[0] == '/':
+	case '/':
 		if bytes.Equal(text, tunLink) {
 			l.tun(fd)
 		} else if l.mayBePin(text) {

@@ -51,7 +51,7 @@ func TestEveryHolder(t *testing.T) {
 	testutil.CheckLeaks(t)
 	all := inThisProcess(t)
 	all = append(all, tunTap(t))
-	_, pins := pinned(t)
+	pins := pinned(t)
 	all = append(all, pins...)
 	all = append(all, processLess(t)...)
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
@@ -70,7 +70,7 @@ func TestHoldersOfTheUnprivileged(t *testing.T) {
 	testutil.InUserns(t, func(t *testing.T) {
 		testutil.CheckLeaks(t)
 		all := inThisProcess(t)
-		_, pins := pinned(t)
+		pins := pinned(t)
 		r := full(t)
 		requireTruth(t, r, append(all, pins[:2]...))
 		require.NotEmpty(t, r.Problems, "processes of others")
@@ -97,25 +97,19 @@ func TestPendingPIDNamespace(t *testing.T) {
 
 func TestHiddenParent(t *testing.T) {
 	testutil.NeedRoot(t)
-	p := full(t).Process(nested(t))
-	require.Nil(t, p, "not yet there")
+	pid := nested(t)
 	r := full(t)
-	p = r.Process(nested(t))
-	r = full(t)
-	for _, p = range r.Processes {
-		if p.Name == "sleep" && p.PPID == pid() {
-			n := p.Namespaces.Of(species.CLONE_NEWUSER)
-			require.NotNil(t, n.Parent)
-			require.True(t, n.Parent.Hidden())
-			require.Same(t, n.Parent, n.Owner)
-			require.Same(t, r.Initial(species.CLONE_NEWUSER), n.Parent.Parent)
-			require.Contains(t, n.Parent.Children, n)
-			require.Contains(t, n.Parent.Owned, n)
-			f, err := n.Parent.Open()
-			require.NoError(t, err)
-			require.NoError(t, f.Close())
-		}
-	}
+	n := r.Process(pid).Namespaces.Of(species.CLONE_NEWUSER)
+	require.NotNil(t, n.Parent)
+	require.True(t, n.Parent.Hidden())
+	require.Same(t, n.Parent, n.Owner)
+	require.Same(t, r.Initial(species.CLONE_NEWUSER), n.Parent.Parent)
+	require.Len(t, n.Parent.Children, 1)
+	require.Same(t, n, n.Parent.Children[0])
+	require.Same(t, n, n.Parent.Owned[0])
+	f, err := n.Parent.Open()
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
 }
 
 func TestUnreadableProcessesAreProblems(t *testing.T) {

@@ -149,7 +149,7 @@ func tunTap(t *testing.T) (found truth) {
 }
 
 // pinned makes a target that has a pin, and one that is mounted over.
-func pinned(t *testing.T) (*testutil.Target, []truth) {
+func pinned(t *testing.T) []truth {
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWNS), Setup: `
 mount -t tmpfs pins /mnt
 touch /mnt/pin /mnt/over '/mnt/a
@@ -170,7 +170,7 @@ mount --bind /dev/null /mnt/over`})
 		require.NoError(t, err)
 		return ino
 	}
-	return target, []truth{
+	return []truth{
 		{"pin", species.CLONE_NEWNET, read("pin")},
 		{"pin", species.CLONE_NEWIPC, read("abc")},
 		{"pin", species.CLONE_NEWUTS, read("over")},

@@ -18,7 +18,7 @@ import (
 
 func TestJSONRoundTrip(t *testing.T) {
 	testutil.NeedRoot(t)
-	_, _ = pinned(t)
+	pinned(t)
 	testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
 	inThisProcess(t)
 	r := full(t)
@@ -34,14 +34,14 @@ func TestJSONRoundTrip(t *testing.T) {
 	require.Empty(t, d.Created)
 	require.Empty(t, d.Gone)
 	require.Empty(t, d.Changed)
-	require.Equal(t, len(r.Namespaces), len(again.Namespaces))
+	require.Len(t, again.Namespaces, len(r.Namespaces))
 	for i, n := range r.Namespaces {
 		m := again.Namespaces[i]
 		require.Equal(t, []any{n.ID, n.Serial, n.Type, n.Initial, n.OwnerUID, n.OwnerName, n.Tasks, len(n.Leaders), len(n.Children), len(n.Owned), len(n.StrayTasks), n.Hidden()},
 			[]any{m.ID, m.Serial, m.Type, m.Initial, m.OwnerUID, m.OwnerName, m.Tasks, len(m.Leaders), len(m.Children), len(m.Owned), len(m.StrayTasks), m.Hidden()})
 	}
-	require.Equal(t, len(r.UserRoots()), len(again.UserRoots()))
-	require.Equal(t, len(r.Mounts), len(again.Mounts))
+	require.Len(t, again.UserRoots(), len(r.UserRoots()))
+	require.Len(t, again.Mounts, len(r.Mounts))
 	require.Equal(t, r.Problems, again.Problems)
 }
 
@@ -132,7 +132,7 @@ func TestDiff(t *testing.T) {
 func TestRescan(t *testing.T) {
 	testutil.NeedRoot(t)
 	all := inThisProcess(t)
-	_, pins := pinned(t)
+	pins := pinned(t)
 	first := full(t)
 	second, err := discover.Rescan(t.Context(), first)
 	require.NoError(t, err)

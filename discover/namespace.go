@@ -117,7 +117,6 @@ func slot(t species.NamespaceType) int {
 
 var (
 	mntSlot  = slot(species.CLONE_NEWNS)
-	userSlot = slot(species.CLONE_NEWUSER)
 	pidSlot  = slot(species.CLONE_NEWPID)
 	netSlot  = slot(species.CLONE_NEWNET)
 	timeSlot = slot(species.CLONE_NEWTIME)

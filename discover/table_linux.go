@@ -153,7 +153,7 @@ func (t *table) ask(n *Namespace, fd int) {
 func (t *table) relative(n *Namespace, fd int, kind species.NamespaceType, open func(int) (int, syscall.Errno)) (found *Namespace, hidden bool) {
 	other, errno := open(fd)
 	if errno != 0 {
-		return nil, errno == syscall.EPERM && !(n.Initial && n.Type == kind)
+		return nil, errno == syscall.EPERM && (!n.Initial || n.Type != kind)
 	}
 	var st sys.ScanStat
 	if errno := sys.QuickStat(other, &st); errno != 0 {

@@ -355,7 +355,7 @@ func (w *worker) bySerial(fd int, l *link) *Namespace {
 
 // readLinks does it where there are no pidfds that know, and for zombies, which have a few namespaces left.
 func (w *worker) readLinks(seen *[allLinks]*Namespace, s subject) syscall.Errno {
-	any := false
+	found := false
 	for i := range w.links {
 		l := &w.links[i]
 		text, errno := w.read.Link(s.dir, &l.path)
@@ -368,10 +368,10 @@ func (w *worker) readLinks(seen *[allLinks]*Namespace, s subject) syscall.Errno 
 		}
 		if kind, inode, ok := procfs.ParseLink(text); ok && kind == l.kind {
 			seen[l.slot] = w.open(inode, l, s)
-			any = true
+			found = true
 		}
 	}
-	if !any {
+	if !found {
 		return syscall.ESRCH
 	}
 	return 0

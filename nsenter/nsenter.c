@@ -8,7 +8,7 @@
  *   guard ──── the kernel kills us when our parent ends
  *   join ───── one setns(pidfd, types), or three passes over descriptors
  *   fork ───── if a PID namespace was joined: only a child is in it
- *   settle ─── no stray descriptor, a session of our own, a current directory that exists
+ *   settle ─── no stray descriptor, a current directory that exists
  *   mounts ─── if wanted: /sys of the joined network namespace, in a mount namespace of our own
  *   drop ───── root of the joined user namespace, or if wanted unprivileged for good; verified
  *   guard ──── again: joining and dropping disarm it
@@ -204,10 +204,8 @@ static void settle(void)
 
 	for (uint32_t i = 0; i < request.fds; i++)
 		close(fds[i]);
-	if (is(NSOPS_SPAWN)) {
+	if (is(NSOPS_SPAWN))
 		check(syscall(CLOSE_RANGE, request.lifeline + 1, ~0U, 0), STAGE_SPAWN, "close_range");
-		check(setsid(), STAGE_SPAWN, "setsid");
-	}
 	check(prctl(PR_SET_NAME, program_invocation_short_name), STAGE_SPAWN, "name"); /* it was that of a descriptor */
 	if (!joins(NEWNS))
 		return;

@@ -158,7 +158,7 @@ type ScanStat struct {
 func QuickStat(fd int, found *ScanStat) syscall.Errno {
 	var st unix.Stat_t
 	_, _, errno := unix.RawSyscall(unix.SYS_FSTAT, uintptr(fd), uintptr(unsafe.Pointer(&st)), 0)
-	*found = ScanStat{Dev: uint64(st.Dev), Ino: st.Ino, Size: uint64(st.Size), UID: st.Uid, GID: st.Gid, Mode: st.Mode}
+	*found = ScanStat{Dev: st.Dev, Ino: st.Ino, Size: uint64(st.Size), UID: st.Uid, GID: st.Gid, Mode: st.Mode}
 	return errno
 }
 

@@ -30,59 +30,47 @@ func HoldExecutable() error {
 	if err := checkProc(); err != nil {
 		return err
 	}
-	file, err := open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
-	if err == nil {
-		executable.file, err = outOfTheWay(file)
-	}
+	var err error
+	executable.file, err = open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
 	return err
 }
 
-// outOfTheWay moves a descriptor to a number that no descriptor of a child takes: its path has to lead to it until the
-// child executes it, when the child's descriptors are in place.
-func outOfTheWay(f *FD) (*FD, error) {
-	defer func() { _ = f.Close() }()
-	return open(func() (int, error) { return unix.FcntlInt(uintptr(f.Int()), unix.F_DUPFD_CLOEXEC, maxChildFiles) })
-}
-
-// maxChildFiles is how many descriptors Spawn passes on at most.
-const maxChildFiles = 16
-
-// Executable returns a path that leads to the running program, or to a sealed copy of it, made once. The path is valid
-// for this process and a child before execve(2), while /proc is mounted.
-func Executable(sealed bool) (string, error) {
+// Executable returns the running program, or a sealed copy of it, made once. It is not the caller's to close. PathOf leads
+// to it while /proc is mounted.
+func Executable(sealed bool) (*FD, error) {
 	if err := HoldExecutable(); err != nil {
-		return "", err
+		return nil, err
 	}
 	if err := checkProc(); err != nil {
-		return "", err
+		return nil, err
 	}
 	executable.Lock()
 	defer executable.Unlock()
 	if !sealed {
-		return PathOf(executable.file), nil
+		return executable.file, nil
 	}
 	if executable.sealed == nil {
 		copied, err := SealedCopy(executable.file)
-		if err == nil {
-			copied, err = outOfTheWay(copied)
-		}
 		if err != nil {
-			return "", fmt.Errorf("sealed copy of the program: %w", err)
+			return nil, fmt.Errorf("sealed copy of the program: %w", err)
 		}
 		executable.sealed = copied
 	}
-	return PathOf(executable.sealed), nil
+	return executable.sealed, nil
 }
 
 // PathOf returns a path that leads to an open file of this process.
 func PathOf(f *FD) string { return "/proc/self/fd/" + strconv.Itoa(f.Int()) }
 
 // Spawn starts a program as a child of the calling thread. Its descriptors are files, in that order, from 0 on. With a
-// credential it runs as that user.
-func Spawn(path string, argv, env []string, files []int, as *syscall.Credential) (*Child, error) {
+// credential it runs as that user. The program comes after the files and stays open: between fork and exec the numbers
+// are given out anew, and any other number of it may have been taken by then.
+func Spawn(program *FD, argv, env []string, files []int, as *syscall.Credential) (*Child, error) {
+	defer runtime.KeepAlive(program)
+	path := "/proc/self/fd/" + strconv.Itoa(len(files))
 	pidfd := -1
 	attr := syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{PidFD: &pidfd, Credential: as}}
-	for _, fd := range files {
+	for _, fd := range append(files, program.Int()) {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
 	pid, err := syscall.ForkExec(path, argv, &attr)

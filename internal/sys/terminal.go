@@ -33,3 +33,9 @@ func IsTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil
 }
+
+// NewSession makes the process the leader of a session without a terminal, and of a process group.
+func NewSession() error {
+	_, err := unix.Setsid()
+	return err
+}

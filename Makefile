@@ -1,0 +1,89 @@
+# build   every package, and the programs into bin/
+# demo    a Go function runs inside a throw-away container, or inside that of PID=…
+# test    vet and all tests, then once more with the race detector; root runs all of them
+# lint    formatting, linters, import rules, the builds without cgo and for another system, the C part
+# fuzz    every fuzz test for FUZZTIME
+# bench   every benchmark, for BENCHTIME each
+
+SHELL       := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := build
+.PHONY: build demo test lint lint-go lint-gate lint-c fuzz bench tools needs
+
+export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
+FUZZTIME  ?= 10s
+BENCHTIME ?= 1s
+
+LINTER_VERSION := 2.15.0
+LINTER := $(or $(shell go env GOBIN),$(shell go env GOPATH)/bin)/golangci-lint
+
+# One package at a time: they look for mounts and interfaces that a test left behind on the machine.
+tests = go test -p 1 -timeout 5m -v -shuffle=on $(1) ./... 2>&1 </dev/null | .ci/audit
+
+build: needs
+	go build ./...
+	go build -o bin/ ./examples/...
+
+demo: needs
+	go build -o bin/demo ./examples/demo
+	bin/demo $(if $(PID),-pid '$(PID)')
+
+test: needs
+	go vet ./...
+	$(call tests,)
+	$(call tests,-race)
+
+lint: needs lint-go lint-gate lint-c
+
+lint-go: tools
+	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is wanted: $$unformatted"; exit 1; fi
+	go mod tidy -diff
+	go vet ./...
+	$(LINTER) run
+	go -C bench mod tidy -diff
+	go -C bench vet ./...
+
+# What the library promises: without cgo and on other systems it builds, and whoever needs no spawning links no C.
+lint-gate:
+	CGO_ENABLED=0 go build ./...
+	CGO_ENABLED=0 go vet ./...
+	GOOS=darwin go build ./...
+	GOOS=darwin go vet ./...
+	@deps=$$(go list -deps ./species ./handle $(addprefix ./,$(wildcard discover))); \
+	if grep -E '^(runtime/cgo|testing|.*/nsenter)$$' <<<"$$deps"; then \
+		echo "only call may depend on that, or only tests"; exit 1; \
+	fi
+	@cgo=$$(go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./...); \
+	if [ "$$cgo" != github.com/nsops/nsops/nsenter ]; then echo "only nsenter may use cgo, found: $$cgo"; exit 1; fi
+
+# -Werror and its like in CGO_CFLAGS would break runtime/cgo, hence the check beside the build.
+lint-c:
+	@if [ "$$(wc -l <nsenter/nsenter.c)" -gt 300 ]; then echo "nsenter.c has more than 300 lines"; exit 1; fi
+	@for cc in gcc clang musl-gcc; do \
+		if command -v $$cc >/dev/null; then \
+			$$cc -fsyntax-only -Wall -Wextra -Wshadow -Wconversion -Werror nsenter/nsenter.c; \
+		elif [ "$${CI:-}" = true ]; then \
+			echo "CI needs $$cc"; exit 1; \
+		else \
+			echo "not checked with $$cc, which is not installed"; \
+		fi; \
+	done
+
+fuzz: needs
+	@for package in $$(go list ./...); do \
+		for target in $$(go test -list '^Fuzz' $$package | grep '^Fuzz' || true); do \
+			go test -run '^$$' -fuzz "^$$target$$" -fuzztime $(FUZZTIME) $$package; \
+		done; \
+	done
+
+bench: needs
+	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+
+tools:
+	@[ "$$($(LINTER) version --short 2>/dev/null)" = $(LINTER_VERSION) ] || \
+		go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v$(LINTER_VERSION)
+
+needs:
+	@command -v go >/dev/null || { echo "Go is missing; go.mod says which version"; exit 1; }
+	@echo '#include <stdlib.h>' | $$(go env CC) -fsyntax-only -xc - 2>/dev/null || \
+		{ echo "a C compiler with its headers is missing: apt-get install gcc libc6-dev"; exit 1; }
