@@ -136,10 +136,9 @@ func (l *descriptorLook) at(fd int) syscall.Errno {
 	return 0
 }
 
-// transient says whether a descriptor is of this process and was not there when the discovery began, or belongs to
-// another one that is under way.
-func (l *descriptorLook) transient(fd int, text []byte) bool {
-	return l.pid == l.self && l.tid == 0 && (l.ownFDs[fd] != string(text) || beingHeld(fd))
+// transient says whether a descriptor belongs to a discovery.
+func (l *descriptorLook) transient(fd int, link []byte) bool {
+	return l.pid == l.self && l.tid == 0 && !l.isOwnFD(fd, link)
 }
 
 // mayBePin says whether to look at a descriptor with such a path. What was opened through a pin that is gone has the

@@ -20,15 +20,15 @@ type scan struct {
 	old  *memory // of what a Rescan takes over; nil
 
 	procFD  *sys.FD
-	proc    int            // number of procFD
-	self    int            // this process in there, 0 if it is not
-	ownFDs  map[int]string // this process's, before the discovery had any
-	own     bool           // the PIDs in it are those of our PID namespace
-	ownPID  *Namespace     // our PID namespace, if own
-	pidfds  atomic.Bool    // pidfds know their namespaces
-	infos   atomic.Bool    // pidfds know credentials and cgroups
-	unified bool           // there are only cgroups of version 2
-	links   []link         // of a process to look at
+	proc    int           // number of procFD
+	self    int           // this process in there, 0 if it is not
+	ownFDs  map[int]ownFD // this process's, before the discovery had any
+	own     bool          // the PIDs in it are those of our PID namespace
+	ownPID  *Namespace    // our PID namespace, if own
+	pidfds  atomic.Bool   // pidfds know their namespaces
+	infos   atomic.Bool   // pidfds know credentials and cgroups
+	unified bool          // there are only cgroups of version 2
+	links   []link        // of a process to look at
 	table   *table
 
 	pids      []int
@@ -89,6 +89,7 @@ func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	}
 	defer func() { _ = s.procFD.Close() }()
 	defer s.table.release()
+	defer s.releaseSelf()
 	if err := s.look(); err != nil {
 		return nil, &Error{Op: "discover", Err: err}
 	}
@@ -128,27 +129,6 @@ func (s *scan) open() error {
 	s.unified = s.isUnified()
 	s.prepareLinks()
 	return nil
-}
-
-// lookAtSelf notes which descriptors this process has.
-func (s *scan) lookAtSelf() {
-	r := procfs.NewReader()
-	path := sys.NewPath("self")
-	text, _ := r.Link(s.proc, &path)
-	s.self, _ = procfs.PID(text)
-	path = sys.NewPath("self/fd")
-	dir, errno := sys.ScanOpen(s.proc, &path, sys.ScanDir)
-	if errno != 0 {
-		return
-	}
-	defer sys.QuickClose(dir)
-	s.ownFDs = map[int]string{}
-	_ = r.Numbers(dir, func(fd int) {
-		text, _ := r.Link(dir, r.Number(fd))
-		if !beingHeld(fd) {
-			s.ownFDs[fd] = string(text)
-		}
-	})
 }
 
 // isOwn says whether the proc file system is of our own PID namespace: that is where we have a single PID.

@@ -111,3 +111,20 @@ func SharesFDs(a, b int) (bool, syscall.Errno) {
 	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), files, 0, 0, 0)
 	return order == 0, errno
 }
+
+// SameFile says whether two descriptors of this process are of the same open file.
+func SameFile(a, b int) (bool, syscall.Errno) {
+	const file = 0 // KCMP_FILE
+	own := uintptr(unix.Getpid())
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, own, own, file, uintptr(a), uintptr(b), 0)
+	return order == 0 && errno == 0, errno
+}
+
+// QuickDup duplicates a descriptor, NoFD if that fails.
+func QuickDup(fd int) int {
+	got, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, 0)
+	if errno != 0 {
+		return NoFD
+	}
+	return int(got)
+}
