@@ -67,24 +67,21 @@ func (s *scan) releaseSelf() {
 	}
 }
 
-// heldBits has a bit for each descriptor that a discovery of this process holds, so that others do not report it.
-var heldBits [maxHeldFD / 64]atomic.Uint64
+// holds counts for each descriptor the discoveries of this process that hold it, so that others do not report it. It is
+// more than one for a moment, when one has closed it and another has got the number.
+var holds [maxHeldFD]atomic.Int32
 
-// maxHeldFD is more than what is ever held: see sys.ScanLimit.
-const maxHeldFD = 1 << 20
+// maxHeldFD is the first descriptor that is not held.
+const maxHeldFD = 1 << 16
 
 func setBeingHeld(fd int, held bool) {
-	if fd >= maxHeldFD {
-		return
-	}
-	bit := uint64(1) << (fd % 64)
-	if held {
-		heldBits[fd/64].Or(bit)
-	} else {
-		heldBits[fd/64].And(^bit)
+	switch {
+	case fd >= maxHeldFD:
+	case held:
+		holds[fd].Add(1)
+	default:
+		holds[fd].Add(-1)
 	}
 }
 
-func beingHeld(fd int) bool {
-	return fd < maxHeldFD && heldBits[fd/64].Load()&(1<<(fd%64)) != 0
-}
+func beingHeld(fd int) bool { return fd < maxHeldFD && holds[fd].Load() > 0 }

@@ -96,7 +96,7 @@ func (t *table) same(n *Namespace, fd int) bool {
 }
 
 func (t *table) hold(n *Namespace, fd int) {
-	if t.holding < t.limit {
+	if t.holding < t.limit && fd < maxHeldFD {
 		t.held[n.index] = fd
 		t.holding++
 		setBeingHeld(fd, true)
