@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,9 +61,23 @@ func TestChurn(t *testing.T) {
 	}
 }
 
+// TestConcurrentDiscoveries may find a descriptor of another discovery when a thread is kept waiting between opening and
+// counting it. That is rare.
 func TestConcurrentDiscoveries(t *testing.T) {
 	testutil.CheckLeaks(t)
+	const rounds = 5
+	for range rounds {
+		if eightAtOnce(t) == 0 {
+			return
+		}
+	}
+	t.Error("holds of other discoveries are no news")
+}
+
+// eightAtOnce returns how many descriptors of others were found.
+func eightAtOnce(t *testing.T) int64 {
 	var all sync.WaitGroup
+	var found atomic.Int64
 	for range 8 {
 		all.Go(func() {
 			r, err := discover.Discover(t.Context(), discover.Options{Sources: discover.Full})
@@ -73,13 +88,14 @@ func TestConcurrentDiscoveries(t *testing.T) {
 			for _, n := range r.Namespaces {
 				for _, ref := range n.References {
 					if ref.PID == os.Getpid() && ref.TID == 0 && (ref.Kind == discover.ByFD || ref.Kind == discover.BySocket) {
-						t.Error("holds of other discoveries are no news: ", n, ref)
+						found.Add(1)
 					}
 				}
 			}
 		})
 	}
 	all.Wait()
+	return found.Load()
 }
 
 func TestOddNames(t *testing.T) {
