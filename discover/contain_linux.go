@@ -25,8 +25,11 @@ func (s *scan) contain(r *Result) {
 		}
 	}
 	containers := map[string]*Container{}
-	freezers := s.freezers()
+	var freezers *freezers
 	for _, c := range known {
+		if c.freezer != "/" && freezers == nil {
+			freezers = s.freezers()
+		}
 		c.frozen = freezers.frozen(c)
 		for _, p := range c.paths {
 			if found := containerOf(p); found != nil && (c.container == nil || c.container.Runtime == "") {
@@ -83,9 +86,10 @@ type freezers struct{ unified, legacy hierarchy }
 
 type hierarchy struct{ point, root string }
 
-func (s *scan) freezers() (f freezers) {
+func (s *scan) freezers() *freezers {
+	f := &freezers{}
 	path := sys.NewPath("thread-self/mountinfo")
-	text, errno := procfs.NewReader().Whole(s.proc, &path)
+	text, errno := s.read.Whole(s.proc, &path)
 	if errno != 0 && errno != syscall.ENOENT {
 		return f
 	}
@@ -102,7 +106,10 @@ func (s *scan) freezers() (f freezers) {
 }
 
 func (f *freezers) frozen(c *cgroup) bool {
-	if c.unified {
+	switch {
+	case f == nil:
+		return false
+	case c.unified:
 		return strings.Contains(f.unified.read(c.freezer, "cgroup.events"), "frozen 1")
 	}
 	return strings.HasPrefix(f.legacy.read(c.freezer, "freezer.state"), "FROZEN")

@@ -53,7 +53,6 @@ type (
 		FD             int        `json:"fd,omitempty"`
 		MountNamespace uint64     `json:"mountNamespace,omitempty"`
 		Path           wireText   `json:"path,omitempty"`
-		Overmounted    bool       `json:"overmounted,omitempty"`
 	}
 	wireProcess struct {
 		PID        int               `json:"pid"`
@@ -183,7 +182,7 @@ func wireNamespaceOf(n *Namespace) wireNamespace {
 		w.Leader = n.Leader.PID
 	}
 	for _, ref := range n.References {
-		w.References = append(w.References, wireReference{ref.Kind, ref.PID, ref.TID, ref.FD, inode(ref.MountNamespace), wireText(ref.Path), ref.Overmounted})
+		w.References = append(w.References, wireReference{ref.Kind, ref.PID, ref.TID, ref.FD, inode(ref.MountNamespace), wireText(ref.Path)})
 	}
 	return w
 }

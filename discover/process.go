@@ -35,8 +35,8 @@ type Process struct {
 type Task struct {
 	Process *Process
 	TID     int
-	Name    string
-	Start   uint64
+	Name    string // "" without Details if it is like its process
+	Start   uint64 // 0 without Details if it is like its process
 
 	Namespaces      NamespacesSet
 	PIDForChildren  *Namespace // nil if it is that of the task

@@ -54,7 +54,6 @@ type Reference struct {
 	// MountNamespace is where it is pinned at Path; nil: not by mount.
 	MountNamespace *Namespace
 	Path           string
-	Overmounted    bool // Path leads elsewhere, since something is mounted above
 }
 
 // String returns who holds it, such as "fd 7 of process 1234".

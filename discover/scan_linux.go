@@ -19,6 +19,7 @@ type scan struct {
 	opts Options
 	old  *memory // of what a Rescan takes over; nil
 
+	read    *procfs.Reader // of whoever is not a worker, and of the first of them
 	procFD  *sys.FD
 	proc    int           // number of procFD
 	self    int           // this process in there, 0 if it is not
@@ -83,7 +84,8 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 }
 
 func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
-	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old)}
+	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), read: readers.Get().(*procfs.Reader)}
+	defer readers.Put(s.read)
 	if err := s.open(); err != nil {
 		return nil, &Error{Op: "discover", Ref: s.opts.Proc, Err: err}
 	}
@@ -97,6 +99,9 @@ func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
 }
 
 var errNoProc = errors.New("not a proc file system")
+
+// readers have buffers that are dear to make for a small machine.
+var readers = sync.Pool{New: func() any { return procfs.NewReader() }}
 
 // open opens the proc file system and finds out what it and the kernel can do.
 func (s *scan) open() error {
@@ -134,7 +139,7 @@ func (s *scan) open() error {
 // isOwn says whether the proc file system is of our own PID namespace: that is where we have a single PID.
 func (s *scan) isOwn() bool {
 	path := sys.NewPath("self/status")
-	text, errno := procfs.NewReader().Short(s.proc, &path)
+	text, errno := s.read.Short(s.proc, &path)
 	status, ok := procfs.ParseStatus(text, nil)
 	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == sys.OwnPID()
 }
@@ -142,7 +147,7 @@ func (s *scan) isOwn() bool {
 // isUnified says whether processes are in no hierarchy of version 1.
 func (s *scan) isUnified() bool {
 	path := sys.NewPath("self/cgroup")
-	text, errno := procfs.NewReader().Short(s.proc, &path)
+	text, errno := s.read.Short(s.proc, &path)
 	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
 }
 
@@ -179,7 +184,7 @@ func (s *scan) look() error {
 }
 
 func (s *scan) listProcesses() error {
-	if errno := procfs.NewReader().Numbers(s.proc, func(pid int) { s.pids = append(s.pids, pid) }); errno != 0 {
+	if errno := s.read.Numbers(s.proc, func(pid int) { s.pids = append(s.pids, pid) }); errno != 0 {
 		return errno
 	}
 	if len(s.pids) == 0 {
@@ -200,7 +205,7 @@ func (s *scan) startWorkers() {
 		n = min(2, runtime.GOMAXPROCS(0), 1+len(s.pids)/worthAWorker)
 	}
 	for range n {
-		s.workers = append(s.workers, newWorker(s))
+		s.workers = append(s.workers, newWorker(s, len(s.pids)/n))
 	}
 }
 

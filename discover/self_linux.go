@@ -19,7 +19,7 @@ type ownFD struct {
 
 // lookAtSelf notes which descriptors this process has before the discovery has any.
 func (s *scan) lookAtSelf() {
-	r := procfs.NewReader()
+	r := s.read
 	path := sys.NewPath("self")
 	text, _ := r.Link(s.proc, &path)
 	s.self, _ = procfs.PID(text)

@@ -29,15 +29,18 @@ type table struct {
 	slab     []Namespace
 }
 
+// sizeHint is for a small machine.
+const sizeHint = 32
+
 func newTable(dev uint64, opts *Options) *table {
 	return &table{
 		dev:       dev,
 		hierarchy: opts.has(Hierarchy),
 		ownership: opts.has(Ownership),
 		limit:     sys.ScanLimit() / 2,
-		byInode:   make(map[uint64]*Namespace, 256),
+		byInode:   make(map[uint64]*Namespace, sizeHint),
 		byCookie:  make(map[uint64]*Namespace),
-		by64:      make(map[uint64]*Namespace, 256),
+		by64:      make(map[uint64]*Namespace, sizeHint),
 	}
 }
 
@@ -106,7 +109,7 @@ func (t *table) hold(n *Namespace, fd int) {
 // add puts a namespace into the table of which no more is known.
 func (t *table) add(inode uint64, kind species.NamespaceType) *Namespace {
 	if len(t.slab) == 0 {
-		t.slab = make([]Namespace, max(64, min(len(t.all), 1024)))
+		t.slab = make([]Namespace, max(16, min(len(t.all), 1024)))
 	}
 	n := &t.slab[0]
 	t.slab = t.slab[1:]

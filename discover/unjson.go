@@ -97,7 +97,7 @@ func (r *wireReader) namespace(w *wireNamespace) {
 	n.Owner = r.find(w.Owner, species.CLONE_NEWUSER)
 	n.Parent = r.find(w.Parent, n.Type)
 	for _, ref := range w.References {
-		n.References = append(n.References, Reference{ref.Kind, ref.PID, ref.TID, ref.FD, r.find(ref.MountNamespace, species.CLONE_NEWNS), string(ref.Path), ref.Overmounted})
+		n.References = append(n.References, Reference{ref.Kind, ref.PID, ref.TID, ref.FD, r.find(ref.MountNamespace, species.CLONE_NEWNS), string(ref.Path)})
 	}
 	r.result.Namespaces = append(r.result.Namespaces, n)
 }

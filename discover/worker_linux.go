@@ -52,15 +52,19 @@ type taskTexts struct {
 	name, tids span
 }
 
-func newWorker(s *scan) *worker {
+func newWorker(s *scan, share int) *worker {
+	read := s.read
+	if len(s.workers) > 0 {
+		read = procfs.NewReader()
+	}
 	return &worker{
 		scan:    s,
-		read:    procfs.NewReader(),
+		read:    read,
 		sockets: map[uint64]struct{}{},
 		cgroups: map[string]*cgroup{},
 		byID:    map[uint64]*cgroup{},
-		text:    make([]byte, 0, 64<<10),
-		found:   make([]reference, 0, 64),
+		text:    make([]byte, 0, 1024+32*share),
+		found:   make([]reference, 0, 16),
 	}
 }
 

@@ -52,6 +52,7 @@ func QuickPidfdNamespace(pidfd int, request uint) (int, syscall.Errno) {
 
 // ScanInfo is what PIDFD_GET_INFO knows of a process.
 type ScanInfo struct {
+	TGID     int // of a thread, its process's PID
 	PPID     int
 	UID, GID uint32 // real
 	CgroupID uint64 // in the hierarchy of version 2
@@ -62,7 +63,7 @@ func QuickPidfdInfo(pidfd int, found *ScanInfo) syscall.Errno {
 	info := unix.PidfdInfo{Mask: unix.PIDFD_INFO_CGROUPID}
 	const request = 0xc040ff0b // with the size of the first version of the struct
 	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(pidfd), request, uintptr(unsafe.Pointer(&info)))
-	*found = ScanInfo{PPID: int(info.Ppid), UID: info.Ruid, GID: info.Rgid, CgroupID: info.Cgroupid}
+	*found = ScanInfo{TGID: int(info.Tgid), PPID: int(info.Ppid), UID: info.Ruid, GID: info.Rgid, CgroupID: info.Cgroupid}
 	return errno
 }
 
