@@ -18,28 +18,8 @@ func (s *scan) contain(r *Result) {
 	if !s.opts.has(Cgroups) {
 		return
 	}
-	known := map[string]*cgroup{} // by path, as processes have it
-	for _, w := range s.workers {
-		for _, c := range w.cgroups {
-			known[c.path] = c
-		}
-	}
-	containers := map[string]*Container{}
-	var freezers *freezers
-	for _, c := range known {
-		if c.freezer != "/" && freezers == nil {
-			freezers = s.freezers()
-		}
-		c.frozen = freezers.frozen(c)
-		for _, p := range c.paths {
-			if found := containerOf(p); found != nil && (c.container == nil || c.container.Runtime == "") {
-				if containers[found.ID] == nil {
-					containers[found.ID] = found
-				}
-				c.container = containers[found.ID]
-			}
-		}
-	}
+	known := s.knownCgroups()
+	containers := containersIn(known)
 	for _, p := range r.Processes {
 		if c := known[p.Cgroup]; c != nil && p.Cgroup != "" {
 			p.Container, p.Frozen = c.container, c.frozen
@@ -53,6 +33,40 @@ func (s *scan) contain(r *Result) {
 		r.Containers = append(r.Containers, c)
 	}
 	slices.SortFunc(r.Containers, func(a, b *Container) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// knownCgroups returns the cgroups that were read, by path as processes have it, and finds out which are frozen.
+func (s *scan) knownCgroups() map[string]*cgroup {
+	known := map[string]*cgroup{}
+	var freezers *freezers
+	for _, w := range s.workers {
+		for _, c := range w.cgroups {
+			if c.freezer != "/" && freezers == nil {
+				freezers = s.freezers()
+			}
+			c.frozen = freezers.frozen(c)
+			known[c.path] = c
+		}
+	}
+	return known
+}
+
+// containersIn finds the containers that cgroups belong to.
+func containersIn(known map[string]*cgroup) map[string]*Container {
+	containers := map[string]*Container{}
+	for _, c := range known {
+		for _, p := range c.paths {
+			found := containerOf(p)
+			if found == nil || c.container != nil && c.container.Runtime != "" {
+				continue
+			}
+			if containers[found.ID] == nil {
+				containers[found.ID] = found
+			}
+			c.container = containers[found.ID]
+		}
+	}
+	return containers
 }
 
 // follow takes the container of the leader, if the process's own cgroup is not known.

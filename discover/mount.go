@@ -34,6 +34,8 @@ type Mount struct {
 
 	Parent   *Mount   // nil: it is the root, or its parent is out of sight
 	Children []*Mount // sorted by ID
+
+	level int // number of mounts that it stands on
 }
 
 // MountPath is a path with at least one mount.
@@ -97,7 +99,7 @@ func (m *Mount) hide(hidden bool, depth int) {
 	for _, c := range m.Children {
 		points[c.Point] = true
 	}
-	m.Hidden = hidden || points[m.Point]
+	m.Hidden, m.level = hidden || points[m.Point], depth
 	for _, c := range m.Children {
 		covers := c.Point == m.Point
 		c.hide(hidden || !covers && (points[m.Point] || covered(c.Point, m.Point, points)), depth+1)
@@ -128,7 +130,7 @@ func (t *MountTable) arrangePaths() {
 	}
 	slices.SortFunc(t.Paths, func(a, b *MountPath) int { return strings.Compare(a.Path, b.Path) })
 	for _, p := range t.Paths {
-		slices.SortStableFunc(p.Mounts, func(a, b *Mount) int { return cmp.Compare(a.depth(), b.depth()) })
+		slices.SortStableFunc(p.Mounts, func(a, b *Mount) int { return cmp.Compare(a.level, b.level) })
 		for dir := p.Path; dir != "/" && dir != "." && dir != ""; {
 			dir = path.Dir(dir)
 			if parent := byPath[dir]; parent != nil && parent != p {
@@ -138,13 +140,4 @@ func (t *MountTable) arrangePaths() {
 			}
 		}
 	}
-}
-
-// depth is the number of mounts that it stands on.
-func (m *Mount) depth() int {
-	n := 0
-	for p := m.Parent; p != nil && n < maxDepth; p = p.Parent {
-		n++
-	}
-	return n
 }

@@ -25,7 +25,7 @@ import (
 func TestChurn(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.CheckLeaks(t)
-	discoveries, churners := 60, 4
+	discoveries, churners := 200, 4
 	if testing.Short() {
 		discoveries = 10
 	}
@@ -169,6 +169,35 @@ exec chroot ` + dir + ` /busybox sleep 1000`
 	r, err := discover.Discover(t.Context(), discover.Options{})
 	require.NoError(t, err)
 	requireTruth(t, r, []truth{{"pin", species.CLONE_NEWNET, ino}})
+}
+
+// TestManyMounts has a mount namespace with nearly as many mounts as are allowed, ten on each file.
+func TestManyMounts(t *testing.T) {
+	testutil.NeedRoot(t)
+	if testing.Short() {
+		testutil.Skip(t, "takes seconds")
+	}
+	const mounts, files = 98_000, 9_800
+	dir := t.TempDir()
+	var ino uint64
+	onThread(t, func() {
+		require.NoError(t, unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
+		require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+		require.NoError(t, unix.Mount("t", dir, "tmpfs", 0, ""))
+		for i := range mounts {
+			file := dir + "/" + strconv.Itoa(i%files)
+			if i < files {
+				require.NoError(t, os.WriteFile(file, nil, 0o600))
+			}
+			require.NoError(t, unix.Mount("/dev/null", file, "", unix.MS_BIND, ""))
+		}
+		ino = inodeOf(t, "/proc/thread-self/ns/mnt")
+	})
+	r := full(t)
+	n := r.Namespace(species.NamespaceIDFromInode(ino))
+	require.NotNil(t, n)
+	at := slices.IndexFunc(r.Mounts, func(m *discover.MountTable) bool { return m.Namespace == n })
+	require.GreaterOrEqual(t, len(r.Mounts[at].Mounts), mounts)
 }
 
 // TestOtherProc reads a proc file system of a PID namespace below ours.

@@ -51,8 +51,7 @@ func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts)
 		return false
 	}
 	defer sys.QuickClose(pidfd)
-	var info sys.ScanInfo
-	if errno := sys.QuickPidfdInfo(pidfd, &info); errno != 0 || info.TGID != process.pid {
+	if !isThreadOf(pidfd, process.pid) {
 		return false
 	}
 	var seen [allLinks]*Namespace
@@ -60,11 +59,8 @@ func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts)
 	if w.namespaces(&seen, s, p.State) != 0 || [8]*Namespace(seen[:8]) != p.Namespaces {
 		return false
 	}
-	if pid, time := differ(&seen); pid != nil || time != nil {
-		return false
-	}
 	var tids span
-	if !w.translate(seen[pidSlot], t.TID, &tids) {
+	if pid, time := differ(&seen); pid != nil || time != nil || !w.translate(seen[pidSlot], t.TID, &tids) {
 		return false
 	}
 	if w.opts.has(FDs) {
@@ -75,6 +71,11 @@ func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts)
 	t.Namespaces = p.Namespaces
 	texts.tasks = append(texts.tasks, taskTexts{tids: tids})
 	return true
+}
+
+func isThreadOf(pidfd, pid int) bool {
+	var info sys.ScanInfo
+	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.TGID == pid
 }
 
 // task looks at a thread of a process in whose task directory it is.
