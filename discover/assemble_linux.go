@@ -18,7 +18,7 @@ func (s *scan) result() *Result {
 		r.Problems = append(r.Problems, w.problems...)
 	}
 	s.assembleProcesses(r, texts, make([]string, 0, words+len(s.pids)))
-	s.assembleReferences(texts)
+	s.assembleReferences()
 	s.nameOwners()
 	s.choose(r)
 	r.relate()
@@ -87,14 +87,17 @@ func splitWords(text string, room []string) (words, rest []string) {
 }
 
 // assembleReferences gives the namespaces their references, in one array.
-func (s *scan) assembleReferences(all map[*worker]string) {
+func (s *scan) assembleReferences() {
 	sizes := make([]int, len(s.table.all))
 	total := 0
 	for _, w := range s.workers {
-		for i := range w.found {
-			sizes[w.found[i].to.index]++
-			total++
+		for _, n := range w.targets {
+			sizes[n.index]++
 		}
+		for i := range w.pins {
+			sizes[w.pins[i].to.index]++
+		}
+		total += len(w.targets) + len(w.pins)
 	}
 	room := make([]Reference, total)
 	for _, n := range s.table.all {
@@ -102,13 +105,12 @@ func (s *scan) assembleReferences(all map[*worker]string) {
 		n.References, room = room[:0:size], room[size:]
 	}
 	for _, w := range s.workers {
-		text := all[w]
-		for i := range w.found {
-			f := &w.found[i]
-			if f.Kind == ByPin {
-				f.Path = f.path.of(text)
-			}
-			f.to.References = append(f.to.References, f.Reference)
+		for i, n := range w.targets {
+			n.References = append(n.References, w.found[i])
+		}
+		for i := range w.pins {
+			p := &w.pins[i]
+			p.to.References = append(p.to.References, Reference{Kind: ByPin, PID: int(p.pid), MountNamespace: p.in, Path: p.path})
 		}
 	}
 }

@@ -102,17 +102,22 @@ func (w *worker) mountsOf(i int) {
 	if w.unchanged(n, i) {
 		return
 	}
-	found, unknown := len(w.found), len(w.unknown)
+	if w.fewMounts(n) {
+		if _, errno := w.listMounts(n, w.table.member(n)); errno == 0 {
+			return
+		}
+	}
+	found, unknown := len(w.pins), len(w.unknown)
 	table, errno := w.readMounts(n)
 	if errno == 0 {
 		w.mounts.tables[i] = table
 		return
 	}
-	partial, found2, unknown2 := table, len(w.found), len(w.unknown)
-	table, errno = w.listMounts(n)
+	partial, found2, unknown2 := table, len(w.pins), len(w.unknown)
+	table, errno = w.listMounts(n, 0)
 	if errno == 0 {
 		// what a process with a root of its own saw is in there too, but with other paths
-		w.found = append(w.found[:found], w.found[found2:]...)
+		w.pins = append(w.pins[:found], w.pins[found2:]...)
 		w.unknown = append(w.unknown[:unknown], w.unknown[unknown2:]...)
 		w.mounts.tables[i] = table
 		return
@@ -142,9 +147,8 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 	}
 	for m, rest, ok := procfs.NextPin(text); ok; m, rest, ok = procfs.NextPin(rest) {
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok {
-			start := len(w.text)
-			w.text = procfs.Unescape(w.text, m.Point)
-			w.pin(n, pid, kind, inode, span{uint32(start), uint32(len(w.text))})
+			w.path = procfs.Unescape(w.path[:0], m.Point)
+			w.pin(n, pid, kind, inode, w.path)
 		}
 	}
 	var table *MountTable
@@ -165,8 +169,20 @@ var (
 	mntPath       = sys.NewPath("ns/mnt")
 )
 
-// listMounts asks the kernel for each mount (6.8, of other mount namespaces 6.11).
-func (w *worker) listMounts(n *Namespace) (*MountTable, syscall.Errno) {
+// fewMounts says whether asking for each mount is cheaper than one text, which has to be opened and closed.
+func (w *worker) fewMounts(n *Namespace) bool {
+	const few = 48
+	fd := w.table.fd(n)
+	if fd == sys.NoFD || w.opts.has(MountTables) {
+		return false
+	}
+	count, errno := sys.CountMounts(fd)
+	return errno == 0 && count <= few
+}
+
+// listMounts asks the kernel for each mount (6.8, of other mount namespaces 6.11). pid is of a process that most likely
+// has the same root, 0 if there is none.
+func (w *worker) listMounts(n *Namespace, pid int) (*MountTable, syscall.Errno) {
 	if n.Serial == 0 {
 		return nil, syscall.ENOSYS
 	}
@@ -191,7 +207,7 @@ func (w *worker) listMounts(n *Namespace) (*MountTable, syscall.Errno) {
 			continue
 		}
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == sys.NsfsMagic {
-			w.pin(n, 0, kind, inode, w.keep(m.Point))
+			w.pin(n, pid, kind, inode, m.Point)
 		}
 		if table != nil {
 			table.Mounts = append(table.Mounts, mountOf(&m))
@@ -232,10 +248,15 @@ func propagation(m *sys.MountStat) string {
 
 // pin notes that a namespace is mounted somewhere. pid is of a process that sees the path, 0 if it is that of the mount
 // namespace's own root.
-func (w *worker) pin(in *Namespace, pid int, kind species.NamespaceType, inode uint64, path span) {
-	n := w.table.mention(inode, kind)
-	w.found = append(w.found, reference{to: n, path: path, Reference: Reference{Kind: ByPin, PID: pid, MountNamespace: in}})
-	if w.table.fd(n) == sys.NoFD {
-		w.unknown = append(w.unknown, unknownPin{n: n, in: in, pid: pid, path: string(w.text[path.start:path.end])})
+func (w *worker) pin(in *Namespace, pid int, kind species.NamespaceType, inode uint64, path []byte) {
+	n, known := w.table.mention(inode, kind)
+	kept, seen := w.paths[string(path)] // mount namespaces mostly have the same pins
+	if !seen {
+		kept = string(path)
+		w.paths[kept] = kept
+	}
+	w.pins = append(w.pins, pin{n, in, kept, int32(pid)})
+	if !known {
+		w.unknown = append(w.unknown, unknownPin{n: n, in: in, pid: pid, path: kept})
 	}
 }

@@ -83,7 +83,9 @@ func (s *scan) openPin(u unknownPin) (*sys.FD, error) {
 		if errno != 0 {
 			return nil, errno
 		}
-		return reopen(find(sys.NewFD(root), u))
+		if fd, err := reopen(find(sys.NewFD(root), u)); err == nil {
+			return fd, nil
+		}
 	}
 	return reopen(s.findInside(u))
 }

@@ -91,7 +91,7 @@ func (w *worker) unchanged(n *Namespace, i int) bool {
 		return false
 	}
 	for _, p := range w.old.pins[was] {
-		w.pin(n, w.table.member(n), p.to.Type, p.to.ID.Ino, w.keep([]byte(p.path)))
+		w.pin(n, w.table.member(n), p.to.Type, p.to.ID.Ino, []byte(p.path))
 	}
 	if t := w.old.tables[was]; t != nil {
 		w.scan.mounts.tables[i] = &MountTable{Namespace: n, Mounts: t.Mounts, Paths: t.Paths}

@@ -174,15 +174,15 @@ func (t *table) known(inode uint64) *Namespace {
 }
 
 // mention returns the namespace with that inode number, of which no more is known if it was not seen yet.
-func (t *table) mention(inode uint64, kind species.NamespaceType) *Namespace {
+func (t *table) mention(inode uint64, kind species.NamespaceType) (n *Namespace, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	n := t.byInode[inode]
+	n = t.byInode[inode]
 	if n == nil {
 		n = t.add(inode, kind)
 		n.unreachable = true
 	}
-	return n
+	return n, !n.unreachable
 }
 
 // fd returns the descriptor that is held of a namespace, sys.NoFD if none is.

@@ -16,7 +16,11 @@ type worker struct {
 	last     [allLinks]*Namespace // seen last, for each link: mostly it is the same again
 	text     []byte               // names and command lines, one after the other
 	numbers  []int                // PIDs, one after the other
-	found    []reference
+	found    []Reference
+	targets  []*Namespace // of found
+	pins     []pin
+	paths    map[string]string // of pins
+	path     []byte
 	problems []Problem
 	sockets  map[uint64]struct{} // looked at
 	tids     []int
@@ -28,11 +32,11 @@ type worker struct {
 	buf      []byte
 }
 
-// reference is a Reference whose path is still in worker.text.
-type reference struct {
-	to *Namespace
-	Reference
-	path span
+// pin is a Reference by pin, of which there can be many.
+type pin struct {
+	to, in *Namespace
+	path   string
+	pid    int32
 }
 
 // span is a part of worker.text or worker.numbers.
@@ -64,7 +68,7 @@ func newWorker(s *scan, share int) *worker {
 		cgroups: map[string]*cgroup{},
 		byID:    map[uint64]*cgroup{},
 		text:    make([]byte, 0, 1024+32*share),
-		found:   make([]reference, 0, 16),
+		paths:   map[string]string{},
 	}
 }
 
@@ -208,7 +212,7 @@ func (w *worker) pending(pid, time *Namespace, s subject) {
 }
 
 func (w *worker) refer(n *Namespace, r Reference) {
-	w.found = append(w.found, reference{to: n, Reference: r})
+	w.found, w.targets = append(w.found, r), append(w.targets, n)
 }
 
 // enter notes which processes show the mounts of which mount namespace.
@@ -388,7 +392,8 @@ func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
 	}
 	fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
 	if errno != 0 {
-		return w.table.mention(inode, l.kind)
+		n, _ := w.table.mention(inode, l.kind)
+		return n
 	}
 	return w.table.learn(fd, l.kind)
 }
