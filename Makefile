@@ -3,7 +3,7 @@
 # test    vet and all tests, then once more with the race detector; root runs all of them
 # lint    formatting, linters, import rules, the builds without cgo and for another system, the C part
 # fuzz    every fuzz test for FUZZTIME
-# bench   every benchmark, for BENCHTIME each
+# bench   every benchmark, for BENCHTIME each, then ROUNDS of the comparisons with others
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
@@ -13,11 +13,13 @@ SHELL       := bash
 export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
+ROUNDS    ?= 200
 
 LINTER_VERSION := 2.15.0
 LINTER := $(or $(shell go env GOBIN),$(shell go env GOPATH)/bin)/golangci-lint
 
-# One package at a time: they look for mounts and interfaces that a test left behind on the machine.
+# One package at a time: they look for mounts and interfaces that a test left behind on the machine. With the race
+# detector every worker would sleep for a second before it exits.
 tests = go test -p 1 -timeout 5m -v -shuffle=on $(1) ./... 2>&1 </dev/null | .ci/audit
 
 build: needs
@@ -31,7 +33,7 @@ demo: needs
 test: needs
 	go vet ./...
 	$(call tests,)
-	$(call tests,-race)
+	GORACE=atexit_sleep_ms=0 $(call tests,-race)
 
 lint: needs lint-go lint-gate lint-c
 
@@ -78,6 +80,8 @@ fuzz: needs
 
 bench: needs
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
+	go -C bench run ./spawn -n $(ROUNDS)
+	go -C bench run ./netconf -n $(ROUNDS)
 
 tools:
 	@[ "$$($(LINTER) version --short 2>/dev/null)" = $(LINTER_VERSION) ] || \

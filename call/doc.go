@@ -37,8 +37,9 @@
 // In the target's mount namespace every path is the target's. With cgo, functions of package os/user, package net's
 // resolver and the C library may load shared libraries from there, with the worker's rights: look up users and hosts
 // before the call, or build with the tags osusergo and netgo. The same holds for what packages do in their
-// initialisation, which runs after the join. /proc may be forged there; the Go runtime itself reads /proc/self/cgroup
-// and /proc/self/mountinfo when it starts, which a hostile target can make hang but for StartTimeout.
+// initialisation, which runs after the join. /proc may be forged there. The Go runtime itself reads /proc/self/cgroup and
+// /proc/self/mountinfo when it starts, and the C library /proc/self/maps for it (musl does not): a hostile target can
+// make that hang, but for StartTimeout. Programs built with -race read more of /proc there, and are for tests only.
 //
 // # Errors
 //

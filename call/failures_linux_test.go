@@ -96,6 +96,7 @@ func TestGoexitIsAnError(t *testing.T) {
 }
 
 func TestDeadlineKillsTheProcessGroup(t *testing.T) {
+	needBootstrap(t)
 	testutil.CheckLeaks(t)
 	for name, o := range map[string]request{
 		"no join":   {Pid: os.Getpid()},

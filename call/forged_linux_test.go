@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -44,7 +45,7 @@ func TestForgedProcDeceivesNobody(t *testing.T) {
 }
 
 // fifos is a script: FIFOs, which hang whoever opens them, wherever somebody could look.
-const fifos = `
+var fifos = `
 mount -t tmpfs none /proc
 mkdir -p /proc/self/fd /proc/self/ns /proc/thread-self/ns /proc/sys/kernel /proc/sys/vm
 for file in self/status self/stat self/auxv self/exe self/environ self/fd/0 self/fd/3 \
@@ -97,7 +98,6 @@ var runtimeFiles = regexp.MustCompile(`^(/proc/self/(cgroup|mountinfo|maps)|/sys
 	`/sys/kernel/mm/transparent_hugepage/hpage_pmd_size)$`)
 
 func TestNothingOfTheTargetIsOpened(t *testing.T) {
-	testutil.NeedCommand(t, "strace")
 	target := startTarget(t, testutil.TargetOptions{})
 	for name, r := range map[string]request{
 		"default":   {Types: defaultSet},
@@ -120,18 +120,43 @@ var (
 	quoted    = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"`)
 )
 
-// trace runs a call under strace(1) and returns the paths that processes used after they had joined.
-func trace(t testing.TB, r request) (joined bool, files []string) {
+// strace runs a call under strace(1) and returns what that says of some system calls.
+func strace(t testing.TB, r request, calls string) string {
 	t.Helper()
+	testutil.NeedCommand(t, "strace")
 	log := t.TempDir() + "/log"
 	cmd := role(t, "caller", r.json())
-	cmd.Args = append([]string{"strace", "-f", "-o", log, "-e", "trace=%file,setns,clone,clone3,vfork,fork", testBinary(t)}, cmd.Args[1:]...)
-	cmd.Path = "/usr/bin/strace"
-	require.Empty(t, callIn(t, cmd).Failure)
+	args := append([]string{"-f", "-o", log, "-e", "trace=" + calls, testBinary(t)}, cmd.Args[1:]...)
+	traced := exec.Command("strace", args...)
+	traced.Env = cmd.Env
+	require.Empty(t, callIn(t, traced).Failure)
 	text, err := os.ReadFile(log)
 	require.NoError(t, err)
+	return string(text)
+}
+
+// No moment is left in which the target's root could reach into a worker, or a worker have what it must not.
+func TestWorkerIsHardenedBeforeItJoins(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+	text := strace(t, request{Handler: "nothing", Pid: target.PID, Types: allSet}, "prctl,setgroups,keyctl,setns")
+	before, _, joined := strings.Cut(text, "CLONE_NEWUSER|")
+	require.True(t, joined, text)
+	worker := regexp.MustCompile(`(?m)^(\d+) +setns\([^)]*$`).FindStringSubmatch(before)
+	require.Len(t, worker, 2)
+	for _, call := range []string{
+		`prctl\(PR_SET_DUMPABLE, (0|SUID_DUMP_DISABLE)`, `setgroups\(0, NULL\) += 0`, `keyctl\(KEYCTL_JOIN_SESSION_KEYRING, NULL\)`,
+		`prctl\(PR_SET_PDEATHSIG, SIGKILL\)`,
+	} {
+		require.Regexp(t, `(?m)^`+worker[1]+` +`+call, before)
+	}
+}
+
+// trace returns the paths that processes used after they had joined.
+func trace(t testing.TB, r request) (joined bool, files []string) {
+	t.Helper()
+	text := strace(t, r, "%file,setns,clone,clone3,vfork,fork")
 	inside := map[string]bool{}
-	for lines := bufio.NewScanner(strings.NewReader(string(text))); lines.Scan(); {
+	for lines := bufio.NewScanner(strings.NewReader(text)); lines.Scan(); {
 		line := lines.Text()
 		call := traceLine.FindStringSubmatch(line)
 		if call == nil {

@@ -97,6 +97,9 @@ func TestTargetsRootCannotReachIntoAWorker(t *testing.T) {
 	for _, base := range []int{0, 100000} {
 		for _, types := range []species.Set{allSet, defaultSet.With(species.CLONE_NEWPID | species.CLONE_NEWUSER)} {
 			for _, drop := range []bool{false, true} {
+				if raced && types != allSet {
+					continue
+				}
 				t.Run(fmt.Sprintf("%s base %d drop %t", types, base, drop), func(t *testing.T) {
 					testutil.CheckLeaks(t)
 					target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: base})
@@ -111,8 +114,9 @@ func TestTargetsRootCannotReachIntoAWorker(t *testing.T) {
 // The attacker can attach to other processes: the test above is one.
 func TestTargetsRootCanReachIntoItsOwn(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+	found := attackFromInside(t, target, 1)
 	for _, name := range []string{"seize", "getfd", "exe", "root", "open exe", "open environ", "fd/0"} {
-		require.Contains(t, attackFromInside(t, target, 1), "succeeds: "+name+"\n")
+		require.Contains(t, found, "succeeds: "+name+"\n")
 	}
 }
 

@@ -62,12 +62,15 @@ func run(t testing.TB, cmd *exec.Cmd) result {
 	t.Helper()
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
-	err := cmd.Run()
+	require.NoError(t, cmd.Start())
+	timer := time.AfterFunc(20*time.Second, func() { _ = cmd.Process.Kill() })
+	err := cmd.Wait()
+	timer.Stop()
 	var exit *exec.ExitError
 	if !errors.As(err, &exit) {
 		require.NoError(t, err)
 	}
-	r := result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: stderr.String()}
+	r := result{Code: cmd.ProcessState.ExitCode(), Stdout: stdout.String(), Stderr: withoutNoise(stderr.String())}
 	if status := cmd.ProcessState.Sys().(syscall.WaitStatus); status.Signaled() {
 		r.Signal = status.Signal()
 	}

@@ -158,6 +158,9 @@ func TestTenMegabytes(t *testing.T) {
 		"user":      call.NewCall("echo").TargetPid(target.PID).Namespaces(allTypes),
 		"both":      call.NewCall("echo").TargetPid(target.PID).Namespaces(allTypes).DropPrivs(),
 	} {
+		if raced && name != "both" {
+			continue
+		}
 		require.True(t, text == spawn[string](t, c.Arg(text)), name)
 	}
 }

@@ -70,6 +70,9 @@ func TestRemountSysShowsTheTargetsLinksAndNobodyElseSeesIt(t *testing.T) {
 			for range 2 {
 				c := call.NewCall("sys").TargetPid(target.PID).Namespaces(test.types).RemountSys()
 				require.Equal(t, test.want, spawn[sysView](t, c))
+				if raced {
+					break
+				}
 				require.Equal(t, test.want, spawn[sysView](t, c.DropPrivs()))
 			}
 			require.Equal(t, host, hostMounts(t))

@@ -61,6 +61,9 @@ func TestFallbacksJoinAllTypes(t *testing.T) {
 	for _, base := range []int{0, 100000} {
 		target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: base})
 		for mask := range 1 << len(features) {
+			if raced && mask != 0 && mask != 1<<len(features)-1 {
+				continue
+			}
 			t.Run(fmt.Sprintf("%d %04b", base, mask), func(t *testing.T) {
 				for i, feature := range features {
 					if mask&(1<<i) != 0 {
