@@ -89,7 +89,7 @@ func openMade(t species.NamespaceType) (int, error) {
 	if t == species.CLONE_NEWTIME {
 		return sys.RawOpenForChildren()
 	}
-	return sys.RawOpenCurrent(t)
+	return openHome(t)
 }
 
 func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*sys.FD, error)) ([]*NamespaceFile, error) {

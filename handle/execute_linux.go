@@ -11,7 +11,8 @@ import (
 
 // Go runs f in a new goroutine in the namespaces referred to, and returns as soon as it is there, before f has ended;
 // or why it could not get there, and f is not run. The goroutine has a thread of its own, which ends with it and is
-// never the main thread. All other namespaces are those of the process, wherever the caller's thread is.
+// never the main thread. All other namespaces are those of the process, wherever the caller's thread is; but references
+// are opened by the caller's thread, before, so that a [NamespacePath] means what it means to the caller.
 //
 // Goroutines that f starts do not follow it: they run on other threads, in the namespaces of the process. Neither does
 // what f leaves to the runtime, such as a resolver. f must not unlock its thread.
@@ -19,9 +20,13 @@ import (
 // It takes CAP_SYS_ADMIN over each namespace and in the caller's user namespace, for mount namespaces CAP_SYS_CHROOT
 // too (setns(2)). In a PID namespace are only the children that f starts. User and time namespaces are ErrNeedsReexec.
 func Go(f func(), refs ...Relation) error {
+	found, err := steps(refs)
+	if err != nil {
+		return err
+	}
 	arrived := make(chan error, 1)
 	onOwnThread(func() {
-		if err := arrive(refs); err != nil {
+		if err := arrive(found); err != nil {
 			arrived <- err
 			return
 		}
@@ -32,11 +37,7 @@ func Go(f func(), refs ...Relation) error {
 }
 
 // arrive moves the calling thread, which is to be thrown away.
-func arrive(refs []Relation) error {
-	found, err := steps(refs)
-	if err != nil {
-		return err
-	}
+func arrive(found []step) error {
 	defer closeSteps(found)
 	if err := sys.Unshare(cloneFS); err != nil {
 		return &Error{Op: "join", Ref: "thread-self", Err: err}
@@ -58,7 +59,7 @@ func Execute[T any](f func() T, refs ...Relation) (T, error) {
 	return start(f, refs).wait(context.Background())
 }
 
-// ExecuteContext is Execute, but does not wait longer than the context says: it returns the zero value and the cause of
+// ExecuteContext is Execute, but waits for f no longer than the context says: it returns the zero value and the cause of
 // the context's end. f cannot be stopped from outside; it goes on, on its own thread, and should look at its context.
 // What becomes of it then is lost, but for a panic, which ends the program.
 func ExecuteContext[T any](ctx context.Context, f func(context.Context) T, refs ...Relation) (T, error) {
@@ -98,12 +99,18 @@ type execution[T any] struct {
 
 func start[T any](f func() T, refs []Relation) *execution[T] {
 	e := &execution[T]{done: make(chan struct{})}
-	onOwnThread(func() { e.run(f, refs) })
+	found, err := steps(refs)
+	if err != nil {
+		e.err, e.returned = err, true
+		close(e.done)
+		return e
+	}
+	onOwnThread(func() { e.run(f, found) })
 	return e
 }
 
 // run has one way out, for a result, a panic and the end of the goroutine.
-func (e *execution[T]) run(f func() T, refs []Relation) {
+func (e *execution[T]) run(f func() T, found []step) {
 	defer close(e.done)
 	defer func() {
 		if e.returned {
@@ -113,7 +120,7 @@ func (e *execution[T]) run(f func() T, refs []Relation) {
 			e.panicked = &PanicError{Value: value, Stack: debug.Stack()}
 		}
 	}()
-	if e.err = arrive(refs); e.err == nil {
+	if e.err = arrive(found); e.err == nil {
 		e.result = f()
 	}
 	e.returned = true

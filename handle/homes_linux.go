@@ -1,6 +1,8 @@
 package handle
 
 import (
+	"fmt"
+
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -49,13 +51,32 @@ func openHome(t species.NamespaceType) (int, error) {
 func (h *homes) leave() error {
 	var err error
 	for i := len(*h) - 1; i >= 0; i-- {
-		errno := sys.RawSetns((*h)[i].fd, (*h)[i].t)
-		if errno != 0 && err == nil {
-			err = tainted((*h)[i].t, errno)
+		if back := comeBack((*h)[i].fd, (*h)[i].t); err == nil {
+			err = back
 		}
 	}
 	h.forget()
 	return err
+}
+
+// comeBack returns to a namespace of the thread's own. It takes no rights where the thread is already, although setns(2)
+// does: who lacks the rights to leave has not lost the way back.
+func comeBack(home int, t species.NamespaceType) error {
+	errno := sys.RawSetns(home, t)
+	if errno == 0 || isIn(home, t) {
+		return nil
+	}
+	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: fmt.Errorf("%w: %w", ErrTainted, errno)}
+}
+
+// isIn says whether a descriptor is of the namespace that the calling thread is in.
+func isIn(fd int, t species.NamespaceType) bool {
+	current, err := openHome(t)
+	if err != nil {
+		return false
+	}
+	defer sys.RawClose(current)
+	return NsHandle(fd).Equal(NsHandle(current))
 }
 
 func (h *homes) forget() {

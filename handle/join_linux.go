@@ -51,7 +51,7 @@ func newStep(ref Relation) (step, error) {
 	if ref == nil {
 		return step{}, &Error{Op: "join", Ref: "nil", Err: syscall.EINVAL}
 	}
-	if p, ok := ref.(ProcessNamespace); ok && p.process != nil {
+	if p, ok := ref.(ProcessNamespace); ok && p.valid() {
 		return step{fd: p.process.pidfd(), mask: p.t, closer: noCloser, ref: p.String(), process: p.process}, nil
 	}
 	fd, closer, err := ref.NsFd()
@@ -91,32 +91,52 @@ func (s step) err(op string, cause error) error {
 // join moves the calling thread. The thread shares no file system state with others (CLONE_FS) if a mount namespace is
 // among the types.
 func (s step) join() error {
-	err := sys.Setns(s.fd, int(s.mask))
-	if err != nil && s.process != nil {
-		err = s.joinAgain(err)
+	var err error
+	switch {
+	case s.process == nil:
+		err = sys.Setns(s.fd, int(s.mask))
+	case sys.SetnsTakesPidfd():
+		if err = sys.Setns(s.fd, int(s.mask)); errors.Is(err, syscall.EPERM) {
+			err = s.joinDiffering()
+		}
+	default:
+		err = s.joinDiffering()
 	}
-	if err != nil {
-		return s.err("join", err)
+	if err == nil {
+		return nil
 	}
-	return nil
+	if s.process != nil {
+		err = ended(s.process.p, err)
+	}
+	return s.err("join", err)
 }
 
-// joinAgain does without what may have been in the way: before 5.8, setns(2) knows no pidfds; and whoever has rights
-// over some of the process's namespaces only may still join those, if the thread is in the others already.
-func (s step) joinAgain(first error) error {
-	if !errors.Is(first, syscall.EINVAL) && !errors.Is(first, syscall.EPERM) {
-		return ended(s.process.p, first)
-	}
+// joinDiffering joins a process's namespaces one by one (before 5.8), without those that the thread is in already: who
+// has no rights over these may still join the others. All are opened first, by the way of the /proc that is ours.
+func (s step) joinDiffering() (err error) {
+	var found []*sys.FD
+	defer func() {
+		for _, fd := range found {
+			_ = fd.Close()
+		}
+	}()
 	for t := range species.Set(s.mask).All() {
 		same, err := s.process.shares(t)
 		if err != nil {
-			return ended(s.process.p, err)
+			return err
 		}
 		if same {
 			continue
 		}
-		if err := s.process.join(t); err != nil {
-			return ended(s.process.p, err)
+		fd, err := s.process.p.OpenNamespace(t)
+		if err != nil {
+			return err
+		}
+		found = append(found, fd)
+	}
+	for _, fd := range found {
+		if err := sys.Setns(fd.Int(), 0); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -14,11 +14,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// TestMain has the directory of /proc opened first, which stays open.
+// TestMain runs the tests of the package, or one that runs alone.
 func TestMain(m *testing.M) {
-	if ns, err := handle.Get(); err == nil {
-		_ = ns.Close()
-	}
 	if os.Getenv(privateEnv) != "" {
 		os.Exit(m.Run()) // whatever is left ends with its namespaces
 	}
@@ -95,9 +92,22 @@ const privateEnv = "NSOPS_TEST_ALONE"
 // are private. As root it needs no user namespace.
 func alone(t *testing.T, flags species.NamespaceType, body func(t *testing.T)) {
 	t.Helper()
-	if os.Getenv(privateEnv) == t.Name() {
+	rerun(t, &syscall.SysProcAttr{Cloneflags: uintptr(flags | species.CLONE_NEWNS)}, func(t *testing.T) {
 		require.NoError(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
 		require.NoError(t, syscall.Mount("none", "/run", "tmpfs", 0, ""))
+		body(t)
+	})
+}
+
+// unprivileged runs body in a process of its own, as a user without any rights.
+func unprivileged(t *testing.T, body func(t *testing.T)) {
+	t.Helper()
+	rerun(t, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 64321, Gid: 64321}}, body)
+}
+
+func rerun(t *testing.T, how *syscall.SysProcAttr, body func(t *testing.T)) {
+	t.Helper()
+	if os.Getenv(privateEnv) == t.Name() {
 		body(t)
 		return
 	}
@@ -105,7 +115,7 @@ func alone(t *testing.T, flags species.NamespaceType, body func(t *testing.T)) {
 	cmd := exec.CommandContext(t.Context(), "/proc/self/exe", "-test.run=^"+strings.ReplaceAll(t.Name(), "/", "$/^")+"$",
 		"-test.v", "-test.count=1", "-test.timeout=2m")
 	cmd.Env = append(os.Environ(), privateEnv+"="+t.Name())
-	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(flags | species.CLONE_NEWNS)}
+	cmd.SysProcAttr = how
 	output, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	if strings.Contains(string(output), "--- SKIP: "+t.Name()+" ") {

@@ -22,6 +22,8 @@ import (
 )
 
 // What netns has, handle has: both columns have the same types, but for that of the handle.
+//
+//nolint:staticcheck // deprecated names have to be there too
 var (
 	_ = []func() (handle.NsHandle, error){handle.Get, handle.New}
 	_ = []func() (netns.NsHandle, error){netns.Get, netns.New}
@@ -45,6 +47,7 @@ var (
 	}
 )
 
+//nolint:staticcheck // deprecated names have to be there too
 func TestConstantsAreThoseOfNetns(t *testing.T) {
 	require.EqualValues(t, netns.CLONE_NEWUTS, handle.CLONE_NEWUTS)
 	require.EqualValues(t, netns.CLONE_NEWIPC, handle.CLONE_NEWIPC)
@@ -121,10 +124,12 @@ func TestGetUnderForeignProc(t *testing.T) {
 			func() (handle.NsHandle, error) { return handle.GetFromThread(os.Getpid(), syscall.Gettid()) },
 		} {
 			other, err := get()
-			if err == nil {
-				require.True(t, other.Equal(ns), "%s is not %s", other, ns)
-				require.NoError(t, other.Close())
+			if err != nil {
+				require.ErrorIs(t, err, syscall.ESRCH)
+				continue
 			}
+			require.True(t, other.Equal(ns), "%s is not %s", other, ns)
+			require.NoError(t, other.Close())
 		}
 	})
 }
@@ -167,8 +172,26 @@ func TestGetFromPidOfNobody(t *testing.T) {
 	}
 	_, err := handle.GetFromPid(1 << 30)
 	require.Error(t, err)
+	for shift := 31; shift < strconv.IntSize-1; shift++ { // PIDs have 32 bits, and so has what the kernel looks at
+		mine := 1<<shift + os.Getpid()
+		_, err := handle.GetFromPid(mine)
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+		_, err = handle.GetFromThread(os.Getpid(), mine)
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+		_, err = handle.TranslatePID(mine, handle.NamespacePath("/proc/self/ns/pid"), nil)
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+		_, err = handle.TranslatePID(mine, nil, handle.NamespacePath("/proc/self/ns/pid"))
+		require.ErrorIs(t, err, syscall.ESRCH, mine)
+	}
 	_, err = handle.GetFromThread(os.Getpid(), os.Getppid())
 	require.ErrorIs(t, err, syscall.ESRCH, "a thread of another process")
+	restore := sys.Pretend(sys.PidfdThread)
+	_, err = handle.GetFromThread(os.Getpid(), os.Getppid())
+	require.ErrorIs(t, err, syscall.ESRCH)
+	ns, err := handle.GetFromThread(os.Getpid(), os.Getpid())
+	require.NoError(t, err)
+	require.NoError(t, ns.Close())
+	restore()
 
 	zombie := exec.Command("true")
 	require.NoError(t, zombie.Start())
@@ -187,10 +210,7 @@ func TestGetFromPidOfNobody(t *testing.T) {
 
 // The PID of a process that has ended is given to another one while a reference is held.
 func TestReusedPIDIsStale(t *testing.T) {
-	both(t, species.CLONE_NEWPID, func(t *testing.T) {
-		if os.Getpid() > 1000 {
-			return // PIDs can be chosen by root of a PID namespace only
-		}
+	alone(t, species.CLONE_NEWPID, func(t *testing.T) {
 		require.NoError(t, syscall.Mount("proc", "/proc", "proc", 0, ""))
 		for _, forced := range []func() func(){
 			func() func() { return func() {} },
@@ -309,13 +329,22 @@ func TestSetOfAMountNamespaceMovesOneThreadOnly(t *testing.T) {
 	require.NoError(t, err)
 	cwd, err := os.Getwd()
 	require.NoError(t, err)
-	onThrowAwayThread(t, func() {
-		ns, err := handle.Of(species.CLONE_NEWNS).GetFromPid(target.PID)
-		require.NoError(t, err)
-		defer func() { _ = ns.Close() }()
-		require.NoError(t, handle.Of(species.CLONE_NEWNS).Set(ns))
-		require.Equal(t, theirs, here(t, species.CLONE_NEWNS).LinkText(species.CLONE_NEWNS))
-	})
+	ns, err := handle.Of(species.CLONE_NEWNS).GetFromPid(target.PID)
+	require.NoError(t, err)
+	defer func() { _ = ns.Close() }()
+	type outcome struct {
+		err error
+		id  species.NamespaceID
+	}
+	done := make(chan outcome)
+	go func() { // not Execute, which has the thread share nothing already
+		handle.LockThread()
+		err := handle.Of(species.CLONE_NEWNS).Set(ns)
+		done <- outcome{err, forChildren(species.CLONE_NEWNS)}
+	}()
+	there := <-done
+	require.NoError(t, there.err)
+	require.Equal(t, theirs, there.id.LinkText(species.CLONE_NEWNS))
 	after, err := os.Readlink("/proc/self/cwd")
 	require.NoError(t, err)
 	require.Equal(t, cwd, after)

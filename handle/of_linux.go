@@ -46,15 +46,13 @@ func (o Of) Get() (NsHandle, error) {
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	if o.t() == species.CLONE_NEWPID { // the raw call is for that of the children
-		fd, err := sys.OpenThreadNamespace(o.t())
-		return o.own(fd, "thread-self", err)
+	if o.t() != species.CLONE_NEWPID { // the raw call is for that of the children
+		if fd, err := sys.RawOpenCurrent(o.t()); err == nil {
+			return NsHandle(fd), nil
+		}
 	}
-	fd, err := sys.RawOpenCurrent(o.t())
-	if err != nil {
-		return None(), o.err("open", "thread-self", err)
-	}
-	return NsHandle(fd), nil
+	fd, err := sys.OpenThreadNamespace(o.t())
+	return o.own(fd, "thread-self", err)
 }
 
 // GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/uts or a pin. The caller closes it.
@@ -86,12 +84,14 @@ func (o Of) GetFromPid(pid int) (NsHandle, error) {
 // if the thread is not one of that process.
 func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
-	return o.fromProcess(pid, ref, func(p *sys.Process, t species.NamespaceType) (*sys.FD, error) {
-		return p.OpenNamespaceOfThread(tid, t)
+	return o.fromProcess(pid, ref, func(_ *sys.Process, t species.NamespaceType) (*sys.FD, error) {
+		return sys.OpenNamespaceOfThread(pid, tid, t)
 	})
 }
 
-func (o Of) fromProcess(pid int, ref string, open func(*sys.Process, species.NamespaceType) (*sys.FD, error)) (NsHandle, error) {
+type openFunc func(*sys.Process, species.NamespaceType) (*sys.FD, error)
+
+func (o Of) fromProcess(pid int, ref string, open openFunc) (NsHandle, error) {
 	if err := o.valid("open", ref); err != nil {
 		return None(), err
 	}
@@ -159,7 +159,8 @@ func (o Of) canSwitch(op, ref string) error {
 const needsReexec = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
 
 // New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. If
-// there is an error, the thread is where it was. PID, user and time: ErrNeedsReexec; see [Create].
+// there is an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
+// ErrNeedsReexec; see [Create].
 func (o Of) New() (NsHandle, error) {
 	if o.t() == species.CLONE_NEWPID {
 		return None(), o.err("create", "thread-self", ErrNeedsReexec)
@@ -177,11 +178,21 @@ func (o Of) New() (NsHandle, error) {
 	if err := sys.Unshare(int(o)); err != nil {
 		return None(), o.err("create", "thread-self", err)
 	}
-	ns, err := o.Get()
+	ns, err := o.settle()
 	if err != nil {
 		return None(), o.goBack(before, err)
 	}
 	return ns, nil
+}
+
+// settle returns a handle of the new namespace that the thread is in.
+func (o Of) settle() (NsHandle, error) {
+	if o.t() == species.CLONE_NEWNS {
+		if err := sys.SetPropagation("/", sys.Private); err != nil {
+			return None(), o.err("create", "thread-self", err)
+		}
+	}
+	return o.Get()
 }
 
 // goBack undoes a switch. If that is impossible, the thread stays locked.

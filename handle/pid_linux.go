@@ -25,6 +25,9 @@ func TranslatePID(pid int, from, to Relation) (int, error) {
 	}
 	here := pid
 	var err error
+	if from == nil && to == nil {
+		err = sys.Exists(pid)
+	}
 	if from != nil {
 		here, err = translation(from, func(fd int) (int, error) { return sys.PIDFrom(fd, pid) },
 			func(ns species.NamespaceID) (int, error) { return searchPID(pid, ns) })

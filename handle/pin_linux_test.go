@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -218,6 +219,47 @@ func TestPinsInVarRun(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"old"}, names)
 		require.NoError(t, handle.DeleteNamed("old"))
+	})
+}
+
+// However many start at once, with those of ip among them, the directory is mounted once.
+func TestPinsAtOnce(t *testing.T) {
+	alone(t, species.CLONE_NEWNET, func(t *testing.T) {
+		testutil.NeedCommand(t, "ip")
+		var all sync.WaitGroup
+		errs := make(chan error, 32)
+		for i := range cap(errs) {
+			all.Go(func() {
+				if i%4 == 0 {
+					errs <- exec.CommandContext(t.Context(), "ip", "netns", "add", "ip"+itoa(i)).Run()
+					return
+				}
+				_, err := handle.Execute(func() error {
+					ns, err := handle.NewNamed("x" + itoa(i))
+					_ = ns.Close()
+					errs <- err
+					return nil
+				})
+				if err != nil {
+					errs <- err
+				}
+			})
+		}
+		all.Wait()
+		close(errs)
+		for err := range errs {
+			require.NoError(t, err)
+		}
+		text, err := os.ReadFile("/proc/thread-self/mountinfo")
+		require.NoError(t, err)
+		require.Equal(t, 1, strings.Count(string(text), " /run/netns rw"))
+		names, err := handle.List()
+		require.NoError(t, err)
+		require.Len(t, names, cap(errs))
+		for _, name := range names {
+			require.NoError(t, handle.DeleteNamed(name))
+		}
+		checkUnpinned(t)
 	})
 }
 

@@ -166,6 +166,8 @@ func (p Portable) NsFd() (int, FdCloser, error) {
 func (p Portable) String() string {
 	text := p.NSID.LinkText(p.NSType)
 	switch {
+	case text == "":
+		return "no namespace"
 	case p.PID != 0:
 		return fmt.Sprintf("%s of process %d", text, p.PID)
 	case p.Path != "":

@@ -1,7 +1,6 @@
 package handle
 
 import (
-	"runtime"
 	"strconv"
 	"syscall"
 
@@ -32,7 +31,8 @@ func (p *Process) Close() error { return p.p.Close() }
 // String returns the PID.
 func (p *Process) String() string { return "process " + strconv.Itoa(p.pid) }
 
-// Namespace returns a reference to the process's namespace of that type, for as long as the Process is open.
+// Namespace returns a reference to the process's namespace of that type, for as long as the Process is open. A type that
+// is none of the eight is EINVAL when the reference is used.
 func (p *Process) Namespace(t species.NamespaceType) ProcessNamespace { return ProcessNamespace{p, t} }
 
 // Namespaces returns references to the process's namespaces of these types. [Execute] joins them in one step, which is
@@ -57,17 +57,6 @@ func (p *Process) shares(t species.NamespaceType) (bool, error) {
 	return err == nil && ours == theirs, nil
 }
 
-// join moves the calling thread into the process's namespace of type t.
-func (p *Process) join(t species.NamespaceType) error {
-	fd, err := p.p.OpenNamespace(t)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = fd.Close() }()
-	defer runtime.KeepAlive(fd)
-	return sys.Setns(fd.Int(), int(t))
-}
-
 // ProcessNamespace refers to the namespace of one type that a process is in whenever it is asked. It holds nothing open
 // itself.
 type ProcessNamespace struct {
@@ -75,9 +64,11 @@ type ProcessNamespace struct {
 	t       species.NamespaceType
 }
 
+func (n ProcessNamespace) valid() bool { return n.process != nil && n.t.Name() != "" }
+
 // NsFd opens the namespace. If the process has ended it is ESRCH and ErrStale.
 func (n ProcessNamespace) NsFd() (int, FdCloser, error) {
-	if n.process == nil || n.t.Name() == "" {
+	if !n.valid() {
 		return -1, nil, invalid(n, syscall.EINVAL)
 	}
 	fd, err := n.process.p.OpenNamespace(n.t)

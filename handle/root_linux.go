@@ -20,8 +20,9 @@ import (
 // Names are those of io/fs: "etc/os-release", without a slash at the beginning. They are resolved as by a process
 // inside: absolute symbolic links and ".." lead to the namespace's own files and never out of it, nor do the links of a
 // /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS, 5.6; ErrNotSupported before). Only regular files and
-// directories are opened; a FIFO or device is EINVAL, and is not touched. What the files say is still the container's:
-// limit how much you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
+// directories are opened; a FIFO or device is EINVAL, and is not touched. Reading never waits for something to read, as
+// /proc/kmsg does, to which a link may lead: it is EAGAIN. What the files say is still the container's: limit how much
+// you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
 type Root struct {
 	root *sys.FD
 	ns   *sys.FD // nil if the root is that of a process
@@ -101,7 +102,7 @@ func (r *Root) open(name string) (*os.File, error) {
 	err := r.resolve("open", name, false, func(found *sys.FD) error {
 		fd, err := sys.Reopen(found)
 		if err == nil {
-			file = os.NewFile(uintptr(fd.Disown()), name)
+			file, err = sys.Impatient(fd, name)
 		}
 		return err
 	})

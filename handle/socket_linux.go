@@ -11,7 +11,7 @@ import (
 
 // GetFromSocket returns a handle of the network namespace of a socket, which is that in which the socket was made, not
 // where its user is. The caller closes it. It takes CAP_NET_ADMIN over the namespace (EPERM); EINVAL: fd is no socket.
-// It needs 4.9 (SIOCGSKNS).
+// It needs 4.10 (SIOCGSKNS).
 func GetFromSocket(fd int) (NsHandle, error) {
 	found, err := sys.NetworkOfSocket(fd)
 	if err == syscall.ENOTTY { //nolint:errorlint // it comes from the system call

@@ -65,6 +65,11 @@ func occupyMain() (free chan struct{}) {
 // unlockAfter undoes lockOffMain.
 func unlockAfter(free chan struct{}) {
 	runtime.UnlockOSThread()
+	leaveMain(free)
+}
+
+// leaveMain lets go of the main thread, if it was occupied.
+func leaveMain(free chan struct{}) {
 	if free != nil {
 		close(free)
 	}

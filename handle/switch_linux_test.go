@@ -89,6 +89,8 @@ func TestExecuteInSeveralOfOneProcess(t *testing.T) {
 	t.Run("without setns of a pidfd", func(t *testing.T) {
 		defer sys.Pretend(sys.SetnsPidfd)()
 		check()
+		defer sys.Pretend(sys.PidfdNamespaces)()
+		check()
 	})
 	err = handle.Go(func() {}, process.Namespace(species.CLONE_NEWNET), handle.NamespacePath("/proc/self/ns/net"))
 	require.ErrorIs(t, err, syscall.EINVAL)
@@ -164,6 +166,58 @@ func TestExecuteWithinExecute(t *testing.T) {
 	}, outer)
 	require.NoError(t, err)
 	require.Equal(t, ids{id(t, outer), home, id(t, inner)}, got)
+}
+
+// A path means what it means to the caller, whose thread may be elsewhere than the process.
+func TestExecuteOpensReferencesForTheCaller(t *testing.T) {
+	testutil.CheckLeaks(t)
+	ns := newNetwork(t)
+	self := handle.NamespacePath("/proc/thread-self/ns/net")
+	onThrowAwayThread(t, func() {
+		require.NoError(t, handle.Set(ns))
+		got, err := handle.Execute(func() species.NamespaceID { return forChildren(species.CLONE_NEWNET) }, self)
+		require.NoError(t, err)
+		require.Equal(t, id(t, ns), got)
+		there := make(chan species.NamespaceID, 1)
+		require.NoError(t, handle.Go(func() { there <- forChildren(species.CLONE_NEWNET) }, self))
+		require.Equal(t, id(t, ns), <-there)
+	})
+}
+
+// Neither the way by pidfd nor those of older kernels take what is no type for nothing to do.
+func TestProcessNamespaceOfNoType(t *testing.T) {
+	testutil.CheckLeaks(t)
+	process, err := handle.OpenProcess(os.Getpid())
+	require.NoError(t, err)
+	defer func() { _ = process.Close() }()
+	never := func() { t.Error("was run") }
+	for _, forced := range []func() func(){
+		func() func() { return func() {} },
+		func() func() { return sys.Pretend(sys.SetnsPidfd) },
+	} {
+		restore := forced()
+		for _, of := range []species.NamespaceType{
+			species.NaNS, 0x100, species.CLONE_NEWNET | species.CLONE_NEWUTS, species.CLONE_NEWUSER | species.CLONE_NEWNET,
+		} {
+			for _, err := range []error{handle.Go(never, process.Namespace(of)), handle.Visit(never, process.Namespace(of))} {
+				require.ErrorIs(t, err, syscall.EINVAL)
+				require.NotErrorIs(t, err, handle.ErrTainted)
+			}
+		}
+		restore()
+	}
+}
+
+// What f does to its working directory, umask or root is its own: the thread shares none of them (CLONE_FS).
+func TestExecuteHasItsOwnDirectory(t *testing.T) {
+	testutil.CheckLeaks(t)
+	before, err := os.Readlink("/proc/self/cwd")
+	require.NoError(t, err)
+	_, err = handle.Execute(func() any { require.NoError(t, syscall.Chdir("/proc")); return nil })
+	require.NoError(t, err)
+	after, err := os.Readlink("/proc/self/cwd")
+	require.NoError(t, err)
+	require.Equal(t, before, after)
 }
 
 func TestGoroutinesDoNotFollow(t *testing.T) {
@@ -366,6 +420,74 @@ func TestVisitThatCannotComeBack(t *testing.T) {
 	}
 }
 
+// Who may not even leave is told so, and is where they were: not tainted.
+func TestVisitWithoutRights(t *testing.T) {
+	unprivileged(t, func(t *testing.T) {
+		ns, err := handle.Get()
+		require.NoError(t, err)
+		uts := handle.NamespacePath("/proc/self/ns/uts")
+		tids := make(chan int)
+		var errs []error
+		go func() {
+			thread := handle.LockThread()
+			for _, visit := range []func(func(), ...handle.Relation) error{handle.Visit, thread.Visit} {
+				for _, refs := range [][]handle.Relation{{ns}, {uts}, {uts, ns}} {
+					errs = append(errs, visit(func() { t.Error("was run") }, refs...))
+				}
+			}
+			defer func() { tids <- syscall.Gettid() }()
+			thread.Unlock()
+		}()
+		tid := <-tids
+		for _, err := range errs {
+			require.ErrorIs(t, err, syscall.EPERM)
+			require.NotErrorIs(t, err, handle.ErrTainted)
+			require.ErrorContains(t, err, "join")
+		}
+		time.Sleep(100 * time.Millisecond)
+		require.DirExists(t, "/proc/self/task/"+itoa(tid), "a locked thread would have ended with its goroutine")
+	})
+}
+
+// An unprivileged user's root switches between what is theirs.
+func TestSwitchingInAUserNamespace(t *testing.T) {
+	testutil.InUserns(t, func(t *testing.T) {
+		testutil.CheckLeaks(t)
+		created := create(t, species.CLONE_NEWNET, species.CLONE_NEWUTS, species.CLONE_NEWNS)
+		ns := newNetwork(t)
+		thread := handle.LockThread()
+		defer thread.Unlock()
+		for _, visit := range []func(func(), ...handle.Relation) error{handle.Visit, thread.Visit} {
+			require.NoError(t, visit(func() { require.Equal(t, id(t, ns), here(t, species.CLONE_NEWNET)) }, ns))
+			require.NoError(t, visit(func() {
+				require.Equal(t, id(t, created[1]), here(t, species.CLONE_NEWUTS))
+			}, created[0], created[1]))
+		}
+		got, err := handle.Execute(func() species.NamespaceID { return forChildren(species.CLONE_NEWNS) },
+			created[2], created[0])
+		require.NoError(t, err)
+		require.Equal(t, id(t, created[2]), got)
+		err = handle.Go(func() {}, handle.NamespacePath("/proc/"+itoa(os.Getppid())+"/ns/net"))
+		require.Error(t, err, "of the machine, or not to be seen")
+	})
+}
+
+// Without the links of /proc, pidfds of threads show the way back.
+func TestSwitchingWithoutProcLinks(t *testing.T) {
+	testutil.CheckLeaks(t)
+	ns := newNetwork(t)
+	home := here(t, species.CLONE_NEWNET)
+	defer sys.Pretend(sys.ProcLinks)()
+	require.Equal(t, home, here(t, species.CLONE_NEWNET))
+	require.NotEqual(t, home, id(t, create(t, species.CLONE_NEWNET)[0]))
+	thread := handle.LockThread()
+	defer thread.Unlock()
+	for _, visit := range []func(func(), ...handle.Relation) error{handle.Visit, thread.Visit} {
+		require.NoError(t, visit(func() { require.Equal(t, id(t, ns), here(t, species.CLONE_NEWNET)) }, ns))
+		require.Equal(t, home, here(t, species.CLONE_NEWNET))
+	}
+}
+
 // A /proc that is missing or somebody else's does not mislead visits.
 func TestSwitchingWithAForgedProc(t *testing.T) {
 	alone(t, species.CLONE_NEWNET, func(t *testing.T) {
@@ -383,6 +505,57 @@ func TestSwitchingWithAForgedProc(t *testing.T) {
 		require.Equal(t, home, here(t, species.CLONE_NEWNET))
 		require.NoError(t, syscall.Unmount("/proc", syscall.MNT_DETACH))
 	})
+}
+
+// What is kept for the life of the process is opened by the process, even if it is first needed in a container.
+func TestWhatIsKeptIsNotTheContainers(t *testing.T) {
+	testutil.NeedRoot(t)
+	rerun(t, nil, func(t *testing.T) {
+		target := testutil.StartTarget(t, testutil.TargetOptions{OwnRoot: true})
+		process, err := handle.OpenProcess(target.PID)
+		require.NoError(t, err)
+		defer func() { _ = process.Close() }()
+		mnt := process.Namespace(species.CLONE_NEWNS)
+		got, err := handle.Execute(func() species.NamespaceID { return here(t, species.CLONE_NEWNET) }, mnt)
+		require.NoError(t, err)
+		require.Equal(t, here(t, species.CLONE_NEWNET), got)
+		root, err := handle.OpenRoot(mnt)
+		require.NoError(t, err)
+		defer func() { _ = root.Close() }()
+		text, err := root.ReadFile("proc/version")
+		require.NoError(t, err)
+		require.NotEmpty(t, text)
+		require.NoError(t, handle.Visit(func() {}, process.Namespace(species.CLONE_NEWPID)))
+		_ = newNetwork(t)
+	})
+}
+
+// Visits from many threads take turns at being the recent one, and each comes back to its own namespace.
+func TestVisitsFromManyThreads(t *testing.T) {
+	testutil.CheckLeaks(t)
+	ns := newNetwork(t)
+	var all sync.WaitGroup
+	for range 16 {
+		own := newNetwork(t)
+		all.Go(func() {
+			_, err := handle.Execute(func() any {
+				home := forChildren(species.CLONE_NEWNET)
+				for range 100 {
+					if err := handle.Visit(func() {}, ns); err != nil {
+						t.Error(err)
+					}
+					if forChildren(species.CLONE_NEWNET) != home {
+						t.Error("not back at home")
+					}
+				}
+				return nil
+			}, own)
+			if err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
 }
 
 func TestVisitDoesNotAllocate(t *testing.T) {

@@ -58,8 +58,8 @@ func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
 	th.visiting = true
 	defer func() {
 		th.visiting = false
-		if errno := sys.RawSetns(home, species.CLONE_NEWNET); errno != 0 {
-			err = th.taint(tainted(species.CLONE_NEWNET, errno))
+		if err = comeBack(home, species.CLONE_NEWNET); err != nil {
+			_ = th.taint(err)
 		}
 	}()
 	f()
@@ -114,8 +114,8 @@ func (th *Thread) home(t species.NamespaceType) (int, bool) {
 func (th *Thread) back(types species.Set) error {
 	for i := len(th.homes) - 1; i >= 0; i-- {
 		if h := th.homes[i]; types.Has(h.t) {
-			if errno := sys.RawSetns(h.fd, h.t); errno != 0 {
-				return tainted(h.t, errno)
+			if err := comeBack(h.fd, h.t); err != nil {
+				return err
 			}
 		}
 	}
@@ -126,6 +126,7 @@ func (th *Thread) back(types species.Set) error {
 func (th *Thread) taint(err error) error {
 	th.homes.forget()
 	th.ended = true
+	leaveMain(th.free)
 	return err
 }
 

@@ -16,7 +16,7 @@ func IDOf(fd int) (species.NamespaceID, error) {
 	if err := Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return species.NoneID, err
 	}
-	return species.NamespaceID{Dev: st.Dev, Ino: st.Ino}, nil
+	return species.NamespaceID{Dev: uint64(st.Dev), Ino: st.Ino}, nil //nolint:unconvert // it has 32 bits on mips
 }
 
 // TypeOf returns the type of the namespace behind fd, and EINVAL if that is none. NS_GET_NSTYPE alone could be

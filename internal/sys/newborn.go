@@ -16,13 +16,13 @@ import (
 // runs between fork and execve.
 type Newborn struct {
 	*Process
-	pid int
+	pid    int
+	reaped bool
 }
 
 // MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
-// namespace if there is one. With a time namespace among them, the child is in it. Mounts are private. The child dies
-// with the calling thread, to which the goroutine is locked until End. It takes /proc and the right to be traced, which
-// a process under strace -f has not.
+// namespace if there is one. Mounts are private. The child dies with the calling thread, to which the goroutine is
+// locked until End. It takes /proc and the right to be traced, which a process under strace -f has not.
 func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn, error) {
 	const atBirth = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWPID)
 	if err := checkProc(); err != nil {
@@ -55,22 +55,46 @@ func (n *Newborn) awaitExec() error {
 	var status unix.WaitStatus
 	err := Retry(func() error { _, err := unix.Wait4(n.pid, &status, unix.WALL, nil); return err })
 	if err == nil && !status.Stopped() {
+		n.reaped = true
 		return errors.New("the child did not live to be used")
 	}
 	return err
 }
 
-// End kills the child and reaps it.
+// OpenNamespace opens one of the child's namespaces. Of time namespaces that is the one for children, which before 6.3
+// execve(2) does not enter.
+func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
+	if t != species.CLONE_NEWTIME {
+		return n.Process.OpenNamespace(t)
+	}
+	dir, err := n.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	return OpenNamespace(dir + "/ns/time_for_children")
+}
+
+// End kills the child and reaps it, unless that was done: then its PID may be somebody else's.
 func (n *Newborn) End() {
+	defer func() {
+		if n.Process != nil {
+			_ = n.Close()
+		}
+	}()
 	var status unix.WaitStatus
-	_ = unix.Kill(n.pid, unix.SIGKILL)
+	switch {
+	case n.reaped:
+		return
+	case n.Process != nil:
+		_ = n.Kill(unix.SIGKILL)
+	default:
+		_ = unix.Kill(n.pid, unix.SIGKILL)
+	}
 	for {
 		err := Retry(func() error { _, err := unix.Wait4(n.pid, &status, unix.WALL, nil); return err })
 		if err != nil || status.Exited() || status.Signaled() {
-			break
+			n.reaped = true
+			return
 		}
-	}
-	if n.Process != nil {
-		_ = n.Close()
 	}
 }

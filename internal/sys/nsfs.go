@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"math"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -55,7 +56,7 @@ func NetworkCookie() (uint64, error) {
 	return unix.GetsockoptUint64(socket.Int(), unix.SOL_SOCKET, unix.SO_NETNS_COOKIE)
 }
 
-// NetworkOfSocket opens the network namespace of a socket (SIOCGSKNS, 4.12 for sockets of every family). It takes
+// NetworkOfSocket opens the network namespace of a socket (SIOCGSKNS, 4.10). It takes
 // CAP_NET_ADMIN over it; ENOTTY: fd is no socket.
 func NetworkOfSocket(fd int) (*FD, error) { return openRelative(fd, unix.SIOCGSKNS) }
 
@@ -70,6 +71,9 @@ func PIDIn(fd, pid int) (int, error) { return translate(fd, unix.NS_GET_PID_IN_P
 func translate(fd int, request uint, pid int) (int, error) {
 	if pretended(PIDTranslation) {
 		return 0, unix.ENOTTY
+	}
+	if pid > math.MaxInt32 { // the kernel would take the lower 32 bits
+		return 0, unix.ESRCH
 	}
 	result, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), uintptr(request), uintptr(pid))
 	if errno != 0 {

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"math"
 	"runtime"
 	"strconv"
 	"syscall"
@@ -13,21 +14,65 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// OpenNamespaceOfThread opens the namespace of type t of the process's thread tid, as numbered in our PID namespace.
-// ESRCH: the process has no such thread, or is gone. The way leads through /proc/PID/task, which has only threads of
-// that process; the pidfd says whether the process was still there afterwards.
-func (p *Process) OpenNamespaceOfThread(tid int, t species.NamespaceType) (*FD, error) {
-	defer runtime.KeepAlive(p)
+// OpenNamespaceOfThread opens the namespace of type t of the thread tid of the process pid, as numbered in our PID
+// namespace. ESRCH: there is no such thread in that process.
+func OpenNamespaceOfThread(pid, tid int, t species.NamespaceType) (*FD, error) {
+	process, err := OpenProcess(pid)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = process.Close() }()
+	fd, err := process.openOfThread(pid, tid, t)
+	if err == nil && !process.Alive() {
+		_ = fd.Close()
+		return nil, unix.ESRCH
+	}
+	return fd, err
+}
+
+// openOfThread goes by a pidfd of the thread (6.9). Before, the way leads through /proc/PID/task, which has only threads
+// of that process, but by their numbers in the PID namespace of /proc.
+func (p *Process) openOfThread(pid, tid int, t species.NamespaceType) (*FD, error) {
+	if pretended(PidfdThread) {
+		return p.openByTask(tid, t)
+	}
+	fd, err := openPidfd(tid, unix.PIDFD_THREAD)
+	switch {
+	case errors.Is(err, unix.EINVAL) && tid > 0:
+		return p.openByTask(tid, t)
+	case err != nil:
+		return nil, err
+	}
+	thread := &Process{fd: fd}
+	defer func() { _ = thread.Close() }()
+	// Signal 0 tells whether the thread is the process's. If the pidfd's thread lives afterwards, it is that one.
+	if err := unix.Tgkill(pid, tid, 0); err != nil && !errors.Is(err, unix.EPERM) {
+		return nil, err
+	}
+	if !thread.Alive() {
+		return nil, unix.ESRCH
+	}
+	return thread.OpenNamespace(t)
+}
+
+func (p *Process) openByTask(tid int, t species.NamespaceType) (*FD, error) {
 	dir, err := p.ProcDir()
 	if err != nil {
 		return nil, err
 	}
 	fd, err := OpenNamespace(dir + "/task/" + strconv.Itoa(tid) + "/ns/" + t.Name())
-	if err == nil && !p.Alive() {
-		_ = fd.Close()
-		return nil, unix.ESRCH
-	}
 	return fd, gone(err)
+}
+
+// Exists returns ESRCH unless there is a process or thread with that number in our PID namespace.
+func Exists(pid int) error {
+	if pid > math.MaxInt32 {
+		return unix.ESRCH
+	}
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
 }
 
 // Start returns when the process started, in clock ticks after boot.

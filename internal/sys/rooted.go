@@ -5,6 +5,7 @@ package sys
 import (
 	"errors"
 	"io/fs"
+	"os"
 	"strconv"
 	"syscall"
 
@@ -47,8 +48,9 @@ func retryEAGAIN(f func() (int, error)) (*FD, error) {
 	}
 }
 
-// Reopen opens for reading the very file that Resolve found, through our own /proc. Only regular files and directories
-// are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a regular file.
+// Reopen opens for reading the very file that Resolve found, through the /proc that is kept open. Only regular files and
+// directories are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a
+// regular file.
 func Reopen(found *FD) (*FD, error) {
 	var st unix.Stat_t
 	if err := Retry(func() error { return unix.Fstat(found.Int(), &st) }); err != nil {
@@ -57,13 +59,25 @@ func Reopen(found *FD) (*FD, error) {
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
 		return nil, unix.EINVAL
 	}
-	if err := checkProc(); err != nil {
+	proc, err := keptProcDir()
+	if err != nil {
 		return nil, err
 	}
 	return open(func() (int, error) {
-		path := "/proc/thread-self/fd/" + strconv.Itoa(found.Int())
-		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+		path := "thread-self/fd/" + strconv.Itoa(found.Int())
+		return unix.Openat(proc.raw, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	})
+}
+
+// Impatient returns a file whose Read says EAGAIN where others wait for something to read. Package os waits for a
+// descriptor that does not (O_NONBLOCK) when it gets it, so it is made so afterwards.
+func Impatient(fd *FD, name string) (*os.File, error) {
+	if err := unix.SetNonblock(fd.Int(), false); err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd.Int()), name)
+	err := unix.SetNonblock(fd.Disown(), true)
+	return f, err
 }
 
 // ReadLink returns where the symbolic link leads that Resolve found.
