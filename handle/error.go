@@ -1,16 +1,39 @@
 package handle
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
 
-// ErrStale says that a reference leads to another namespace or process than the one it was made for.
-var ErrStale = sys.ErrStale
+var (
+	// ErrStale says that a reference leads to another namespace or process than the one it was made for, or to none
+	// any more.
+	ErrStale = sys.ErrStale
+	// ErrNotSupported says that the kernel lacks a feature; the error around it names the feature and its first kernel.
+	ErrNotSupported = sys.ErrNotSupported
+	// ErrNeedsReexec says that no thread of a Go program can join or create a namespace of that type: the kernel lets
+	// only processes with a single thread do so. Package call does it in a child.
+	ErrNeedsReexec = errors.New("takes a process of its own: use package call")
+	// ErrNeedsThread says that a thread that joins a mount namespace cannot be given back: use Execute or Go.
+	ErrNeedsThread = errors.New("takes a thread that is thrown away: use Execute or Go")
+	// ErrClosed says that a handle is None or was closed.
+	ErrClosed = errors.New("handle is closed")
+	// ErrTainted says that a thread could not be brought back to where it came from. It stays locked to its goroutine,
+	// which should end, and the Go runtime ends the thread with it.
+	ErrTainted = errors.New("thread stays in other namespaces and locked; end its goroutine")
+	// ErrUnknownContainer says that no running container has an id that begins like that.
+	ErrUnknownContainer = errors.New("no running container has such an id")
+	// ErrAmbiguous says that the ids of several running containers begin like that.
+	ErrAmbiguous = errors.New("several containers have such an id")
+	// ErrNotImplemented is the answer on systems without namespaces.
+	ErrNotImplemented = errors.New("not implemented")
+)
 
-// Error is every error of this package: what was done to which namespace, and why it could not be.
+// Error is every error of this package: what was done to which namespace, and why it could not be. The errors of
+// queries are an [*InvalidNamespaceError] or a [*NamespaceOperationError], and an *Error for errors.As.
 type Error struct {
 	Op   string                // what was being done, such as "open"
 	Type species.NamespaceType // of the namespace, NaNS if not known
@@ -23,8 +46,51 @@ func (e *Error) Error() string {
 	if e.Type == species.NaNS {
 		return fmt.Sprintf("%s %s: %v", e.Op, e.Ref, e.Err)
 	}
-	return fmt.Sprintf("%s %s namespace of %s: %v", e.Op, e.Type.Name(), e.Ref, e.Err)
+	return fmt.Sprintf("%s %s namespace of %s: %v", e.Op, typeWord(e.Type), e.Ref, e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// typeWord is "net", "mnt,net", or for what is no type the number.
+func typeWord(t species.NamespaceType) string { return species.Set(t).String() }
+
+// InvalidNamespaceError says that a reference does not lead to a namespace, or to one of another type than it says.
+type InvalidNamespaceError struct {
+	Ref string // the reference, as its String has it
+	Err error  // the cause; an errno survives in it
+}
+
+// Error returns the reference and the cause.
+func (e *InvalidNamespaceError) Error() string {
+	return "invalid namespace " + e.Ref + ": " + e.Err.Error()
+}
+
+// Unwrap returns the cause.
+func (e *InvalidNamespaceError) Unwrap() error { return e.Err }
+
+// As makes an *Error of it.
+func (e *InvalidNamespaceError) As(target any) bool { return asError(target, "open", e) }
+
+// NamespaceOperationError says that a namespace did not answer a query: it has no such property, or the caller may not
+// know it.
+type NamespaceOperationError struct {
+	InvalidNamespaceError
+	Op string // the query, such as "owner"
+}
+
+// Error returns query, reference and cause.
+func (e *NamespaceOperationError) Error() string { return e.Op + " of " + e.Ref + ": " + e.Err.Error() }
+
+// As makes an *Error of it.
+func (e *NamespaceOperationError) As(target any) bool {
+	return asError(target, e.Op, &e.InvalidNamespaceError)
+}
+
+func asError(target any, op string, e *InvalidNamespaceError) bool {
+	general, ok := target.(**Error)
+	if ok {
+		*general = &Error{Op: op, Ref: e.Ref, Err: e.Err}
+	}
+	return ok
+}

@@ -1,11 +1,12 @@
 package handle
 
-// NsHandle is an open namespace, or None. It is a plain descriptor number: the caller closes it, once.
-// The zero value is descriptor 0, not None.
+// NsHandle is an open namespace, or None. It is a plain descriptor number: the caller closes it, once, and it converts
+// to and from int and netns.NsHandle. Copies share the descriptor, and go stale with it. The zero value is descriptor
+// 0, not None.
 type NsHandle int
 
 // None returns the handle of no namespace.
 func None() NsHandle { return -1 }
 
 // IsOpen says whether the handle was opened and not yet closed through this very variable.
-func (ns NsHandle) IsOpen() bool { return ns >= 0 }
+func (ns NsHandle) IsOpen() bool { return ns != None() }

@@ -9,11 +9,16 @@ type Feature int
 
 // The features and the kernel that brought them.
 const (
-	PidfdNamespaces Feature = iota // PIDFD_GET_*_NAMESPACE, 6.11
-	PidfdThread                    // pidfd_open of a thread, 6.9
-	SetnsPidfd                     // setns(2) with a pidfd and a mask, 5.8
-	PidfdInode                     // pidfds with an inode number for each process, 6.9
-	PidfdInfo                      // PIDFD_GET_INFO, 6.13
+	PidfdNamespaces  Feature = iota // PIDFD_GET_*_NAMESPACE, 6.11
+	PidfdThread                     // pidfd_open of a thread, 6.9
+	SetnsPidfd                      // setns(2) with a pidfd and a mask, 5.8
+	PidfdInode                      // pidfds with an inode number for each process, 6.9
+	PidfdInfo                       // PIDFD_GET_INFO, 6.13
+	NamespaceSerials                // NS_GET_ID of every namespace, 6.18
+	NamespaceHandles                // file handles of namespaces, 6.18
+	PIDTranslation                  // NS_GET_PID_FROM_PIDNS and NS_GET_PID_IN_PIDNS, 6.11
+	RootedPaths                     // openat2(2), 5.6
+	ProcLinks                       // /proc/thread-self/ns, 3.17 and wherever /proc is mounted
 	features
 )
 

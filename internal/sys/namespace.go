@@ -16,7 +16,7 @@ func IDOf(fd int) (species.NamespaceID, error) {
 	if err := Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
 		return species.NoneID, err
 	}
-	return species.NamespaceID{Dev: st.Dev, Ino: st.Ino}, nil
+	return species.NamespaceID{Dev: uint64(st.Dev), Ino: st.Ino}, nil //nolint:unconvert // it has 32 bits on mips
 }
 
 // TypeOf returns the type of the namespace behind fd, and EINVAL if that is none. NS_GET_NSTYPE alone could be
@@ -76,4 +76,33 @@ func idOfFD(f *FD, err error) (species.NamespaceID, error) {
 	defer runtime.KeepAlive(f)
 	defer func() { _ = f.Close() }()
 	return IDOf(f.Int())
+}
+
+// DupFD returns another descriptor of an open file that somebody else owns.
+func DupFD(fd int) (*FD, error) {
+	return open(func() (int, error) { return unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 0) })
+}
+
+// IsNamespace says whether a namespace of type t is at path.
+func IsNamespace(path string, t species.NamespaceType) bool {
+	fd, err := OpenNamespace(path)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = fd.Close() }()
+	found, err := TypeOf(fd.Int())
+	return err == nil && found == t
+}
+
+// CheckNsfs returns EINVAL unless fd, which may be of the kind that cannot be read (O_PATH), is on the file system of
+// namespaces.
+func CheckNsfs(fd int) error {
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Fstatfs(fd, &fs) }); err != nil {
+		return err
+	}
+	if fs.Type != unix.NSFS_MAGIC {
+		return unix.EINVAL
+	}
+	return nil
 }

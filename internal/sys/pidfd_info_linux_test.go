@@ -12,7 +12,7 @@ func TestLayoutOfPidfdInfo(t *testing.T) {
 	require.EqualValues(t, 64, unsafe.Sizeof(pidfdInfo{}))
 	require.EqualValues(t, 24, unsafe.Offsetof(pidfdInfo{}.PPID))
 	require.EqualValues(t, 60, unsafe.Offsetof(pidfdInfo{}.ExitCode))
-	require.EqualValues(t, 0xc040ff0b, pidfdGetInfo)
+	require.EqualValues(t, uint(0xc040ff0b), pidfdGetInfo)
 }
 
 func TestPidfdKnowsTheParent(t *testing.T) {

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"math"
 	"runtime"
 	"strconv"
 
@@ -23,11 +24,19 @@ type Process struct {
 // OpenProcess takes hold of the process with that PID in our PID namespace. ESRCH: there is none; ENOENT or EINVAL,
 // depending on the kernel: it is a thread that leads no process.
 func OpenProcess(pid int) (*Process, error) {
-	fd, err := open(func() (int, error) { return unix.PidfdOpen(pid, 0) })
+	fd, err := openPidfd(pid, 0)
 	if err != nil {
 		return nil, err
 	}
 	return &Process{fd: fd}, nil
+}
+
+// openPidfd is pidfd_open(2), which of a larger number would take the lower 32 bits for a PID.
+func openPidfd(pid, flags int) (*FD, error) {
+	if pid > math.MaxInt32 {
+		return nil, unix.ESRCH
+	}
+	return open(func() (int, error) { return unix.PidfdOpen(pid, flags) })
 }
 
 // NewProcess takes ownership of a pidfd.

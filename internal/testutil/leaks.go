@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/nsops/nsops/internal/sys"
 )
 
 // patience is how long a discarded thread, a dying child or a mount that goes away in the background is waited for.
@@ -21,6 +23,7 @@ func Run(m *testing.M) int {
 	if os.Getenv("GORACE") == "" { // with -race, every child would linger for a second
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
+	sys.OpenKept()
 	start := readState()
 	code := m.Run()
 	leaks := start.leaks(patience)

@@ -1,0 +1,23 @@
+package main
+
+import "github.com/spf13/cobra"
+
+func newDump() *cobra.Command {
+	var d discovery
+	cmd := &cobra.Command{
+		Use:   "dump",
+		Short: "Write the whole result of a discovery as JSON",
+		Long: `dump writes all that was found to stdout, as JSON that docs/discovery.schema.json describes.
+What could not be seen is written to stderr, and is in the JSON too.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := d.result(cmd)
+			if err != nil {
+				return err
+			}
+			return writeJSON(cmd.OutOrStdout(), r)
+		},
+	}
+	d.flags(cmd)
+	return cmd
+}

@@ -1,0 +1,147 @@
+package main
+
+import (
+	"bufio"
+	"cmp"
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/nsops/nsops/discover"
+)
+
+func newLs() *cobra.Command {
+	var d discovery
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "ls",
+		Short: "List the namespaces",
+		Long: `ls lists namespaces: the number of processes in each, the most senior process of it, the owner, and what else
+holds it. A namespace without any of that is known only as the owner or parent of others.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			r, err := d.result(cmd)
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), rows(r))
+			}
+			return writeTable(cmd.OutOrStdout(), rows(r))
+		},
+	}
+	d.flags(cmd)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "write the table as JSON")
+	return cmd
+}
+
+// row is a line of the table.
+type row struct {
+	Namespace uint64   `json:"namespace"`
+	Type      string   `json:"type"`
+	Processes int      `json:"processes"`
+	PID       int      `json:"pid,omitempty"`
+	Command   string   `json:"command,omitempty"`
+	Container string   `json:"container,omitempty"`
+	Owner     uint64   `json:"owner,omitempty"`
+	OwnerUID  int      `json:"ownerUID"`
+	OwnerName string   `json:"ownerName,omitempty"`
+	Held      []string `json:"held,omitempty"`
+}
+
+func rows(r *discover.Result) []row {
+	list := make([]row, 0, len(r.Namespaces))
+	for _, n := range r.Namespaces {
+		line := row{Namespace: n.ID.Ino, Type: n.Type.Name(), Processes: len(n.Processes), OwnerUID: n.OwnerUID, OwnerName: n.OwnerName}
+		if n.Owner != nil {
+			line.Owner = n.Owner.ID.Ino
+		}
+		if p := n.Leader; p != nil {
+			line.PID = p.PID
+			line.Command = cmp.Or(strings.Join(p.Cmdline, " "), "["+p.Name+"]")
+		}
+		if c := n.Container(); c != nil {
+			line.Container = cmp.Or(c.Name, c.ID)
+		}
+		for _, t := range n.StrayTasks {
+			line.Held = append(line.Held, "task "+strconv.Itoa(t.TID)+" of process "+strconv.Itoa(t.Process.PID))
+		}
+		for _, ref := range n.References {
+			line.Held = append(line.Held, ref.String())
+		}
+		list = append(list, line)
+	}
+	return list
+}
+
+func writeTable(out io.Writer, rows []row) error {
+	buffered := bufio.NewWriter(out)
+	w := tabwriter.NewWriter(buffered, 0, 0, 1, ' ', 0)
+	fmt.Fprintln(w, "NAMESPACE\tTYPE\tPROCESSES\tLEADER\tOWNER\tHELD\tCOMMAND")
+	for i := range rows {
+		r := &rows[i]
+		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Namespace, r.Type, r.Processes, orDash(r.PID), r.owner(), r.held(), r.command())
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	return buffered.Flush()
+}
+
+func orDash(n int) string {
+	if n == 0 {
+		return "-"
+	}
+	return strconv.Itoa(n)
+}
+
+// owner is the name of who made the owner, the user ID if there is none, or a question mark.
+func (r *row) owner() string {
+	switch {
+	case r.OwnerName != "":
+		return r.OwnerName
+	case r.OwnerUID < 0:
+		return "?"
+	}
+	return strconv.Itoa(r.OwnerUID)
+}
+
+// held is the first of what else holds the namespace, and how much more there is.
+func (r *row) held() string {
+	switch {
+	case len(r.Held) == 0 && r.Processes == 0:
+		return "owner or parent of others"
+	case len(r.Held) == 0:
+		return "-"
+	case len(r.Held) == 1:
+		return printable(r.Held[0])
+	}
+	return printable(r.Held[0]) + " and " + strconv.Itoa(len(r.Held)-1) + " more"
+}
+
+func (r *row) command() string {
+	const room = 60
+	text := []rune(printable(r.Command))
+	if r.Container != "" {
+		text = append([]rune("{"+printable(r.Container)+"} "), text...)
+	}
+	if len(text) > room {
+		return string(text[:room]) + "…"
+	}
+	return cmp.Or(string(text), "-")
+}
+
+// printable replaces what would do something to a terminal.
+func printable(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}

@@ -1,0 +1,145 @@
+package discover
+
+import (
+	"cmp"
+	"context"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// contain finds the containers that processes are in, and which cgroups are frozen. A process whose cgroup was not
+// looked at is in the container of the leader of its PID namespace, or else of its mount namespace.
+func (s *scan) contain(r *Result) {
+	if !s.opts.has(Cgroups) {
+		return
+	}
+	known := s.knownCgroups()
+	containers := containersIn(known)
+	for _, p := range r.Processes {
+		if c := known[p.Cgroup]; c != nil && p.Cgroup != "" {
+			p.Container, p.Frozen = c.container, c.frozen
+		}
+	}
+	for _, p := range r.Processes {
+		p.follow()
+	}
+	for _, c := range containers {
+		s.nameContainer(r, c)
+		r.Containers = append(r.Containers, c)
+	}
+	slices.SortFunc(r.Containers, func(a, b *Container) int { return cmp.Compare(a.ID, b.ID) })
+}
+
+// knownCgroups returns the cgroups that were read, by path as processes have it, and finds out which are frozen.
+func (s *scan) knownCgroups() map[string]*cgroup {
+	known := map[string]*cgroup{}
+	var freezers *freezers
+	for _, w := range s.workers {
+		for _, c := range w.cgroups {
+			if c.freezer != "/" && freezers == nil {
+				freezers = s.freezers()
+			}
+			c.frozen = freezers.frozen(c)
+			known[c.path] = c
+		}
+	}
+	return known
+}
+
+// containersIn finds the containers that cgroups belong to.
+func containersIn(known map[string]*cgroup) map[string]*Container {
+	containers := map[string]*Container{}
+	for _, c := range known {
+		for _, p := range c.paths {
+			found := containerOf(p)
+			if found == nil || c.container != nil && c.container.Runtime != "" {
+				continue
+			}
+			if containers[found.ID] == nil {
+				containers[found.ID] = found
+			}
+			c.container = containers[found.ID]
+		}
+	}
+	return containers
+}
+
+// follow takes the container of the leader, if the process's own cgroup is not known.
+func (p *Process) follow() {
+	if p.Cgroup != "" {
+		return
+	}
+	for _, i := range [...]int{pidSlot, mntSlot} {
+		if n := p.Namespaces[i]; n != nil && !n.Initial && n.Leader != nil {
+			p.Container, p.Frozen = n.Leader.Container, n.Leader.Frozen
+			return
+		}
+	}
+}
+
+func (s *scan) nameContainer(r *Result, c *Container) {
+	for _, namer := range append([]ContainerNamer{StateFiles{}}, s.opts.Namers...) {
+		if c.Name != "" {
+			return
+		}
+		name, err := namer.NameContainer(s.ctx, c)
+		if err != nil && context.Cause(s.ctx) == nil {
+			r.Problems = append(r.Problems, Problem{Source: Cgroups, Path: c.Cgroup, Errno: errnoOf(err)})
+		}
+		c.Name = name
+	}
+}
+
+// freezers are where cgroups can be frozen, as mounted in our mount namespace.
+type freezers struct{ unified, legacy hierarchy }
+
+type hierarchy struct{ point, root string }
+
+func (s *scan) freezers() *freezers {
+	f := &freezers{}
+	path := sys.NewPath("thread-self/mountinfo")
+	text, errno := s.read.Whole(s.proc, &path)
+	if errno != 0 && errno != syscall.ENOENT {
+		return f
+	}
+	for m, rest, ok := procfs.NextMount(text); ok; m, rest, ok = procfs.NextMount(rest) {
+		at := hierarchy{string(procfs.Unescape(nil, m.Point)), string(procfs.Unescape(nil, m.Root))}
+		switch {
+		case string(m.Type) == "cgroup2":
+			f.unified = at
+		case string(m.Type) == "cgroup" && slices.Contains(strings.Split(string(m.SuperBlockOpt), ","), "freezer"):
+			f.legacy = at
+		}
+	}
+	return f
+}
+
+func (f *freezers) frozen(c *cgroup) bool {
+	switch {
+	case f == nil:
+		return false
+	case c.unified:
+		return strings.Contains(f.unified.read(c.freezer, "cgroup.events"), "frozen 1")
+	}
+	return strings.HasPrefix(f.legacy.read(c.freezer, "freezer.state"), "FROZEN")
+}
+
+// read reads a file of a cgroup, "" if the hierarchy or the cgroup is not to be seen.
+func (h *hierarchy) read(cgroup, file string) string {
+	if h.point == "" || cgroup == "" || cgroup == "/" {
+		return ""
+	}
+	if h.root != "/" {
+		below, ok := strings.CutPrefix(cgroup, h.root)
+		if !ok {
+			return ""
+		}
+		cgroup = below
+	}
+	return readState(path.Join(h.point, cgroup, file))
+}

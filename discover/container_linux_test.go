@@ -1,0 +1,109 @@
+package discover
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+var id = strings.Repeat("0123456789abcdef", 4)
+
+func TestContainerOf(t *testing.T) {
+	for path, want := range map[string]*Container{
+		"/":                                             nil,
+		"/init.scope":                                   nil,
+		"/user.slice/session-1.scope":                   nil,
+		"/docker/" + id:                                 {ID: id, Runtime: "docker"},
+		"/docker/" + id + "/nested":                     {ID: id, Runtime: "docker", Cgroup: "/docker/" + id},
+		"/a/docker/x/docker/" + id:                      {ID: id, Runtime: "docker"},
+		"/system.slice/docker-" + id + ".scope":         {ID: id, Runtime: "docker"},
+		"/machine.slice/libpod-" + id + ".scope":        {ID: id, Runtime: "podman"},
+		"/machine.slice/libpod-conmon-" + id + ".scope": nil,
+		"/kubepods/besteffort/pod1a2b-3c/" + id:         {ID: id, Runtime: "containerd", Pod: "1a2b-3c"},
+		"/kubepods.slice/kubepods-pod1a_2b.slice/cri-containerd-" + id + ".scope":   {ID: id, Runtime: "containerd", Pod: "1a-2b"},
+		"/kubepods.slice/kubepods-burstable-podf_0.slice/crio-" + id + ".scope":     {ID: id, Runtime: "cri-o", Pod: "f-0"},
+		"/system.slice/containerd.service/kubepods-pod7.slice:cri-containerd:" + id: {ID: id, Runtime: "containerd"},
+		"/default/" + id:      {ID: id},
+		"/lxc.payload.web":    {ID: "web", Name: "web", Runtime: "lxc"},
+		"/lxc.monitor.web":    nil,
+		"/lxc/web/init.scope": {ID: "web", Name: "web", Runtime: "lxc", Cgroup: "/lxc/web"},
+		"/machine.slice/systemd-nspawn@my\\x2dbox.service/payload": {ID: "my-box", Name: "my-box", Runtime: "nspawn",
+			Cgroup: "/machine.slice/systemd-nspawn@my\\x2dbox.service"},
+	} {
+		if want != nil && want.Cgroup == "" {
+			want.Cgroup = path
+		}
+		got := containerOf(path)
+		if want != nil && strings.Contains(path, ":cri-containerd:") {
+			want.Pod = got.Pod
+		}
+		require.Equal(t, want, got, path)
+	}
+}
+
+func FuzzContainerOf(f *testing.F) {
+	f.Add("/kubepods.slice/kubepods-pod1a_2b.slice:cri-containerd:" + id)
+	f.Add("relative/docker-.scope")
+	f.Add("::")
+	f.Fuzz(func(t *testing.T, path string) {
+		if c := containerOf(path); c != nil {
+			require.NotEmpty(t, c.Cgroup)
+		}
+	})
+}
+
+func FuzzCgroup(f *testing.F) {
+	f.Add([]byte("1:name=systemd:/a\n5:freezer:/b\n0::/\n"))
+	f.Fuzz(func(_ *testing.T, text []byte) { parseCgroup(text) })
+}
+
+func TestParseCgroup(t *testing.T) {
+	c := parseCgroup([]byte("9:name=systemd:/s\n6:freezer:/f/longer\n0::/\n"))
+	require.Equal(t, "/s", c.path)
+	require.Equal(t, "/f/longer", c.freezer)
+	require.False(t, c.unified)
+	c = parseCgroup([]byte("0::/a (deleted)\n"))
+	require.Equal(t, "/a", c.path)
+	require.True(t, c.unified)
+}
+
+func TestStateFiles(t *testing.T) {
+	root := t.TempDir()
+	write := func(path, text string) {
+		path = filepath.Join(root, path)
+		require.NoError(t, os.MkdirAll(filepath.Dir(path), 0o700))
+		require.NoError(t, os.WriteFile(path, []byte(text), 0o600))
+	}
+	write("var/lib/docker/containers/"+id+"/config.v2.json", `{"Name":"/web"}`)
+	write("var/lib/containers/storage/overlay-containers/containers.json", `[{"id":"`+id+`","names":["pod"]}]`)
+	write("run/containerd/io.containerd.runtime.v2.task/k8s.io/"+id+"/config.json", `{"annotations":{"io.kubernetes.cri.container-name":"app"}}`)
+	for runtime, want := range map[string]string{"docker": "web", "podman": "pod", "containerd": "app", "": "app"} {
+		name, err := StateFiles{root}.NameContainer(context.Background(), &Container{ID: id, Runtime: runtime})
+		require.NoError(t, err)
+		require.Equal(t, want, name)
+	}
+	name, err := StateFiles{root}.NameContainer(context.Background(), &Container{ID: "../../etc", Runtime: "docker"})
+	require.NoError(t, err)
+	require.Empty(t, name)
+}
+
+func TestUserNames(t *testing.T) { require.Equal(t, "root", userNames()[0]) }
+
+func TestSources(t *testing.T) {
+	for _, s := range []Sources{None, Standard, Full, 0, Full &^ Sockets} {
+		text, err := s.MarshalText()
+		require.NoError(t, err)
+		var again Sources
+		require.NoError(t, again.UnmarshalText(text))
+		require.Equal(t, s, again)
+	}
+	var s Sources
+	var own *Error
+	require.ErrorAs(t, s.UnmarshalText([]byte("socks")), &own)
+	var k HolderKind
+	require.ErrorAs(t, k.UnmarshalText([]byte("socks")), &own)
+}

@@ -1,0 +1,270 @@
+package discover
+
+import (
+	"bytes"
+	"strconv"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// descriptors looks at the open descriptors of a process, or of a thread with a table of its own, and returns their
+// number, 0 if that is not known (6.2). Of a process known from before, with that many, it looks only at those that
+// held a namespace then.
+func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count uint64) {
+	dir, errno := sys.QuickOpen(s.dir, &fdPath, sys.ScanBase)
+	if errno != 0 {
+		w.descriptorProblem(FDs, s, 0, errno)
+		return 0
+	}
+	defer sys.QuickClose(dir)
+	var st sys.ScanStat
+	_ = sys.QuickStat(dir, &st)
+	look := descriptorLook{worker: w, subject: s, in: in, dir: dir, sockets: w.opts.has(Sockets)}
+	if kept != nil && kept.fdCount == st.Size && st.Size != 0 && s.pid != w.self {
+		for _, fd := range w.old.fds[s.pid] {
+			_ = look.at(fd)
+		}
+		return st.Size
+	}
+	next, done := look.guess(st.Size)
+	if !done {
+		look.list(next)
+	}
+	return st.Size
+}
+
+// list lists the descriptors and looks at those from next up.
+func (l *descriptorLook) list(next int) {
+	w, s := l.worker, l.subject
+	w.fds = w.fds[:0]
+	list, errno := sys.ScanOpen(s.dir, &fdPath, sys.ScanDir)
+	if errno == 0 {
+		errno = w.read.Numbers(list, func(fd int) { w.fds = append(w.fds, fd) })
+		sys.QuickClose(list)
+	}
+	if errno != 0 {
+		w.descriptorProblem(FDs, s, 0, errno)
+		return
+	}
+	for _, fd := range w.fds {
+		if fd >= next {
+			_ = l.at(fd)
+		}
+	}
+}
+
+// guess looks at the descriptors from 0 up until it has met as many as there are, which the size of the directory tells
+// (6.2): listing it takes as long as half of them. It gives up when there are too many gaps, and returns the first that
+// it has not looked at.
+func (l *descriptorLook) guess(count uint64) (next int, done bool) {
+	if count == 0 {
+		return 0, false
+	}
+	size := int(min(count, 1<<20))
+	gaps := 4 + size/4
+	for next, met := 0, 0; gaps > 0; next++ {
+		switch errno := l.at(next); errno {
+		case 0:
+			met++
+		case syscall.ENOENT:
+			gaps--
+		default:
+			l.descriptorProblem(FDs, l.subject, 0, errno)
+			return next, true
+		}
+		if met == size {
+			return next + 1, true
+		}
+		if gaps == 0 {
+			return next + 1, false
+		}
+	}
+	return 0, false
+}
+
+// descriptorProblem notes what could not be seen, unless it is gone.
+func (w *worker) descriptorProblem(source Sources, s subject, fd int, errno syscall.Errno) {
+	switch errno {
+	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
+		return
+	}
+	w.problem(Problem{Source: source, PID: s.pid, TID: s.tid, FD: fd, Errno: errno})
+}
+
+// descriptorLook is a look at the descriptors of one table.
+type descriptorLook struct {
+	*worker
+	subject
+	in      *NamespacesSet
+	dir     int
+	sockets bool // until the process does not let us
+}
+
+var (
+	tunLink     = []byte("/dev/net/tun")
+	deletedMark = []byte(" (deleted)")
+	detached    = []byte("/")
+	devices     = []byte("/dev/")
+)
+
+// at looks where the link of a descriptor leads, which asks no file system.
+func (l *descriptorLook) at(fd int) syscall.Errno {
+	path := l.number.Number(fd)
+	text, errno := l.read.Link(l.dir, path)
+	if errno != 0 || len(text) == 0 || l.transient(fd, text) {
+		return errno
+	}
+	switch text[0] {
+	case 's':
+		if inode, ok := procfs.ParseSocket(text); ok && l.sockets {
+			l.socket(fd, inode)
+		}
+	case '/':
+		if bytes.Equal(text, tunLink) {
+			l.tun(fd)
+		} else if l.mayBePin(text) {
+			l.path(fd, path)
+		}
+	default:
+		if _, inode, ok := procfs.ParseLink(text); ok {
+			l.namespace(fd, inode, path)
+		}
+	}
+	return 0
+}
+
+// transient says whether a descriptor belongs to a discovery.
+func (l *descriptorLook) transient(fd int, link []byte) bool {
+	return l.pid == l.self && l.tid == 0 && !l.isOwnFD(fd, link)
+}
+
+// mayBePin says whether to look at a descriptor with such a path. What was opened through a pin that is gone has the
+// root for a path.
+func (l *descriptorLook) mayBePin(text []byte) bool {
+	if l.opts.has(PathFDs) {
+		return !bytes.HasPrefix(text, devices)
+	}
+	return bytes.Equal(text, detached) || bytes.HasSuffix(text, deletedMark) && bytes.Contains(text, []byte("/netns/"))
+}
+
+// path looks at what lies there without asking a server, which might not answer.
+func (l *descriptorLook) path(fd int, path *sys.Path) {
+	var st sys.ScanStat
+	if errno := sys.ScanStatAt(l.dir, path, &st); errno == 0 && st.Dev == l.table.dev {
+		l.namespace(fd, st.Ino, path)
+	}
+}
+
+// namespace notes a descriptor of a namespace.
+func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
+	n := l.table.known(inode)
+	if n == nil || n.unreachable {
+		own, errno := sys.ScanOpen(l.dir, path, sys.ScanFile)
+		if errno != 0 {
+			l.descriptorProblem(FDs, l.subject, fd, errno)
+			return
+		}
+		n = l.table.learn(own, species.NaNS)
+	}
+	if n != nil {
+		l.refer(n, Reference{Kind: ByFD, PID: l.pid, TID: l.tid, FD: fd})
+	}
+}
+
+// socket looks which network namespace a socket is in. One that several processes have is looked at once.
+func (l *descriptorLook) socket(fd int, inode uint64) {
+	if _, seen := l.worker.sockets[inode]; seen && !l.opts.has(InFlight) {
+		return
+	}
+	l.worker.sockets[inode] = struct{}{}
+	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	if errno != 0 {
+		if errno == syscall.EPERM || errno == syscall.EACCES {
+			l.sockets = false
+		}
+		l.descriptorProblem(Sockets, l.subject, fd, errno)
+		return
+	}
+	defer sys.QuickClose(own)
+	n, errno := l.networkOf(own)
+	if errno != 0 {
+		l.descriptorProblem(Sockets, l.subject, fd, errno)
+	}
+	if n != nil && n != l.in[netSlot] {
+		l.refer(n, Reference{Kind: BySocket, PID: l.pid, TID: l.tid, FD: fd})
+	}
+	if l.opts.has(InFlight) {
+		l.messages(fd, own)
+	}
+}
+
+// networkOf asks a socket for the number of its network namespace (5.14), and only for an unknown one for the namespace
+// itself, which takes CAP_NET_ADMIN over it.
+func (l *descriptorLook) networkOf(socket int) (*Namespace, syscall.Errno) {
+	cookie, cookieErrno := sys.QuickCookie(socket)
+	if cookieErrno == 0 {
+		if n := l.table.cookie(cookie); n != nil {
+			return n, 0
+		}
+	}
+	own, errno := sys.ScanNetworkOfSocket(socket)
+	if errno != 0 {
+		return nil, errno
+	}
+	n := l.table.learn(own, species.CLONE_NEWNET)
+	if n != nil && cookieErrno == 0 {
+		l.table.setCookie(cookie, n)
+	}
+	return n, 0
+}
+
+// tun looks which network namespace the device of a TUN or TAP descriptor is in.
+func (l *descriptorLook) tun(fd int) {
+	if !l.opts.has(TunTap) || l.pidfd == sys.NoFD {
+		return
+	}
+	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	if errno != 0 {
+		l.descriptorProblem(TunTap, l.subject, fd, errno)
+		return
+	}
+	defer sys.ScanClose(own)
+	network, errno := sys.ScanNetworkOfTun(own)
+	switch errno {
+	case 0:
+		if n := l.table.learn(network, species.CLONE_NEWNET); n != nil {
+			l.refer(n, Reference{Kind: ByTun, PID: l.pid, TID: l.tid, FD: fd})
+		}
+	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor, a kernel before 5.2
+	default:
+		l.descriptorProblem(TunTap, l.subject, fd, errno)
+	}
+}
+
+// messages looks at descriptors that wait in a unix socket. They are looked at, not received: nobody misses them. Those
+// behind the first message are out of sight.
+func (l *descriptorLook) messages(fd, socket int) {
+	path := l.worker.name.Set(append([]byte("fdinfo/"), strconv.Itoa(fd)...))
+	text, errno := l.read.Short(l.subject.dir, path)
+	if errno != 0 {
+		return
+	}
+	waiting := procfs.ParseFDInfo(text).InFlight
+	if waiting == 0 {
+		return
+	}
+	seen, errno := sys.PeekFDs(socket, func(own int) {
+		if n := l.table.learn(own, species.NaNS); n != nil {
+			l.refer(n, Reference{Kind: ByMessage, PID: l.pid, TID: l.tid, FD: fd})
+		}
+	})
+	if errno == 0 && seen < waiting {
+		errno = syscall.EMSGSIZE
+	}
+	if errno != 0 {
+		l.descriptorProblem(InFlight, l.subject, fd, errno)
+	}
+}

@@ -1,0 +1,169 @@
+package discover_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
+)
+
+const (
+	patience = 10 * time.Second
+	tick     = time.Millisecond
+)
+
+func full(t *testing.T) *discover.Result {
+	t.Helper()
+	r, err := discover.Discover(context.Background(), discover.Options{Sources: discover.Full})
+	require.NoError(t, err)
+	return r
+}
+
+// requireTruth requires that each namespace was found, with a holder of that kind, and that it can be opened again.
+func requireTruth(t *testing.T, r *discover.Result, all []truth) {
+	t.Helper()
+	for _, want := range all {
+		n := r.Namespace(species.NamespaceIDFromInode(want.ino))
+		require.NotNil(t, n, "%v\n%v", want, r.Problems)
+		require.Equal(t, want.t, n.Type, "%v", want)
+		require.True(t, slices.ContainsFunc(slices.Collect(n.Holders()), func(ref discover.Reference) bool {
+			return ref.Kind.String() == want.what
+		}), "%v is held by %v", want, n.References)
+		require.NotNil(t, n.Owner, "%v\n%v", want, r.Problems)
+		require.GreaterOrEqual(t, n.OwnerUID, 0, "%v", want)
+		f, err := n.Open()
+		require.NoError(t, err, "%v", want)
+		id, err := f.ID()
+		require.NoError(t, err)
+		require.Equal(t, n.ID, id)
+		require.NoError(t, f.Close())
+	}
+}
+
+func TestEveryHolder(t *testing.T) {
+	testutil.NeedRoot(t)
+	testutil.CheckLeaks(t)
+	all := inThisProcess(t)
+	all = append(all, tunTap(t))
+	pins := pinned(t)
+	all = append(all, pins...)
+	all = append(all, processLess(t)...)
+	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
+	for kind := range species.Set(species.AllNS).All() {
+		id, _ := species.IDwithType(target.NamespaceLink(kind))
+		all = append(all, truth{"process", kind, id.Ino})
+	}
+	r := full(t)
+	requireTruth(t, r, all)
+	for _, p := range r.Problems {
+		require.NotEqual(t, discover.Mounts, p.Source, "%v", p)
+	}
+}
+
+func TestHoldersOfTheUnprivileged(t *testing.T) {
+	testutil.InUserns(t, func(t *testing.T) {
+		testutil.CheckLeaks(t)
+		all := inThisProcess(t)
+		pins := pinned(t)
+		r := full(t)
+		requireTruth(t, r, append(all, pins[:2]...))
+		require.NotEmpty(t, r.Problems, "processes of others")
+		own := r.Process(1)
+		require.NotNil(t, own, "whatever it is")
+		for _, n := range r.UserRoots() {
+			require.True(t, n.ParentHidden || n.Initial)
+		}
+	})
+}
+
+func TestPendingPIDNamespace(t *testing.T) {
+	testutil.NeedRoot(t)
+	onThread(t, func() { require.NoError(t, unshare(species.CLONE_NEWPID)) })
+	r := full(t)
+	found := false
+	for _, n := range r.OfType(species.CLONE_NEWPID) {
+		for _, ref := range n.References {
+			found = found || ref.Kind == discover.ForChildren && ref.PID == pid()
+		}
+	}
+	require.True(t, found)
+}
+
+func TestHiddenParent(t *testing.T) {
+	testutil.NeedRoot(t)
+	pid := nested(t)
+	r := full(t)
+	n := r.Process(pid).Namespaces.Of(species.CLONE_NEWUSER)
+	require.NotNil(t, n.Parent)
+	require.True(t, n.Parent.Hidden())
+	require.Same(t, n.Parent, n.Owner)
+	require.Same(t, r.Initial(species.CLONE_NEWUSER), n.Parent.Parent)
+	require.Len(t, n.Parent.Children, 1)
+	require.Same(t, n, n.Parent.Children[0])
+	require.Same(t, n, n.Parent.Owned[0])
+	f, err := n.Parent.Open()
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+}
+
+func TestUnreadableProcessesAreProblems(t *testing.T) {
+	r := full(t)
+	for _, p := range r.Processes {
+		if p.Namespaces.Of(species.CLONE_NEWPID) == nil && p.State != 'Z' {
+			require.True(t, slices.ContainsFunc(r.Problems, func(problem discover.Problem) bool {
+				return problem.PID == p.PID && problem.Errno != 0
+			}), "process %d", p.PID)
+		}
+	}
+}
+
+func TestTypesAreExact(t *testing.T) {
+	all := full(t)
+	for kind := range species.Set(species.AllNS).All() {
+		r, err := discover.Discover(context.Background(), discover.Options{Types: species.Set(kind), Sources: discover.Full})
+		require.NoError(t, err)
+		require.Equal(t, r.OfType(kind), r.Namespaces)
+		for _, n := range all.OfType(kind) {
+			if len(n.Processes) > 0 && n.Initial {
+				require.NotNil(t, r.Namespace(n.ID), "%v", n)
+			}
+		}
+	}
+}
+
+func TestSourcesCanBeSwitchedOff(t *testing.T) {
+	r, err := discover.Discover(context.Background(), discover.Options{Sources: discover.None})
+	require.NoError(t, err)
+	require.Empty(t, r.Processes)
+	require.LessOrEqual(t, len(r.Namespaces), 2, "our own PID namespace and its owner at most")
+	r, err = discover.Discover(context.Background(), discover.Options{Sources: discover.Standard &^ discover.Ownership &^ discover.Hierarchy})
+	require.NoError(t, err)
+	require.NotEmpty(t, r.Processes)
+	for _, n := range r.Namespaces {
+		require.Nil(t, n.Owner)
+		require.Nil(t, n.Parent)
+	}
+}
+
+func TestContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_, err := discover.Discover(ctx, discover.Options{})
+	require.ErrorIs(t, err, context.Canceled)
+	var own *discover.Error
+	require.ErrorAs(t, err, &own)
+}
+
+func TestNoProc(t *testing.T) {
+	for _, dir := range []string{"/nowhere", "/", "/proc/self", "/dev/null"} {
+		_, err := discover.Discover(context.Background(), discover.Options{Proc: dir})
+		var own *discover.Error
+		require.ErrorAs(t, err, &own, dir)
+	}
+}

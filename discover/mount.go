@@ -1,0 +1,143 @@
+package discover
+
+import (
+	"cmp"
+	"path"
+	"slices"
+	"strings"
+)
+
+// MountTable is the mounts of one mount namespace, as its root sees them; where only processes with another root can be
+// asked, as those see them.
+type MountTable struct {
+	Namespace *Namespace
+	Mounts    []*Mount     // sorted by ID
+	Paths     []*MountPath // where something is mounted, sorted by path
+}
+
+// Mount is one mount; see proc_pid_mountinfo(5).
+type Mount struct {
+	ID, ParentID int    // used again once the mount is gone
+	Serial       uint64 // the 64-bit ID that is never used again; 0 if not known
+	Dev          string // of the file system, such as "0:25"
+	Root         string // what of the file system is mounted
+	Point        string // where
+	Options      string // of the mount
+	Type         string // of the file system
+	Source       string
+	SuperOptions string // of the file system
+	Propagation  string // such as "shared:1 master:2"; "" is private
+
+	// Hidden says that nothing of it can be reached, since something else is mounted over it or over a directory
+	// above.
+	Hidden bool
+
+	Parent   *Mount   // nil: it is the root, or its parent is out of sight
+	Children []*Mount // sorted by ID
+
+	level int // number of mounts that it stands on
+}
+
+// MountPath is a path with at least one mount.
+type MountPath struct {
+	Path     string
+	Mounts   []*Mount     // on it, that which is seen last
+	Parent   *MountPath   // the next mount point above
+	Children []*MountPath // the next ones below, sorted by path
+}
+
+// Visible returns the mount that a path leads to, nil if all are out of sight.
+func (p *MountPath) Visible() *Mount {
+	for i := len(p.Mounts) - 1; i >= 0; i-- {
+		if !p.Mounts[i].Hidden {
+			return p.Mounts[i]
+		}
+	}
+	return nil
+}
+
+// Path returns where something is mounted in that place, nil if nothing is.
+func (t *MountTable) Path(name string) *MountPath {
+	at, ok := slices.BinarySearchFunc(t.Paths, name, func(p *MountPath, name string) int { return cmp.Compare(p.Path, name) })
+	if !ok {
+		return nil
+	}
+	return t.Paths[at]
+}
+
+// arrange makes the trees, and finds out what is hidden.
+func (t *MountTable) arrange() {
+	slices.SortFunc(t.Mounts, func(a, b *Mount) int { return cmp.Compare(a.ID, b.ID) })
+	byID := make(map[int]*Mount, len(t.Mounts))
+	for _, m := range t.Mounts {
+		byID[m.ID] = m
+	}
+	for _, m := range t.Mounts {
+		if parent := byID[m.ParentID]; parent != nil && parent != m {
+			m.Parent = parent
+			parent.Children = append(parent.Children, m)
+		}
+	}
+	for _, m := range t.Mounts {
+		if m.Parent == nil {
+			m.hide(false, 0)
+		}
+	}
+	t.arrangePaths()
+}
+
+// maxDepth keeps nonsense that was read from JSON from nesting forever.
+const maxDepth = 100_000
+
+// hide marks a mount and those in it. A mount is hidden by one on its own root, and then so are the others in it; and
+// by a sibling that is mounted on a directory above.
+func (m *Mount) hide(hidden bool, depth int) {
+	if depth > maxDepth {
+		return
+	}
+	points := make(map[string]bool, len(m.Children))
+	for _, c := range m.Children {
+		points[c.Point] = true
+	}
+	m.Hidden, m.level = hidden || points[m.Point], depth
+	for _, c := range m.Children {
+		covers := c.Point == m.Point
+		c.hide(hidden || !covers && (points[m.Point] || covered(c.Point, m.Point, points)), depth+1)
+	}
+}
+
+// covered says whether one of the points is a directory above, but below root.
+func covered(point, root string, points map[string]bool) bool {
+	for dir := path.Dir(point); len(dir) > len(root) && dir != "."; dir = path.Dir(dir) {
+		if points[dir] {
+			return true
+		}
+	}
+	return false
+}
+
+func (t *MountTable) arrangePaths() {
+	t.Paths = nil
+	byPath := make(map[string]*MountPath, len(t.Mounts))
+	for _, m := range t.Mounts {
+		p := byPath[m.Point]
+		if p == nil {
+			p = &MountPath{Path: m.Point}
+			byPath[m.Point] = p
+			t.Paths = append(t.Paths, p)
+		}
+		p.Mounts = append(p.Mounts, m)
+	}
+	slices.SortFunc(t.Paths, func(a, b *MountPath) int { return strings.Compare(a.Path, b.Path) })
+	for _, p := range t.Paths {
+		slices.SortStableFunc(p.Mounts, func(a, b *Mount) int { return cmp.Compare(a.level, b.level) })
+		for dir := p.Path; dir != "/" && dir != "." && dir != ""; {
+			dir = path.Dir(dir)
+			if parent := byPath[dir]; parent != nil && parent != p {
+				p.Parent = parent
+				parent.Children = append(parent.Children, p)
+				break
+			}
+		}
+	}
+}

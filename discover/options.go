@@ -1,0 +1,58 @@
+package discover
+
+import (
+	"time"
+
+	"github.com/nsops/nsops/species"
+)
+
+// Options say what to discover. The zero value is the standard discovery of all types.
+type Options struct {
+	// Types are the types of the namespaces in the result, 0 for all. All of these types are found, also where it takes
+	// a look at others.
+	Types species.Set
+	// Sources are where to look, 0 for Standard.
+	Sources Sources
+	// Proc is the directory of the proc file system, "" for /proc. It may be of another PID namespace than ours; PIDs
+	// are then those of that namespace.
+	Proc string
+	// Workers is how many threads share the work, 0 for one, and a second where
+	// there are thousands of processes. Two cost a tenth of CPU time more than one.
+	Workers int
+	// Patience is how long to wait for one file outside /proc, which may be on a file system that does not answer; 0
+	// for a second. What takes longer becomes a Problem.
+	Patience time.Duration
+	// Namers give names to containers, in this order, after what is known of Docker and its like without asking them.
+	Namers []ContainerNamer
+}
+
+func (o Options) withDefaults() Options {
+	if o.Types == 0 {
+		o.Types = species.Set(species.AllNS)
+	}
+	if o.Sources == 0 {
+		o.Sources = Standard
+	}
+	if o.Proc == "" {
+		o.Proc = "/proc"
+	}
+	if o.Patience == 0 {
+		o.Patience = time.Second
+	}
+	return o
+}
+
+// has says whether all of these sources are wanted.
+func (o *Options) has(s Sources) bool { return o.Sources.Has(s) }
+
+// looked are the types of which the namespaces of processes have to be looked at, so that all of o.Types are found.
+func (o *Options) looked() species.Set {
+	types := o.Types
+	if types.Has(species.CLONE_NEWUSER) && o.has(Ownership) {
+		return species.Set(species.AllNS) // any may be all there is of its owner
+	}
+	if o.has(Mounts) {
+		types = types.With(species.CLONE_NEWNS)
+	}
+	return types.With(species.CLONE_NEWPID)
+}

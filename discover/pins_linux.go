@@ -1,0 +1,164 @@
+package discover
+
+import (
+	"errors"
+	"strconv"
+	"syscall"
+	"time"
+
+	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// unknownPin is a pin of a namespace that was not opened yet.
+type unknownPin struct {
+	n, in *Namespace
+	pid   int // a process that sees the path; 0: it is that of the mount namespace's own root
+	path  string
+}
+
+// openPins opens what is known only by its pin, in order to ask it for its owner and parents. The other ways to a
+// namespace were tried before: this is the only one that leads through file systems, which may not answer.
+func (s *scan) openPins() {
+	for _, w := range s.workers {
+		for _, u := range w.unknown {
+			if !u.n.unreachable || s.ctx.Err() != nil {
+				continue
+			}
+			fd, err := s.patiently(func() (*sys.FD, error) { return s.openPin(u) })
+			if err == nil {
+				s.table.learn(fd.Disown(), u.n.Type)
+				continue
+			}
+			if err = s.openBySearch(u.n); err != nil {
+				w.problem(Problem{Source: Mounts, Type: u.n.Type, Namespace: u.n.ID, Path: u.path, Errno: errnoOf(err)})
+			}
+		}
+		w.unknown = w.unknown[:0]
+	}
+}
+
+func errnoOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return syscall.EIO
+}
+
+const tooManyStuck = 3
+
+// patiently waits for f, but not forever. What it returns too late is closed when it is collected.
+func (s *scan) patiently(f func() (*sys.FD, error)) (*sys.FD, error) {
+	type outcome struct {
+		fd  *sys.FD
+		err error
+	}
+	if s.mounts.stuck >= tooManyStuck {
+		return nil, syscall.ETIMEDOUT
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		fd, err := f()
+		done <- outcome{fd, err}
+	}()
+	limit := time.NewTimer(s.opts.Patience)
+	defer limit.Stop()
+	select {
+	case o := <-done:
+		return o.fd, o.err
+	case <-limit.C:
+		s.mounts.stuck++
+		return nil, syscall.ETIMEDOUT
+	case <-s.ctx.Done():
+		return nil, syscall.EINTR
+	}
+}
+
+func (s *scan) openPin(u unknownPin) (*sys.FD, error) {
+	if u.pid != 0 {
+		path := sys.NewPath(strconv.Itoa(u.pid) + "/root")
+		root, errno := sys.ScanOpen(s.proc, &path, sys.ScanBase)
+		if errno != 0 {
+			return nil, errno
+		}
+		if fd, err := reopen(find(sys.NewFD(root), u)); err == nil {
+			return fd, nil
+		}
+	}
+	return reopen(s.findInside(u))
+}
+
+// reopen opens what was found, through our own /proc: there may be none where it was found.
+func reopen(found *sys.FD, err error) (*sys.FD, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = found.Close() }()
+	return sys.Reopen(found)
+}
+
+// findInside joins a mount namespace that no process is in, on a thread that is thrown away.
+func (s *scan) findInside(u unknownPin) (*sys.FD, error) {
+	in := s.table.fd(u.in)
+	if in == sys.NoFD {
+		return nil, syscall.EBADF
+	}
+	type opened struct {
+		fd  *sys.FD
+		err error
+	}
+	got, err := handle.Execute(func() opened {
+		root, err := sys.OpenRootHere()
+		if err != nil {
+			return opened{nil, err}
+		}
+		fd, err := find(root, u)
+		return opened{fd, err}
+	}, handle.NamespaceFd(in))
+	if err != nil {
+		return nil, err
+	}
+	return got.fd, got.err
+}
+
+// find finds a pin below a root, which it closes. Anything else than the namespace that is meant is not opened.
+func find(root *sys.FD, u unknownPin) (*sys.FD, error) {
+	defer func() { _ = root.Close() }()
+	found, err := sys.Resolve(root, u.path, true)
+	if err != nil {
+		return nil, err
+	}
+	id, err := sys.IDOf(found.Int())
+	if err == nil && id != u.n.ID {
+		err = syscall.ESTALE // mounted over
+	}
+	if err != nil {
+		_ = found.Close()
+		return nil, err
+	}
+	return found, nil
+}
+
+// openBySearch finds a namespace of which type and inode number are known by counting the 64-bit IDs up (6.18): one that
+// is mounted over has no path. It takes a third of a microsecond for each namespace ever made.
+func (s *scan) openBySearch(n *Namespace) error {
+	if !s.opts.has(AllMountNamespaces) {
+		return syscall.ESTALE
+	}
+	own, err := sys.OpenThreadNamespace(species.CLONE_NEWUSER)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = own.Close() }()
+	if _, err := sys.HandleOf(own.Int()); err != nil {
+		return err
+	}
+	fd, err := sys.SearchNamespace(n.Type, uint32(n.ID.Ino), s.table.highest(), s.ctx.Done())
+	if err != nil {
+		return err
+	}
+	s.table.learn(fd.Disown(), n.Type)
+	return nil
+}

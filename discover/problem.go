@@ -1,0 +1,62 @@
+package discover
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/nsops/nsops/species"
+)
+
+// Problem is something that a discovery could not see. It is no error: the rest of the result holds.
+type Problem struct {
+	Source    Sources               // what was looked for
+	PID       int                   // of the process, 0 if it is not about one
+	TID       int                   // of the task, 0 if it is not about one
+	FD        int                   // descriptor, for sources that are about them
+	Type      species.NamespaceType // of the namespace, NaNS if it is not about one
+	Namespace species.NamespaceID   // for instance the mount namespace that could not be read
+	Path      string
+	Errno     syscall.Errno // EACCES and EPERM: the caller lacks rights; ETIMEDOUT: longer than Options.Patience
+}
+
+// String returns what could not be seen, and why.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.Source.String())
+	if p.PID != 0 {
+		b.WriteString(" of process " + strconv.Itoa(p.PID))
+	}
+	if p.TID != 0 {
+		b.WriteString(", task " + strconv.Itoa(p.TID))
+	}
+	if p.Type != species.NaNS {
+		b.WriteString(" of " + p.Namespace.LinkText(p.Type))
+	}
+	if p.Path != "" {
+		b.WriteString(" at " + strconv.Quote(p.Path))
+	}
+	fmt.Fprintf(&b, ": %v", p.Errno)
+	return b.String()
+}
+
+func compareProblems(a, b Problem) int {
+	for _, d := range [...]int{a.PID - b.PID, a.TID - b.TID, int(a.Source) - int(b.Source), a.FD - b.FD,
+		slot(a.Type) - slot(b.Type)} {
+		if d != 0 {
+			return d
+		}
+	}
+	if a.Namespace.Ino != b.Namespace.Ino {
+		return sign(a.Namespace.Ino < b.Namespace.Ino)
+	}
+	return strings.Compare(a.Path, b.Path)
+}
+
+func sign(less bool) int {
+	if less {
+		return -1
+	}
+	return 1
+}

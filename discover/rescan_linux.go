@@ -1,0 +1,100 @@
+package discover
+
+import (
+	"context"
+	"slices"
+
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// Rescan discovers again with the options of a result, and takes from it what can hardly have changed: the command line,
+// credentials and cgroup of a process with the same start time and name; the descriptors of one that has as many as
+// then; and from the second time on the pins of a mount namespace that has the same mounts, by their 64-bit IDs (6.8).
+// Namespaces, threads and parents are looked at again. So it can miss a descriptor that was exchanged for one of a
+// namespace, and a new command line of a program that executed itself; Discover does not.
+//
+// The result that it starts from is not changed, and may have come from JSON, which saves less.
+func Rescan(ctx context.Context, old *Result) (*Result, error) {
+	return discover(ctx, old.Options, old)
+}
+
+// memory is the last result, in the order in which a Rescan needs it.
+type memory struct {
+	result *Result
+	lists  map[uint64][]uint64
+	fds    map[int][]int              // of processes that held a namespace by descriptor
+	pins   map[*Namespace][]pinned    // by mount namespace
+	tables map[*Namespace]*MountTable // by mount namespace
+}
+
+type pinned struct {
+	to   *Namespace
+	path string
+}
+
+// recall prepares a result for a Rescan; nil for nil.
+func recall(old *Result) *memory {
+	if old == nil {
+		return nil
+	}
+	m := &memory{result: old, lists: old.lists, fds: map[int][]int{},
+		pins: map[*Namespace][]pinned{}, tables: map[*Namespace]*MountTable{}}
+	for _, n := range old.Namespaces {
+		for i := range n.References {
+			switch r := &n.References[i]; r.Kind {
+			case ByFD, BySocket, ByTun, ByMessage:
+				if r.TID == 0 && !slices.Contains(m.fds[r.PID], r.FD) {
+					m.fds[r.PID] = append(m.fds[r.PID], r.FD)
+				}
+			case ByPin:
+				m.pins[r.MountNamespace] = append(m.pins[r.MountNamespace], pinned{n, r.Path})
+			}
+		}
+	}
+	for _, t := range old.Mounts {
+		m.tables[t.Namespace] = t
+	}
+	return m
+}
+
+// process returns a process of the last result, if that is the same one and runs the same program.
+func (m *memory) process(pid int, start uint64, name []byte) *Process {
+	if m == nil {
+		return nil
+	}
+	p := m.result.Process(pid)
+	if p == nil || p.Start != start || p.Name != string(name) {
+		return nil
+	}
+	return p
+}
+
+// unchanged takes over the pins of a mount namespace that has the same mounts as then.
+func (w *worker) unchanged(n *Namespace, i int) bool {
+	if w.old == nil || n.Serial == 0 {
+		return false
+	}
+	ids, errno := sys.ListMounts(n.Serial, w.ids[:0])
+	w.ids = ids
+	if errno != 0 {
+		return false
+	}
+	ids = slices.Clone(ids)
+	w.scan.mounts.listed.Lock()
+	if w.scan.mounts.lists == nil {
+		w.scan.mounts.lists = map[uint64][]uint64{}
+	}
+	w.scan.mounts.lists[n.Serial] = ids
+	w.scan.mounts.listed.Unlock()
+	was := w.old.result.Namespace(n.ID)
+	if was == nil || was.Serial != n.Serial || !slices.Equal(w.old.lists[n.Serial], ids) {
+		return false
+	}
+	for _, p := range w.old.pins[was] {
+		w.pin(n, w.table.member(n), p.to.Type, p.to.ID.Ino, []byte(p.path))
+	}
+	if t := w.old.tables[was]; t != nil {
+		w.scan.mounts.tables[i] = &MountTable{Namespace: n, Mounts: t.Mounts, Paths: t.Paths}
+	}
+	return true
+}

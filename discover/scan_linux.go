@@ -1,0 +1,233 @@
+package discover
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// scan is one discovery under way.
+type scan struct {
+	ctx  context.Context
+	opts Options
+	old  *memory // of what a Rescan takes over; nil
+
+	read    *procfs.Reader // of whoever is not a worker, and of the first of them
+	procFD  *sys.FD
+	proc    int           // number of procFD
+	self    int           // this process in there, 0 if it is not
+	ownFDs  map[int]ownFD // this process's, before the discovery had any
+	own     bool          // the PIDs in it are those of our PID namespace
+	ownPID  *Namespace    // our PID namespace, if own
+	pidfds  atomic.Bool   // pidfds know their namespaces
+	infos   atomic.Bool   // pidfds know credentials and cgroups
+	unified bool          // there are only cgroups of version 2
+	links   []link        // of a process to look at
+	table   *table
+
+	pids      []int
+	processes []Process // by place in pids; PID is 0 if the process was gone
+	texts     []texts
+	workers   []*worker
+	mounts    mountState
+}
+
+// link is one of the links in /proc/PID/ns.
+type link struct {
+	slot    int // where it goes: of NamespacesSet, or one of the next two
+	kind    species.NamespaceType
+	request uint // of a pidfd
+	path    sys.Path
+}
+
+const (
+	pidForChildren  = len(NamespacesSet{})
+	timeForChildren = pidForChildren + 1
+	allLinks        = timeForChildren + 1
+)
+
+// Discover finds all namespaces that the options ask for. What it could not see is in the result's Problems; the error
+// is of ctx, or says that there is no proc file system. Without privileges it sees the caller's own processes and
+// what is theirs. It takes no namespace-related capability, but sees more with CAP_SYS_PTRACE and CAP_SYS_ADMIN.
+func Discover(ctx context.Context, opts Options) (*Result, error) { return discover(ctx, opts, nil) }
+
+// discover runs beside the caller, so that a read that hangs hangs nobody else.
+func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
+	type outcome struct {
+		result *Result
+		err    error
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, &Error{Op: "discover", Err: err}
+	}
+	if ctx.Done() == nil {
+		return run(ctx, opts, old)
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := run(ctx, opts, old)
+		done <- outcome{result, err}
+	}()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-ctx.Done():
+		return nil, &Error{Op: "discover", Err: ctx.Err()}
+	}
+}
+
+func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
+	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), read: readers.Get().(*procfs.Reader)}
+	defer readers.Put(s.read)
+	if err := s.open(); err != nil {
+		return nil, &Error{Op: "discover", Ref: s.opts.Proc, Err: err}
+	}
+	defer func() { _ = s.procFD.Close() }()
+	defer s.table.release()
+	defer s.releaseSelf()
+	if err := s.look(); err != nil {
+		return nil, &Error{Op: "discover", Err: err}
+	}
+	return s.result(), nil
+}
+
+var errNoProc = errors.New("not a proc file system")
+
+// readers have buffers that are dear to make for a small machine.
+var readers = sync.Pool{New: func() any { return procfs.NewReader() }}
+
+// open opens the proc file system and finds out what it and the kernel can do.
+func (s *scan) open() error {
+	path := sys.NewPath(s.opts.Proc)
+	proc, errno := sys.ScanOpen(sys.CurrentDir, &path, sys.ScanDir)
+	if errno != 0 {
+		return errno
+	}
+	s.procFD, s.proc = sys.NewFD(proc), proc
+	if !sys.IsProc(proc) {
+		_ = s.procFD.Close()
+		return errNoProc
+	}
+	s.lookAtSelf()
+	dev, err := sys.NsfsDevice()
+	if err != nil {
+		_ = s.procFD.Close()
+		return err
+	}
+	s.table = newTable(dev, &s.opts)
+	s.table.serials = sys.HaveSerials()
+	s.own = s.isOwn()
+	s.pidfds.Store(s.own)
+	s.infos.Store(s.own)
+	if s.own {
+		if fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID); err == nil {
+			s.ownPID = s.table.learn(fd.Disown(), species.CLONE_NEWPID)
+		}
+	}
+	s.unified = s.isUnified()
+	s.prepareLinks()
+	return nil
+}
+
+// isOwn says whether the proc file system is of our own PID namespace: that is where we have a single PID.
+func (s *scan) isOwn() bool {
+	path := sys.NewPath("self/status")
+	text, errno := s.read.Short(s.proc, &path)
+	status, ok := procfs.ParseStatus(text, nil)
+	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == sys.OwnPID()
+}
+
+// isUnified says whether processes are in no hierarchy of version 1.
+func (s *scan) isUnified() bool {
+	path := sys.NewPath("self/cgroup")
+	text, errno := s.read.Short(s.proc, &path)
+	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
+}
+
+func (s *scan) prepareLinks() {
+	types := s.opts.looked()
+	for i, t := range slots {
+		if types.Has(t) {
+			s.links = append(s.links, link{i, t, sys.PidfdRequest(t), sys.NewPath("ns/" + t.Name())})
+		}
+	}
+	if types.Has(species.CLONE_NEWPID) {
+		s.links = append(s.links, link{pidForChildren, species.CLONE_NEWPID,
+			sys.PidfdRequest(sys.PIDForChildren), sys.NewPath("ns/pid_for_children")})
+	}
+	if types.Has(species.CLONE_NEWTIME) {
+		s.links = append(s.links, link{timeForChildren, species.CLONE_NEWTIME,
+			sys.PidfdRequest(sys.TimeForChildren), sys.NewPath("ns/time_for_children")})
+	}
+}
+
+// look looks at everything.
+func (s *scan) look() error {
+	if s.opts.has(Processes) {
+		if err := s.listProcesses(); err != nil {
+			return err
+		}
+	}
+	s.startWorkers()
+	s.share(len(s.pids), (*worker).process)
+	if s.opts.has(Mounts) {
+		s.lookAtMounts()
+	}
+	return s.ctx.Err()
+}
+
+func (s *scan) listProcesses() error {
+	if errno := s.read.Numbers(s.proc, func(pid int) { s.pids = append(s.pids, pid) }); errno != 0 {
+		return errno
+	}
+	if len(s.pids) == 0 {
+		return errors.New("shows no process")
+	}
+	s.processes = make([]Process, len(s.pids))
+	s.texts = make([]texts, len(s.pids))
+	return nil
+}
+
+// worthAWorker is the number of processes that make a further worker pay: they get into each other's way in the kernel,
+// which costs a tenth of CPU time, and less than that many do not take long.
+const worthAWorker = 4096
+
+func (s *scan) startWorkers() {
+	n := s.opts.Workers
+	if n == 0 {
+		n = min(2, runtime.GOMAXPROCS(0), 1+len(s.pids)/worthAWorker)
+	}
+	for range n {
+		s.workers = append(s.workers, newWorker(s, len(s.pids)/n))
+	}
+}
+
+// share has the workers do the n pieces of a job.
+func (s *scan) share(n int, do func(w *worker, i int)) {
+	const piece = 16
+	var next atomic.Int64
+	work := func(w *worker) {
+		for s.ctx.Err() == nil {
+			start := int(next.Add(piece)) - piece
+			if start >= n {
+				return
+			}
+			for i := start; i < min(start+piece, n); i++ {
+				do(w, i)
+			}
+		}
+	}
+	var others sync.WaitGroup
+	for _, w := range s.workers[1:] {
+		others.Go(func() { work(w) })
+	}
+	work(s.workers[0])
+	others.Wait()
+}

@@ -1,0 +1,87 @@
+package discover
+
+import (
+	"sync/atomic"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// The process that discovers has descriptors of its own, which are to be found, and those of discoveries under way,
+// which come and go, and are not.
+
+// ownFD is a descriptor of this process.
+type ownFD struct {
+	link string
+	copy int // of the same open file, for those of namespaces; sys.NoFD otherwise
+}
+
+// lookAtSelf notes which descriptors this process has before the discovery has any.
+func (s *scan) lookAtSelf() {
+	r := s.read
+	path := sys.NewPath("self")
+	text, _ := r.Link(s.proc, &path)
+	s.self, _ = procfs.PID(text)
+	path = sys.NewPath("self/fd")
+	dir, errno := sys.ScanOpen(s.proc, &path, sys.ScanDir)
+	if errno != 0 {
+		return
+	}
+	defer sys.QuickClose(dir)
+	s.ownFDs = map[int]ownFD{}
+	_ = r.Numbers(dir, func(fd int) {
+		text, _ := r.Link(dir, r.Number(fd))
+		if beingHeld(fd) {
+			return
+		}
+		own := ownFD{string(text), sys.NoFD}
+		if _, _, ok := procfs.ParseLink(text); ok {
+			if own.copy = sys.QuickDup(fd); own.copy != sys.NoFD {
+				setBeingHeld(own.copy, true)
+			}
+		}
+		s.ownFDs[fd] = own
+	})
+}
+
+// isOwnFD says whether a descriptor of this process is the one that was there before the discovery began.
+func (s *scan) isOwnFD(fd int, link []byte) bool {
+	own, ok := s.ownFDs[fd]
+	if !ok || own.link != string(link) || beingHeld(fd) {
+		return false
+	}
+	if own.copy == sys.NoFD {
+		return true
+	}
+	same, errno := sys.SameFile(fd, own.copy) // EBADF: it was another discovery's, which has just closed it
+	return same || errno != 0 && errno != syscall.EBADF
+}
+
+func (s *scan) releaseSelf() {
+	for _, own := range s.ownFDs {
+		if own.copy != sys.NoFD {
+			sys.ScanClose(own.copy)
+			setBeingHeld(own.copy, false)
+		}
+	}
+}
+
+// holds counts for each descriptor the discoveries of this process that hold it, so that others do not report it. It is
+// more than one for a moment, when one has closed it and another has got the number.
+var holds [maxHeldFD]atomic.Int32
+
+// maxHeldFD is the first descriptor that is not held.
+const maxHeldFD = 1 << 16
+
+func setBeingHeld(fd int, held bool) {
+	switch {
+	case fd >= maxHeldFD:
+	case held:
+		holds[fd].Add(1)
+	default:
+		holds[fd].Add(-1)
+	}
+}
+
+func beingHeld(fd int) bool { return fd < maxHeldFD && holds[fd].Load() > 0 }

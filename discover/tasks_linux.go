@@ -1,0 +1,151 @@
+package discover
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// tasks looks at the threads of a process but the one that has its PID.
+func (w *worker) tasks(p *Process, t *texts, s subject) {
+	dir, errno := sys.ScanOpen(s.dir, &taskPath, sys.ScanDir)
+	if errno != 0 {
+		return
+	}
+	defer sys.QuickClose(dir)
+	w.tids = w.tids[:0]
+	if w.read.Numbers(dir, func(tid int) { w.tids = append(w.tids, tid) }) != 0 {
+		return
+	}
+	tasks := make([]Task, 0, len(w.tids))
+	for _, tid := range w.tids {
+		if tid == s.pid {
+			continue
+		}
+		tasks = append(tasks, Task{TID: tid})
+		if w.likeProcess(p, &tasks[len(tasks)-1], s, t) {
+			continue
+		}
+		text, ok := w.task(&tasks[len(tasks)-1], s, dir)
+		if !ok {
+			tasks = tasks[:len(tasks)-1]
+			continue
+		}
+		t.tasks = append(t.tasks, text)
+	}
+	p.Tasks = make([]*Task, len(tasks))
+	for i := range tasks {
+		p.Tasks[i] = &tasks[i]
+	}
+}
+
+// likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (6.9, 6.13), and
+// without its name and start. It is false if the long way has to be taken.
+func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts) bool {
+	if process.pidfd == sys.NoFD || !w.pidfds.Load() || !w.infos.Load() || w.opts.has(Details) {
+		return false
+	}
+	pidfd, errno := sys.QuickPidfd(t.TID, true)
+	if errno != 0 {
+		return false
+	}
+	defer sys.QuickClose(pidfd)
+	if !isThreadOf(pidfd, process.pid) {
+		return false
+	}
+	var seen [allLinks]*Namespace
+	s := subject{pid: process.pid, tid: t.TID, dir: process.dir, pidfd: pidfd}
+	if w.namespaces(&seen, s, p.State) != 0 || [8]*Namespace(seen[:8]) != p.Namespaces {
+		return false
+	}
+	var tids span
+	if pid, time := differ(&seen); pid != nil || time != nil || !w.translate(seen[pidSlot], t.TID, &tids) {
+		return false
+	}
+	if w.opts.has(FDs) {
+		if shares, errno := sys.SharesFDs(process.pid, t.TID); errno != 0 || !shares {
+			return false
+		}
+	}
+	t.Namespaces = p.Namespaces
+	texts.tasks = append(texts.tasks, taskTexts{tids: tids})
+	return true
+}
+
+func isThreadOf(pidfd, pid int) bool {
+	var info sys.ScanInfo
+	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.TGID == pid
+}
+
+// task looks at a thread of a process in whose task directory it is.
+func (w *worker) task(t *Task, process subject, dir int) (texts taskTexts, ok bool) {
+	own, errno := sys.QuickOpen(dir, w.number.Number(t.TID), sys.ScanBase)
+	if errno != 0 {
+		return texts, false
+	}
+	defer sys.QuickClose(own)
+	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: sys.NoFD}
+	if process.pidfd != sys.NoFD && w.pidfds.Load() {
+		if s.pidfd, errno = sys.QuickPidfd(t.TID, true); errno == 0 {
+			defer sys.QuickClose(s.pidfd)
+		}
+	}
+	// As with processes: own is of a thread of this process, and when it still answers, the pidfd is of it.
+	stat, ok := w.taskStat(s)
+	if !ok {
+		return texts, false
+	}
+	t.Start, texts.name = stat.Start, w.keep(stat.Name)
+	var seen [allLinks]*Namespace
+	switch errno := w.namespaces(&seen, s, stat.State); errno {
+	case 0:
+	case syscall.ESRCH:
+		return texts, false
+	default:
+		w.problem(Problem{Source: Tasks, PID: s.pid, TID: s.tid, Errno: errno})
+		return texts, true
+	}
+	copy(t.Namespaces[:], seen[:])
+	t.PIDForChildren, t.TimeForChildren = differ(&seen)
+	w.pending(t.PIDForChildren, t.TimeForChildren, s)
+	w.innerTIDs(t, &texts, s)
+	if w.opts.has(FDs) {
+		w.privateTable(s, process.pid, &t.Namespaces)
+	}
+	return texts, true
+}
+
+func (w *worker) taskStat(s subject) (procfs.Stat, bool) {
+	text, errno := w.read.Quick(s.dir, &statPath)
+	if errno != 0 {
+		return procfs.Stat{}, false
+	}
+	return procfs.ParseStat(text)
+}
+
+func (w *worker) innerTIDs(t *Task, texts *taskTexts, s subject) {
+	n := t.Namespaces[pidSlot]
+	if n != nil && w.own && w.translate(n, t.TID, &texts.tids) {
+		return
+	}
+	text, errno := w.read.Quick(s.dir, &statusPath)
+	if errno != 0 {
+		return
+	}
+	start := len(w.numbers)
+	if status, ok := procfs.ParseStatus(text, w.numbers); ok {
+		w.numbers = status.PIDs
+		texts.tids = span{uint32(start), uint32(len(w.numbers))}
+	}
+}
+
+// privateTable looks at the descriptors of a thread that has a table of its own: unshare(2) with CLONE_FILES.
+func (w *worker) privateTable(s subject, pid int, in *NamespacesSet) {
+	if w.own {
+		if shares, errno := sys.SharesFDs(pid, s.tid); errno == 0 && shares || errno == syscall.ESRCH {
+			return
+		}
+	}
+	w.descriptors(s, in, nil)
+}

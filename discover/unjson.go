@@ -1,0 +1,139 @@
+package discover
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"syscall"
+
+	"github.com/nsops/nsops/species"
+)
+
+// UnmarshalJSON makes the result what MarshalJSON wrote. An *Error if that does not fit together.
+func (r *Result) UnmarshalJSON(text []byte) error {
+	var w wireResult
+	if err := json.Unmarshal(text, &w); err != nil {
+		return &Error{Op: "read result", Err: err}
+	}
+	if w.Version != jsonVersion {
+		return &Error{Op: "read result", Err: errVersion}
+	}
+	reader := wireReader{result: &Result{Device: w.Device, Options: Options{Types: w.Types, Sources: w.Sources, Proc: w.Proc}},
+		namespaces: make(map[uint64]*Namespace, len(w.Namespaces)), containers: make(map[string]*Container, len(w.Containers))}
+	reader.read(&w)
+	if reader.err != nil {
+		return &Error{Op: "read result", Err: reader.err}
+	}
+	*r = *reader.result
+	return nil
+}
+
+// wireReader makes a result of its wire form. The first error is kept.
+type wireReader struct {
+	result     *Result
+	namespaces map[uint64]*Namespace
+	containers map[string]*Container
+	err        error
+}
+
+func (r *wireReader) read(w *wireResult) {
+	for i := range w.Namespaces {
+		n := &w.Namespaces[i]
+		if r.namespaces[n.Inode] != nil && r.err == nil {
+			r.err = fmt.Errorf("two namespaces %d", n.Inode)
+		}
+		r.namespaces[n.Inode] = &Namespace{ID: species.NamespaceID{Dev: w.Device, Ino: n.Inode}, Serial: n.Serial, Type: n.Type,
+			Initial: n.Initial, OwnerHidden: n.OwnerHidden, OwnerUID: n.OwnerUID, OwnerName: n.OwnerName, ParentHidden: n.ParentHidden}
+	}
+	for i := range w.Namespaces {
+		r.namespace(&w.Namespaces[i])
+	}
+	for _, c := range w.Containers {
+		if c != nil {
+			r.containers[c.ID] = c
+			r.result.Containers = append(r.result.Containers, c)
+		}
+	}
+	for i := range w.Processes {
+		r.process(&w.Processes[i])
+	}
+	slices.SortFunc(r.result.Processes, func(a, b *Process) int { return a.PID - b.PID })
+	for i := range w.Mounts {
+		r.mounts(&w.Mounts[i])
+	}
+	for _, p := range w.Problems {
+		r.result.Problems = append(r.result.Problems, Problem{p.Source, p.PID, p.TID, p.FD, p.Type, r.id(p.Namespace), string(p.Path), syscall.Errno(p.Errno)})
+	}
+	if r.err == nil {
+		r.result.relate()
+	}
+}
+
+func (r *wireReader) id(inode uint64) species.NamespaceID {
+	if inode == 0 {
+		return species.NoneID
+	}
+	return species.NamespaceID{Dev: r.result.Device, Ino: inode}
+}
+
+// find returns the namespace with that number, nil for 0. A type is demanded if it is not NaNS.
+func (r *wireReader) find(inode uint64, t species.NamespaceType) *Namespace {
+	if inode == 0 {
+		return nil
+	}
+	n := r.namespaces[inode]
+	if (n == nil || t != species.NaNS && n.Type != t) && r.err == nil {
+		r.err = errDangling("namespace "+t.Name(), inode)
+		return nil
+	}
+	return n
+}
+
+func (r *wireReader) namespace(w *wireNamespace) {
+	n := r.namespaces[w.Inode]
+	if slot(n.Type) < 0 && r.err == nil {
+		r.err = errDangling("type of namespace", w.Inode)
+	}
+	n.Owner = r.find(w.Owner, species.CLONE_NEWUSER)
+	n.Parent = r.find(w.Parent, n.Type)
+	for _, ref := range w.References {
+		n.References = append(n.References, Reference{ref.Kind, ref.PID, ref.TID, ref.FD, r.find(ref.MountNamespace, species.CLONE_NEWNS), string(ref.Path)})
+	}
+	r.result.Namespaces = append(r.result.Namespaces, n)
+}
+
+func (r *wireReader) process(w *wireProcess) {
+	p := &Process{PID: w.PID, PPID: w.PPID, Name: string(w.Name), Cmdline: plainTexts(w.Cmdline), Kernel: w.Kernel, Start: w.Start,
+		UID: w.UID, GID: w.GID, PIDs: w.PIDs, Cgroup: string(w.Cgroup), Frozen: w.Frozen, Threads: w.Threads}
+	if w.State != "" {
+		p.State = w.State[0]
+	}
+	if w.Container != "" {
+		p.Container = r.containers[w.Container]
+	}
+	p.PIDForChildren, p.TimeForChildren = r.links(w.Namespaces, &p.Namespaces)
+	for i := range w.Tasks {
+		t := &Task{Process: p, TID: w.Tasks[i].TID, Name: string(w.Tasks[i].Name), Start: w.Tasks[i].Start, TIDs: w.Tasks[i].TIDs}
+		t.PIDForChildren, t.TimeForChildren = r.links(w.Tasks[i].Namespaces, &t.Namespaces)
+		p.Tasks = append(p.Tasks, t)
+	}
+	r.result.Processes = append(r.result.Processes, p)
+}
+
+func (r *wireReader) links(w map[string]uint64, s *NamespacesSet) (pid, time *Namespace) {
+	for i := range s {
+		s[i] = r.find(w[slots[i].Name()], slots[i])
+	}
+	return r.find(w[pidForChildrenName], species.CLONE_NEWPID), r.find(w[timeForChildrenName], species.CLONE_NEWTIME)
+}
+
+func (r *wireReader) mounts(w *wireMounts) {
+	t := &MountTable{Namespace: r.find(w.Namespace, species.CLONE_NEWNS)}
+	for _, m := range w.Mounts {
+		t.Mounts = append(t.Mounts, &Mount{ID: m.ID, ParentID: m.Parent, Serial: m.Serial, Dev: m.Dev, Root: string(m.Root),
+			Point: string(m.Point), Options: string(m.Options), Type: string(m.Type), Source: string(m.Source),
+			SuperOptions: string(m.SuperOptions), Propagation: m.Propagation})
+	}
+	t.arrange()
+	r.result.Mounts = append(r.result.Mounts, t)
+}

@@ -1,0 +1,399 @@
+package discover
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// worker looks at a part of the processes and mounts. What it finds is put together at the end.
+type worker struct {
+	*scan
+	read     *procfs.Reader
+	number   sys.Path
+	name     sys.Path
+	last     [allLinks]*Namespace // seen last, for each link: mostly it is the same again
+	text     []byte               // names and command lines, one after the other
+	numbers  []int                // PIDs, one after the other
+	found    []Reference
+	targets  []*Namespace // of found
+	pins     []pin
+	paths    map[string]string // of pins
+	path     []byte
+	problems []Problem
+	sockets  map[uint64]struct{} // looked at
+	tids     []int
+	fds      []int
+	cgroups  map[string]*cgroup
+	byID     map[uint64]*cgroup
+	unknown  []unknownPin
+	ids      []uint64
+	buf      []byte
+}
+
+// pin is a Reference by pin, of which there can be many.
+type pin struct {
+	to, in *Namespace
+	path   string
+	pid    int32
+}
+
+// span is a part of worker.text or worker.numbers.
+type span struct{ start, end uint32 }
+
+// texts are those of a process, in the text of the worker who looked at it.
+type texts struct {
+	worker        *worker
+	name, cmdline span
+	pids          span
+	cgroup        *cgroup
+	tasks         []taskTexts
+	kept          *Process // of the last result, if it is the same process and program
+}
+
+type taskTexts struct {
+	name, tids span
+}
+
+func newWorker(s *scan, share int) *worker {
+	read := s.read
+	if len(s.workers) > 0 {
+		read = procfs.NewReader()
+	}
+	return &worker{
+		scan:    s,
+		read:    read,
+		sockets: map[uint64]struct{}{},
+		cgroups: map[string]*cgroup{},
+		byID:    map[uint64]*cgroup{},
+		text:    make([]byte, 0, 1024+32*share),
+		paths:   map[string]string{},
+	}
+}
+
+func (w *worker) keep(text []byte) span {
+	start := len(w.text)
+	w.text = append(w.text, text...)
+	return span{uint32(start), uint32(len(w.text))}
+}
+
+func (w *worker) problem(p Problem) { w.problems = append(w.problems, p) }
+
+var (
+	statPath    = sys.NewPath("stat")
+	statusPath  = sys.NewPath("status")
+	cmdlinePath = sys.NewPath("cmdline")
+	cgroupPath  = sys.NewPath("cgroup")
+	fdPath      = sys.NewPath("fd")
+	taskPath    = sys.NewPath("task")
+)
+
+// subject is a process or thread that is being looked at.
+type subject struct {
+	pid, tid int // tid is 0 for a process
+	dir      int // in /proc
+	pidfd    int // sys.NoFD without
+}
+
+// process looks at one process. If it ends meanwhile, it was not there.
+func (w *worker) process(i int) {
+	p, pid := &w.processes[i], w.pids[i]
+	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
+	if errno != 0 {
+		return
+	}
+	defer sys.QuickClose(dir)
+	s := subject{pid: pid, dir: dir, pidfd: sys.NoFD}
+	if w.own {
+		if s.pidfd, errno = sys.QuickPidfd(pid, false); errno == syscall.ESRCH {
+			return
+		}
+		defer sys.QuickClose(s.pidfd)
+	}
+	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
+	if !w.identify(p, &w.texts[i], s) {
+		return
+	}
+	var seen [allLinks]*Namespace
+	errno = w.namespaces(&seen, s, p.State)
+	if errno == syscall.ESRCH && !zombie(p.State) {
+		return
+	}
+	if errno != 0 && errno != syscall.ESRCH {
+		w.problem(Problem{Source: Processes, PID: pid, Errno: errno})
+	}
+	p.PID = pid
+	p.setNamespaces(&seen)
+	w.pending(p.PIDForChildren, p.TimeForChildren, s)
+	w.enter(p)
+	w.innerPIDs(p, &w.texts[i], s)
+	w.details(p, &w.texts[i], s, errno == 0)
+}
+
+func zombie(state byte) bool { return state == 'Z' || state == 'X' || state == 'x' }
+
+// identify reads what tells one process from another. It is false if there is none any more.
+func (w *worker) identify(p *Process, t *texts, s subject) bool {
+	text, errno := w.read.Quick(s.dir, &statPath)
+	if errno != 0 {
+		return false
+	}
+	stat, ok := procfs.ParseStat(text)
+	if !ok {
+		return false
+	}
+	t.worker = w
+	t.name = w.keep(stat.Name)
+	*p = Process{PPID: stat.PPID, State: stat.State, Kernel: stat.KernelThread, Start: stat.Start, Threads: stat.Threads, UID: -1, GID: -1}
+	if t.kept = w.old.process(stat.PID, stat.Start, stat.Name); t.kept != nil {
+		p.UID, p.GID, p.cgroupID = t.kept.UID, t.kept.GID, t.kept.cgroupID
+		return true
+	}
+	w.credentials(p, t, s)
+	return true
+}
+
+// credentials asks the pidfd for credentials and cgroup; before 6.13 it reads the credentials.
+func (w *worker) credentials(p *Process, t *texts, s subject) {
+	if s.pidfd != sys.NoFD && w.infos.Load() {
+		var info sys.ScanInfo
+		errno := sys.QuickPidfdInfo(s.pidfd, &info)
+		if errno == 0 {
+			p.UID, p.GID = int(int32(info.UID)), int(int32(info.GID))
+			p.cgroupID = info.CgroupID
+			return
+		}
+		if sys.IsMissing(errno) || errno == syscall.EINVAL {
+			w.infos.Store(false)
+		}
+	}
+	w.status(p, t, s)
+}
+
+// status reads credentials and PIDs from text, which is dear.
+func (w *worker) status(p *Process, t *texts, s subject) {
+	text, errno := w.read.Quick(s.dir, &statusPath)
+	if errno != 0 {
+		return
+	}
+	start := len(w.numbers)
+	status, ok := procfs.ParseStatus(text, w.numbers)
+	if ok {
+		w.numbers = status.PIDs
+		t.pids = span{uint32(start), uint32(len(w.numbers))}
+		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+	}
+}
+
+func (p *Process) setNamespaces(seen *[allLinks]*Namespace) {
+	copy(p.Namespaces[:], seen[:])
+	p.PIDForChildren, p.TimeForChildren = differ(seen)
+}
+
+// differ returns the namespaces for children if they are not those of the process or thread itself.
+func differ(seen *[allLinks]*Namespace) (pid, time *Namespace) {
+	if seen[pidForChildren] != seen[pidSlot] {
+		pid = seen[pidForChildren]
+	}
+	if seen[timeForChildren] != seen[timeSlot] {
+		time = seen[timeForChildren]
+	}
+	return pid, time
+}
+
+// pending notes namespaces in which children will be.
+func (w *worker) pending(pid, time *Namespace, s subject) {
+	for _, n := range [...]*Namespace{pid, time} {
+		if n != nil {
+			w.refer(n, Reference{Kind: ForChildren, PID: s.pid, TID: s.tid})
+		}
+	}
+}
+
+func (w *worker) refer(n *Namespace, r Reference) {
+	w.found, w.targets = append(w.found, r), append(w.targets, n)
+}
+
+// enter notes which processes show the mounts of which mount namespace.
+func (w *worker) enter(p *Process) {
+	if n := p.Namespaces[mntSlot]; n != nil && !p.Kernel && !zombie(p.State) {
+		w.table.entered(n, p.PID)
+	}
+}
+
+// details looks at what else a process has, as far as it lets us.
+func (w *worker) details(p *Process, t *texts, s subject, readable bool) {
+	if zombie(p.State) {
+		return
+	}
+	leads := w.opts.has(Details) || w.first(p)
+	if leads && !p.Kernel && (t.kept == nil || t.kept.Cmdline == nil) {
+		if text, errno := w.read.Short(s.dir, &cmdlinePath); errno == 0 {
+			t.cmdline = w.keep(text)
+		}
+	}
+	w.lookAtCgroup(p, t, s, leads)
+	if !readable {
+		return
+	}
+	if w.opts.has(FDs) && !p.Kernel {
+		p.fdCount = w.descriptors(s, &p.Namespaces, t.kept)
+	}
+	if w.opts.has(Tasks) && p.Threads > 1 {
+		w.tasks(p, t, s)
+	}
+}
+
+// innerPIDs finds the PIDs in the PID namespaces below that of the proc file system.
+func (w *worker) innerPIDs(p *Process, t *texts, s subject) {
+	n := p.Namespaces[pidSlot]
+	switch {
+	case n == nil || t.pids != (span{}):
+	case n == w.ownPID:
+		start := len(w.numbers)
+		w.numbers = append(w.numbers, s.pid)
+		t.pids = span{uint32(start), uint32(len(w.numbers))}
+	case !w.translate(n, s.pid, &t.pids):
+		w.status(p, t, s)
+	}
+}
+
+// translate asks PID namespaces, from the outermost to that of the process (6.11).
+func (w *worker) translate(n *Namespace, pid int, into *span) bool {
+	var chain [33]*Namespace // the kernel nests no deeper
+	depth := 0
+	for ; n != nil && n != w.ownPID; n = n.Parent {
+		if depth == len(chain) {
+			return false
+		}
+		chain[depth] = n
+		depth++
+	}
+	if n == nil {
+		return false
+	}
+	start := len(w.numbers)
+	w.numbers = append(w.numbers, pid)
+	for depth--; depth >= 0; depth-- {
+		fd := w.table.fd(chain[depth])
+		if fd == sys.NoFD {
+			w.numbers = w.numbers[:start]
+			return false
+		}
+		inner, err := sys.PIDIn(fd, pid)
+		if err != nil {
+			w.numbers = w.numbers[:start]
+			return false
+		}
+		w.numbers = append(w.numbers, inner)
+	}
+	*into = span{uint32(start), uint32(len(w.numbers))}
+	return true
+}
+
+// namespaces finds out which namespaces a process or thread is in. ESRCH: it is gone, or a zombie.
+func (w *worker) namespaces(seen *[allLinks]*Namespace, s subject, state byte) syscall.Errno {
+	if s.pidfd == sys.NoFD || !w.pidfds.Load() || zombie(state) {
+		return w.readLinks(seen, s)
+	}
+	for i := range w.links {
+		l := &w.links[i]
+		fd, errno := sys.QuickPidfdNamespace(s.pidfd, l.request)
+		switch {
+		case errno == 0:
+		case sys.IsMissing(errno) || errno == syscall.EINVAL:
+			if i == 0 {
+				w.pidfds.Store(false)
+				return w.readLinks(seen, s)
+			}
+			continue // a kernel without that type
+		case l.slot >= pidForChildren && errno != syscall.ESRCH:
+			continue
+		default:
+			return errno
+		}
+		seen[l.slot] = w.identifyNamespace(fd, l)
+	}
+	return 0
+}
+
+// identifyNamespace owns fd.
+func (w *worker) identifyNamespace(fd int, l *link) *Namespace {
+	if w.table.serials {
+		if n := w.bySerial(fd, l); n != nil {
+			sys.QuickClose(fd)
+			return n
+		}
+	}
+	var st sys.ScanStat
+	if errno := sys.QuickStat(fd, &st); errno != 0 {
+		sys.ScanClose(fd)
+		return nil
+	}
+	if n := w.last[l.slot]; n != nil && n.ID.Ino == st.Ino { // it is held, so the number is its own
+		sys.QuickClose(fd)
+		return n
+	}
+	w.table.mu.Lock()
+	n := w.table.learnLocked(fd, st.Ino, l.kind)
+	held := n != nil && w.table.held[n.index] != sys.NoFD
+	w.table.mu.Unlock()
+	if held {
+		w.last[l.slot] = n
+	}
+	return n
+}
+
+// bySerial asks for the 64-bit ID, which is cheaper than fstat(2) where the kernel has it; nil if it is a new one.
+func (w *worker) bySerial(fd int, l *link) *Namespace {
+	serial, errno := sys.QuickSerial(fd)
+	if errno != 0 {
+		return nil
+	}
+	if n := w.last[l.slot]; n != nil && n.Serial == serial {
+		return n
+	}
+	n := w.table.withSerial(serial)
+	if n != nil {
+		w.last[l.slot] = n
+	}
+	return n
+}
+
+// readLinks does it where there are no pidfds that know, and for zombies, which have a few namespaces left.
+func (w *worker) readLinks(seen *[allLinks]*Namespace, s subject) syscall.Errno {
+	found := false
+	for i := range w.links {
+		l := &w.links[i]
+		text, errno := w.read.Link(s.dir, &l.path)
+		switch errno {
+		case 0:
+		case syscall.ENOENT: // a zombie, a namespace for children without an init, a kernel without that type
+			continue
+		default:
+			return errno
+		}
+		if kind, inode, ok := procfs.ParseLink(text); ok && kind == l.kind {
+			seen[l.slot] = w.open(inode, l, s)
+			found = true
+		}
+	}
+	if !found {
+		return syscall.ESRCH
+	}
+	return 0
+}
+
+// open returns the namespace of a link; it opens one that was not seen before.
+func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
+	if n := w.table.known(inode); n != nil && !n.unreachable {
+		return n
+	}
+	fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
+	if errno != 0 {
+		n, _ := w.table.mention(inode, l.kind)
+		return n
+	}
+	return w.table.learn(fd, l.kind)
+}

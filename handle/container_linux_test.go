@@ -1,0 +1,293 @@
+package handle
+
+import (
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
+)
+
+const (
+	idA = "aaaa567890123456789012345678901234567890123456789012345678901234"
+	idB = "aabb567890123456789012345678901234567890123456789012345678901234"
+	idC = "cccc567890123456789012345678901234567890123456789012345678901234"
+	pod = "/kubepods/burstable/pod7f7ba3d0-0000-4000-8000-000000000000/"
+)
+
+// trees has the cgroup of container idA, in the hierarchies of a machine.
+var trees = map[string][]string{
+	"docker, v1, cgroupfs":               {"memory/docker/" + idA, "pids/docker/" + idA, "systemd/docker/" + idA},
+	"docker, v1, in a service":           {"memory/system.slice/docker.service/docker/" + idA},
+	"docker, v2, systemd":                {"unified/system.slice/docker-" + idA + ".scope"},
+	"docker, v2, cgroupfs":               {"unified/docker/" + idA},
+	"docker, hybrid":                     {"memory/docker/" + idA, "unified/"},
+	"docker, hybrid the other way":       {"memory/", "unified/docker/" + idA},
+	"docker, cgroup-parent":              {"unified/my/parent.slice/docker-" + idA + ".scope"},
+	"docker, rootless":                   {"unified/user.slice/user-1000.slice/user@1000.service/user.slice/docker-" + idA + ".scope"},
+	"podman, systemd":                    {"unified/machine.slice/libpod-" + idA + ".scope/container"},
+	"podman, cgroupfs":                   {"memory/libpod_parent/libpod-" + idA},
+	"podman, split":                      {"unified/user.slice/libpod-" + idA + ".scope/supervisor/x", "unified/user.slice/libpod-" + idA + ".scope/payload"},
+	"containerd":                         {"unified/system.slice/cri-containerd-" + idA + ".scope", "unified/k8s.io/" + idB},
+	"containerd, nerdctl":                {"unified/system.slice/nerdctl-" + idA + ".scope"},
+	"kubepods, cgroupfs":                 {"memory" + pod + idA},
+	"kubepods, systemd":                  {"unified/kubepods.slice/kubepods-pod1.slice/cri-containerd-" + idA + ".scope"},
+	"kubepods, cri-o":                    {"unified/kubepods.slice/kubepods-pod1.slice/crio-" + idA + ".scope"},
+	"kubepods, containerd misconfigured": {"unified/system.slice/containerd.service/kubepods-pod1.slice:cri-containerd:" + idA},
+	"an init inside":                     {"unified/docker/" + idA + "/init.scope", "unified/docker/" + idA + "/system.slice/x.service"},
+	"docker inside":                      {"unified/docker/" + idA + "/init.scope", "unified/docker/" + idA + "/docker/" + idC},
+}
+
+// cgroups makes directories, the container's of which are left to the process; those of others to ours.
+func cgroups(t *testing.T, dirs []string, pid int) []string {
+	t.Helper()
+	root := t.TempDir()
+	hierarchies := map[string]bool{}
+	for _, dir := range dirs {
+		hierarchy, _, _ := strings.Cut(dir, "/")
+		hierarchies[filepath.Join(root, hierarchy)] = true
+		path := filepath.Join(root, dir)
+		require.NoError(t, os.MkdirAll(path, 0o755))
+		procs := "0\n" + strconv.Itoa(pid) + "\n"
+		if !strings.Contains(dir, idA) || strings.Contains(dir, idC) || strings.Contains(dir, "supervisor") {
+			procs = strconv.Itoa(os.Getpid()) + "\n"
+		}
+		require.NoError(t, os.WriteFile(filepath.Join(path, "cgroup.procs"), []byte(procs), 0o600))
+		for up := filepath.Dir(path); len(up) >= len(root); up = filepath.Dir(up) {
+			if _, err := os.Stat(filepath.Join(up, "cgroup.procs")); err != nil {
+				require.NoError(t, os.WriteFile(filepath.Join(up, "cgroup.procs"), nil, 0o600))
+			}
+		}
+	}
+	var all []string
+	for hierarchy := range hierarchies {
+		all = append(all, hierarchy)
+	}
+	return all
+}
+
+func TestContainersInCgroupTrees(t *testing.T) {
+	testutil.CheckLeaks(t)
+	target := testutil.StartTarget(t, testutil.TargetOptions{})
+	for name, dirs := range trees {
+		t.Run(name, func(t *testing.T) {
+			hierarchies := cgroups(t, dirs, target.PID)
+			for _, id := range []string{idA, idA[:12], idA[:4], idA[:3]} {
+				for _, of := range []Of{network, Of(species.CLONE_NEWUTS)} {
+					ns, err := of.fromContainer(id, hierarchies)
+					require.NoError(t, err)
+					found, err := ns.ID()
+					require.NoError(t, err)
+					require.Equal(t, target.NamespaceLink(of.t()), found.LinkText(of.t()))
+					require.NoError(t, ns.Close())
+				}
+			}
+			for _, id := range []string{"dddd", idA + "0", "a*", "?", "[a]", "docker", "system.slice", "aaaa-", "AAAA"} {
+				_, err := network.fromContainer(id, hierarchies)
+				require.ErrorIs(t, err, ErrUnknownContainer, id)
+				require.ErrorContains(t, err, strconv.Quote(id))
+			}
+			for _, id := range []string{"", "../x", "a/b"} {
+				_, err := network.fromContainer(id, hierarchies)
+				require.ErrorIs(t, err, syscall.EINVAL, id)
+			}
+		})
+	}
+}
+
+func TestAmbiguousContainers(t *testing.T) {
+	testutil.CheckLeaks(t)
+	hierarchies := cgroups(t, []string{"unified/docker/" + idA, "memory/docker/" + idA, "memory/docker/" + idB}, os.Getpid())
+	_, err := network.fromContainer("aa", hierarchies)
+	require.ErrorIs(t, err, ErrAmbiguous)
+	require.NotErrorIs(t, err, ErrUnknownContainer)
+	require.ErrorContains(t, err, idA+", "+idB)
+	ns, err := network.fromContainer("aaaa", hierarchies)
+	require.NoError(t, err, "twice, but the same one")
+	require.NoError(t, ns.Close())
+
+	// what is left of a container that has ended does not count
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(hierarchies[0]), "memory/docker", idB, "cgroup.procs"), nil, 0o600))
+	ns, err = network.fromContainer("aa", hierarchies)
+	require.NoError(t, err)
+	require.NoError(t, ns.Close())
+	_, err = network.fromContainer("aabb", hierarchies)
+	require.ErrorIs(t, err, ErrUnknownContainer)
+	_, err = network.fromContainer(idB, hierarchies)
+	require.ErrorIs(t, err, ErrUnknownContainer)
+}
+
+// ctr puts a container where it is told, by the name that it is given.
+func TestNamedContainers(t *testing.T) {
+	testutil.CheckLeaks(t)
+	hierarchies := cgroups(t, []string{"unified/default/web", "unified/web2"}, 0)
+	ns, err := network.fromContainer("web", hierarchies)
+	require.NoError(t, err)
+	require.NoError(t, ns.Close())
+	for _, id := range []string{"we", "web2", "default", "default/web"} {
+		_, err = network.fromContainer(id, hierarchies)
+		require.Error(t, err, "not the complete name of a container: %s", id)
+	}
+}
+
+// A cgroup that somebody named after another's container does not lead to its own namespace.
+func TestContainersInDisguise(t *testing.T) {
+	testutil.CheckLeaks(t)
+	target := testutil.StartTarget(t, testutil.TargetOptions{})
+	genuine := "unified/system.slice/docker-" + idA + ".scope"
+	fill := func(hierarchies []string, dir string, pid int) {
+		path := filepath.Join(filepath.Dir(hierarchies[0]), dir, "cgroup.procs")
+		require.NoError(t, os.WriteFile(path, []byte(strconv.Itoa(pid)), 0o600))
+	}
+	for _, inside := range []string{"unified/docker/" + idB + "/" + idA, "unified/a/docker-" + idB + ".scope/x/docker/" + idA} {
+		hierarchies := cgroups(t, []string{genuine, inside}, target.PID)
+		fill(hierarchies, inside, os.Getpid())
+		for _, id := range []string{idA, idA[:4]} {
+			ns, err := network.fromContainer(id, hierarchies)
+			require.NoError(t, err)
+			found, err := ns.ID()
+			require.NoError(t, err)
+			require.Equal(t, target.NamespaceLink(species.CLONE_NEWNET), found.LinkText(species.CLONE_NEWNET))
+			require.NoError(t, ns.Close())
+		}
+	}
+	for id, dirs := range map[string][]string{
+		idA:   {genuine, "unified/a/" + idA},
+		"web": {"unified/default/web", "unified/lxc/web"},
+	} {
+		hierarchies := cgroups(t, dirs, target.PID)
+		fill(hierarchies, dirs[0], target.PID)
+		fill(hierarchies, dirs[1], os.Getpid())
+		_, err := network.fromContainer(id, hierarchies)
+		require.ErrorIs(t, err, ErrAmbiguous)
+		fill(hierarchies, dirs[1], target.PID)
+		ns, err := network.fromContainer(id, hierarchies)
+		require.NoError(t, err, "twice, but the same one")
+		require.NoError(t, ns.Close())
+	}
+}
+
+// A hierarchy that cannot be looked into, such as one below another mount, does not keep others from being found.
+func TestHierarchyThatCannotBeRead(t *testing.T) {
+	testutil.CheckLeaks(t)
+	hierarchies := append([]string{"/nowhere"}, cgroups(t, []string{"unified/docker/" + idA}, os.Getpid())...)
+	ns, err := network.fromContainer(idA, hierarchies)
+	require.NoError(t, err)
+	require.NoError(t, ns.Close())
+	_, err = network.fromContainer(idB, hierarchies)
+	require.ErrorIs(t, err, ErrUnknownContainer)
+	require.ErrorIs(t, err, os.ErrNotExist)
+}
+
+// The process of a container has ended by the time it is looked at, and another one has its PID.
+func TestMemberThatLeft(t *testing.T) {
+	testutil.CheckLeaks(t)
+	dir := t.TempDir()
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("1\n"), 0o600))
+	_, err := openMember(dir, os.Getpid(), species.CLONE_NEWNET)
+	require.ErrorIs(t, err, ErrStale)
+}
+
+func TestContainerIDs(t *testing.T) {
+	for _, row := range []struct{ parent, name, want string }{
+		{"docker", idA, idA}, {"x", idA, idA}, {"system.slice", "docker-" + idA + ".scope", idA},
+		{"machine.slice", "libpod-conmon-" + idA + ".scope", ""}, {"kubepods.slice", "crio-conmon-" + idA + ".scope", ""},
+		{"x", "conmon-" + idA, ""}, {"x", idA[1:], ""}, {"x", "0" + idA, ""}, {"x", strings.ToUpper(idA), ""},
+		{"default", "web", "web"}, {"default", "web.scope", ""}, {"x", "web", ""}, {"", "", ""}, {"x", ".scope", ""},
+		{"x", "-" + idA, idA},
+	} {
+		require.Equal(t, row.want, containerID(row.parent, row.name), row)
+	}
+}
+
+func TestCgroupMounts(t *testing.T) {
+	require.Equal(t, []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup/mem ory", "/c\\"}, cgroupMounts([]byte(
+		`24 18 0:21 / /proc rw,nosuid shared:5 - proc proc rw
+25 18 0:22 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw,nsdelegate
+26 18 0:23 / /sys/fs/cgroup/mem\040ory rw - cgroup cgroup rw,memory,cpu
+27 18 0:23 / /elsewhere rw - cgroup cgroup rw,memory,cpu
+28 18 0:24 / /c\134 rw shared:1 master:2 - cgroup cgroup rw
+29 18 0:25 / /tmp rw - tmpfs cgroup rw
+30 nonsense - cgroup
+`)))
+}
+
+func FuzzCgroupMounts(f *testing.F) {
+	f.Add([]byte("25 18 0:22 / /sys/fs/cgroup\\040x rw shared:9 - cgroup2 cgroup2 rw\n"))
+	f.Add([]byte("a b c d e f - cgroup"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		for _, dir := range cgroupMounts(text) {
+			require.LessOrEqual(t, len(dir), len(text))
+		}
+	})
+}
+
+func FuzzContainerID(f *testing.F) {
+	f.Add("docker", idA)
+	f.Add("x", "cri-containerd-"+idA+".scope")
+	f.Fuzz(func(t *testing.T, parent, name string) {
+		id := containerID(parent, name)
+		require.Contains(t, name, id)
+		require.True(t, id == "" || isHex(id) || id == name)
+	})
+}
+
+func FuzzNSpid(f *testing.F) {
+	f.Add([]byte("Name:\tx\nNSpid:\t17\t1\nNSpgid:\t17\n"))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		pids, err := parseNSpid(text)
+		require.Equal(t, err != nil, len(pids) == 0)
+		for _, pid := range pids {
+			require.GreaterOrEqual(t, pid, 0)
+		}
+	})
+}
+
+func FuzzFileHandle(f *testing.F) {
+	good, _ := FileHandle{Serial: 7, NSType: species.CLONE_NEWNET, Inode: 9}.MarshalBinary()
+	f.Add(good)
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var h FileHandle
+		if err := h.UnmarshalBinary(b); err != nil {
+			require.ErrorIs(t, err, syscall.EINVAL)
+			return
+		}
+		again, err := h.MarshalBinary()
+		require.NoError(t, err)
+		require.Equal(t, b, again)
+	})
+}
+
+// A real cgroup, with a real process that is in no namespace of its own.
+func TestContainerInARealCgroup(t *testing.T) {
+	testutil.CheckLeaks(t)
+	testutil.NeedRoot(t)
+	text, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	mounts := cgroupMounts(text)
+	require.NotEmpty(t, mounts)
+	dir := filepath.Join(mounts[len(mounts)-1], "nsops-test-"+idC)
+	require.NoError(t, os.Mkdir(dir, 0o755))
+	target := testutil.StartTarget(t, testutil.TargetOptions{})
+	t.Cleanup(func() {
+		target.Stop()
+		require.Eventually(t, func() bool { return os.Remove(dir) == nil }, 5e9, 1e6)
+	})
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(target.PID)), 0o600))
+	ns, err := GetFromDocker("cccc5678")
+	require.NoError(t, err)
+	defer func() { _ = ns.Close() }()
+	found, err := ns.ID()
+	require.NoError(t, err)
+	require.Equal(t, target.NamespaceLink(species.CLONE_NEWNET), found.LinkText(species.CLONE_NEWNET))
+	_, err = GetFromDocker("cccc5679")
+	require.ErrorIs(t, err, ErrUnknownContainer)
+	_, err = GetFromDocker("")
+	require.ErrorIs(t, err, syscall.EINVAL)
+}

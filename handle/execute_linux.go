@@ -1,0 +1,152 @@
+package handle
+
+import (
+	"context"
+	"fmt"
+	"runtime"
+	"runtime/debug"
+
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// Go runs f in a new goroutine in the namespaces referred to, and returns as soon as it is there, before f has ended;
+// or why it could not get there, and f is not run. The goroutine has a thread of its own, which ends with it and is
+// never the main thread. All other namespaces are those of the process, wherever the caller's thread is; but references
+// are opened by the caller's thread, before, so that a [NamespacePath] means what it means to the caller.
+//
+// Goroutines that f starts do not follow it: they run on other threads, in the namespaces of the process. Neither does
+// what f leaves to the runtime, such as a resolver. f must not unlock its thread.
+//
+// It takes CAP_SYS_ADMIN over each namespace and in the caller's user namespace, for mount namespaces CAP_SYS_CHROOT
+// too (setns(2)). In a PID namespace are only the children that f starts. User and time namespaces are ErrNeedsReexec.
+func Go(f func(), refs ...Relation) error {
+	found, err := steps(refs)
+	if err != nil {
+		return err
+	}
+	arrived := make(chan error, 1)
+	onOwnThread(func() {
+		if err := arrive(found); err != nil {
+			arrived <- err
+			return
+		}
+		arrived <- nil
+		f()
+	})
+	return <-arrived
+}
+
+// arrive moves the calling thread, which is to be thrown away.
+func arrive(found []step) error {
+	defer closeSteps(found)
+	if err := sys.Unshare(cloneFS); err != nil {
+		return &Error{Op: "join", Ref: "thread-self", Err: err}
+	}
+	for i := range found {
+		if err := found[i].join(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Execute runs f as Go does, waits for it and returns its result. The error is that of getting there; f was not run.
+//
+// A panic of f is a panic of Execute, with a [*PanicError] that has f's value and stack. If f ends its goroutine
+// (runtime.Goexit, or t.FailNow of package testing), Execute ends the caller's. f may call Execute again: that starts
+// from the namespaces of the process, not from f's.
+func Execute[T any](f func() T, refs ...Relation) (T, error) {
+	return start(f, refs).wait(context.Background())
+}
+
+// ExecuteContext is Execute, but waits for f no longer than the context says: it returns the zero value and the cause of
+// the context's end. f cannot be stopped from outside; it goes on, on its own thread, and should look at its context.
+// What becomes of it then is lost, but for a panic, which ends the program.
+func ExecuteContext[T any](ctx context.Context, f func(context.Context) T, refs ...Relation) (T, error) {
+	var none T
+	if err := context.Cause(ctx); err != nil {
+		return none, &Error{Op: "execute", Ref: "function", Err: err}
+	}
+	return start(func() T { return f(ctx) }, refs).wait(ctx)
+}
+
+// PanicError is what Execute panics with when its function did.
+type PanicError struct {
+	Value any    // of the function's panic
+	Stack []byte // of the function, as runtime/debug.Stack has it
+}
+
+// Error returns the value and the function's stack.
+func (p *PanicError) Error() string {
+	return fmt.Sprintf("%v\n\nin the function executed in other namespaces:\n%s", p.Value, p.Stack)
+}
+
+// Unwrap returns the value, if it is an error.
+func (p *PanicError) Unwrap() error {
+	err, _ := p.Value.(error)
+	return err
+}
+
+// execution is a function on its way.
+type execution[T any] struct {
+	done chan struct{} // closed at the end, however that comes about
+	// the rest is valid then
+	result   T
+	err      error
+	panicked *PanicError
+	returned bool
+}
+
+func start[T any](f func() T, refs []Relation) *execution[T] {
+	e := &execution[T]{done: make(chan struct{})}
+	found, err := steps(refs)
+	if err != nil {
+		e.err, e.returned = err, true
+		close(e.done)
+		return e
+	}
+	onOwnThread(func() { e.run(f, found) })
+	return e
+}
+
+// run has one way out, for a result, a panic and the end of the goroutine.
+func (e *execution[T]) run(f func() T, found []step) {
+	defer close(e.done)
+	defer func() {
+		if e.returned {
+			return
+		}
+		if value := recover(); value != nil {
+			e.panicked = &PanicError{Value: value, Stack: debug.Stack()}
+		}
+	}()
+	if e.err = arrive(found); e.err == nil {
+		e.result = f()
+	}
+	e.returned = true
+}
+
+func (e *execution[T]) wait(ctx context.Context) (T, error) {
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		go e.outlive()
+		var none T
+		return none, &Error{Op: "execute", Ref: "function", Err: context.Cause(ctx)}
+	}
+	switch {
+	case e.panicked != nil:
+		panic(e.panicked)
+	case !e.returned:
+		runtime.Goexit()
+	}
+	return e.result, e.err
+}
+
+// outlive waits for a function that nobody waits for any more, so that its panic is not lost.
+func (e *execution[T]) outlive() {
+	<-e.done
+	if e.panicked != nil {
+		panic(e.panicked)
+	}
+}

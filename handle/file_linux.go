@@ -1,0 +1,68 @@
+package handle
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"github.com/nsops/nsops/species"
+)
+
+// NamespaceFile is an open file of a namespace, which keeps it alive. It is closed by whoever got it, once; one that is
+// lost is closed when it is collected. Its descriptor passes to [NsHandle] by [NamespaceFile.Handle].
+type NamespaceFile struct {
+	os.File // by value, as an os.File is a pointer itself: &f.File is the *os.File
+}
+
+// NewNamespaceFile makes a reference of an open file, which it owns from then on. It takes the two results of os.Open,
+// and returns the error if there is one. A file of something else than a namespace shows when it is first asked.
+func NewNamespaceFile(f *os.File, err error) (*NamespaceFile, error) {
+	switch {
+	case err != nil:
+		return nil, &InvalidNamespaceError{Ref: "file", Err: err}
+	case f == nil:
+		return nil, &InvalidNamespaceError{Ref: "file", Err: os.ErrInvalid}
+	}
+	return &NamespaceFile{File: *f}, nil
+}
+
+// NsFd returns the descriptor; closer keeps the file from being collected until then.
+func (f *NamespaceFile) NsFd() (int, FdCloser, error) {
+	if f == nil {
+		return -1, nil, &InvalidNamespaceError{Ref: "file", Err: os.ErrInvalid}
+	}
+	fd := int(f.Fd())
+	if fd < 0 {
+		return -1, nil, invalid(f, fmt.Errorf("%w: %w", ErrClosed, os.ErrClosed))
+	}
+	return fd, func() { runtime.KeepAlive(f) }, nil
+}
+
+// Handle returns a handle of the same namespace, a duplicate, that the caller closes.
+func (f *NamespaceFile) Handle() (NsHandle, error) { return duplicate(f) }
+
+// String returns the name of the file.
+func (f *NamespaceFile) String() string {
+	if f == nil {
+		return "file"
+	}
+	return "file " + f.Name()
+}
+
+// ID returns the identity; see [Relation].
+func (f *NamespaceFile) ID() (species.NamespaceID, error) { return idOf(f) }
+
+// Type returns the type; see [Relation].
+func (f *NamespaceFile) Type() (species.NamespaceType, error) { return typeOf(f) }
+
+// User returns the owner, which the caller closes; see [Relation].
+func (f *NamespaceFile) User() (*NamespaceFile, error) { return userOf(f) }
+
+// Parent returns the parent, which the caller closes; see [Relation].
+func (f *NamespaceFile) Parent() (*NamespaceFile, error) { return parentOf(f) }
+
+// OwnerUID returns the creator's user ID; see [Relation].
+func (f *NamespaceFile) OwnerUID() (int, error) { return ownerUIDOf(f) }
+
+// OpenTypedReference returns an open reference; see [Relation].
+func (f *NamespaceFile) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(f) }

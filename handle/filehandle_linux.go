@@ -1,0 +1,90 @@
+package handle
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// FileHandle refers to a namespace without keeping it alive, and never to another one: it can be stored, compared with
+// ==, and used until the next boot. It is what open_by_handle_at(2) takes for namespaces (6.18).
+type FileHandle struct {
+	Serial uint64                // see the function Serial
+	NSType species.NamespaceType // one of the eight
+	Inode  uint32                // of the NamespaceID
+}
+
+// NewFileHandle returns the file handle of a namespace. ErrNotSupported before 6.18.
+func NewFileHandle(ref Relation) (FileHandle, error) {
+	return query("file handle", ref, func(fd int, _ species.NamespaceType) (FileHandle, error) {
+		h, err := sys.HandleOf(fd)
+		return FileHandle{h.Serial, h.Type, h.Inode}, notSupported(err, "a file handle of a namespace", "6.18")
+	})
+}
+
+// NsFd opens the namespace. ErrStale: it is gone, or the caller lacks the rights over it, which the kernel does not
+// tell apart: one needs to be in the namespace, or CAP_SYS_ADMIN over it. ErrNotSupported before 6.18.
+func (h FileHandle) NsFd() (int, FdCloser, error) {
+	fd, err := sys.NamespaceHandle{Serial: h.Serial, Type: h.NSType, Inode: h.Inode}.Open()
+	switch {
+	case errors.Is(err, syscall.ESTALE):
+		err = fmt.Errorf("%w: %w", ErrStale, err)
+	case errors.Is(err, syscall.EBADF):
+		err = fmt.Errorf("%w: a file handle of a namespace takes Linux 6.18: %w", ErrNotSupported, err)
+	default:
+		err = notSupported(err, "a file handle of a namespace", "6.18")
+	}
+	if err != nil {
+		return -1, nil, invalid(h, err)
+	}
+	return fd.Int(), func() { _ = fd.Close() }, nil
+}
+
+// String returns "handle", the link text and the 64-bit ID.
+func (h FileHandle) String() string {
+	return fmt.Sprintf("handle %s:[%d]#%d", typeWord(h.NSType), h.Inode, h.Serial)
+}
+
+const fileHandleSize = 16
+
+// MarshalBinary returns 16 bytes in big-endian order: 64-bit ID, type, inode number.
+func (h FileHandle) MarshalBinary() ([]byte, error) {
+	b := binary.BigEndian.AppendUint64(make([]byte, 0, fileHandleSize), h.Serial)
+	b = binary.BigEndian.AppendUint32(b, uint32(h.NSType))
+	return binary.BigEndian.AppendUint32(b, h.Inode), nil
+}
+
+// UnmarshalBinary takes what MarshalBinary returned. Anything else is EINVAL.
+func (h *FileHandle) UnmarshalBinary(b []byte) error {
+	if len(b) != fileHandleSize {
+		return &Error{Op: "parse", Ref: "file handle", Err: fmt.Errorf("%d bytes: %w", len(b), syscall.EINVAL)}
+	}
+	t := species.NamespaceType(binary.BigEndian.Uint32(b[8:]))
+	if t.Name() == "" {
+		return &Error{Op: "parse", Ref: "file handle", Err: fmt.Errorf("no type: %w", syscall.EINVAL)}
+	}
+	*h = FileHandle{binary.BigEndian.Uint64(b), t, binary.BigEndian.Uint32(b[12:])}
+	return nil
+}
+
+// ID returns the identity; see [Relation].
+func (h FileHandle) ID() (species.NamespaceID, error) { return idOf(h) }
+
+// Type returns the type, having opened the namespace; see [Relation].
+func (h FileHandle) Type() (species.NamespaceType, error) { return typeOf(h) }
+
+// User returns the owner, which the caller closes; see [Relation].
+func (h FileHandle) User() (*NamespaceFile, error) { return userOf(h) }
+
+// Parent returns the parent, which the caller closes; see [Relation].
+func (h FileHandle) Parent() (*NamespaceFile, error) { return parentOf(h) }
+
+// OwnerUID returns the creator's user ID; see [Relation].
+func (h FileHandle) OwnerUID() (int, error) { return ownerUIDOf(h) }
+
+// OpenTypedReference returns an open reference; see [Relation].
+func (h FileHandle) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(h) }

@@ -1,0 +1,205 @@
+package handle
+
+import (
+	"fmt"
+	"runtime"
+	"strconv"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// Of is the functions of this package for namespaces of another type: what Get is for network namespaces,
+// Of(species.CLONE_NEWUTS).Get is for UTS namespaces. The table in the documentation of the package says what differs.
+//
+// A type that is none of the eight is EINVAL everywhere.
+type Of species.NamespaceType
+
+func (o Of) t() species.NamespaceType { return species.NamespaceType(o) }
+
+func (o Of) err(op, ref string, cause error) error {
+	return &Error{Op: op, Type: o.t(), Ref: ref, Err: cause}
+}
+
+// valid returns an error unless it is one of the eight types.
+func (o Of) valid(op, ref string) error {
+	if o.t().Name() == "" {
+		return o.err(op, ref, fmt.Errorf("not a single type of namespaces: %w", syscall.EINVAL))
+	}
+	return nil
+}
+
+// own makes a handle of a descriptor.
+func (o Of) own(fd *sys.FD, ref string, err error) (NsHandle, error) {
+	if err != nil {
+		return None(), o.err("open", ref, err)
+	}
+	return NsHandle(fd.Disown()), nil
+}
+
+// Get returns a handle of the calling thread's namespace; without runtime.LockOSThread that may be another thread by
+// the next line. The caller closes it. It takes no rights.
+func (o Of) Get() (NsHandle, error) {
+	if err := o.valid("open", "thread-self"); err != nil {
+		return None(), err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if o.t() != species.CLONE_NEWPID { // the raw call is for that of the children
+		if fd, err := sys.RawOpenCurrent(o.t()); err == nil {
+			return NsHandle(fd), nil
+		}
+	}
+	fd, err := sys.OpenThreadNamespace(o.t())
+	return o.own(fd, "thread-self", err)
+}
+
+// GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/uts or a pin. The caller closes it.
+// Anything else at path, also a namespace of another type, is EINVAL; it is not opened, so that a FIFO cannot hang it.
+func (o Of) GetFromPath(path string) (NsHandle, error) {
+	if err := o.valid("open", path); err != nil {
+		return None(), err
+	}
+	fd, err := sys.OpenNamespace(path)
+	if err != nil {
+		return None(), o.err("open", path, noNamespace(err))
+	}
+	if err := checkType(fd.Int(), o.t()); err != nil {
+		_ = fd.Close()
+		return None(), o.err("open", path, err)
+	}
+	return o.own(fd, path, nil)
+}
+
+// GetFromPid returns a handle of the namespace of the process with that PID in the caller's PID namespace. The caller
+// closes it. The right to inspect the process is needed (ptrace(2), PTRACE_MODE_READ_FSCREDS): EACCES without it; ESRCH
+// if there is no such process or it is a zombie. If the process ends meanwhile it is ESRCH and ErrStale, and never the
+// namespace of another process that got its PID.
+func (o Of) GetFromPid(pid int) (NsHandle, error) {
+	return o.fromProcess(pid, "process "+strconv.Itoa(pid), (*sys.Process).OpenNamespace)
+}
+
+// GetFromThread returns a handle of the namespace of the thread tid of a process, otherwise as GetFromPid. ESRCH also
+// if the thread is not one of that process.
+func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
+	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
+	return o.fromProcess(pid, ref, func(_ *sys.Process, t species.NamespaceType) (*sys.FD, error) {
+		return sys.OpenNamespaceOfThread(pid, tid, t)
+	})
+}
+
+type openFunc func(*sys.Process, species.NamespaceType) (*sys.FD, error)
+
+func (o Of) fromProcess(pid int, ref string, open openFunc) (NsHandle, error) {
+	if err := o.valid("open", ref); err != nil {
+		return None(), err
+	}
+	p, err := openProcess(pid)
+	if err != nil {
+		return None(), o.err("open", ref, err)
+	}
+	defer func() { _ = p.Close() }()
+	fd, err := open(p, o.t())
+	return o.own(fd, ref, ended(p, err))
+}
+
+// openProcess takes hold of a process: from then on its PID being given to another cannot mislead anybody.
+func openProcess(pid int) (*sys.Process, error) {
+	if pid <= 0 {
+		return nil, fmt.Errorf("a PID is positive: %w", syscall.EINVAL)
+	}
+	return sys.OpenProcess(pid)
+}
+
+// ended says ErrStale if the process that was there when its pidfd was opened is gone.
+func ended(p *sys.Process, err error) error {
+	if err != nil && !p.Alive() {
+		return fmt.Errorf("%w: the process has ended: %w", ErrStale, err)
+	}
+	return err
+}
+
+// Set moves the calling thread, to which the goroutine is locked, into the namespace; it stays there. It takes
+// CAP_SYS_ADMIN over the namespace and in the caller's own user namespace: setns(2).
+//
+// PID: the thread stays, but children that it starts are in the namespace. Mount: the thread gets a root and working
+// directory of its own first, which cannot be undone, so the goroutine must end locked (never runtime.UnlockOSThread),
+// and must not be on the main thread. User and time: ErrNeedsReexec.
+func (o Of) Set(ns NsHandle) error {
+	if err := o.canSwitch("join", ns.String()); err != nil {
+		return err
+	}
+	if o.t() == species.CLONE_NEWNS {
+		if err := sys.Unshare(cloneFS); err != nil {
+			return o.err("join", ns.String(), err)
+		}
+	}
+	if err := sys.Setns(int(ns), int(o)); err != nil {
+		return o.err("join", ns.String(), err)
+	}
+	return nil
+}
+
+// cloneFS is CLONE_FS of unshare(2): without it, joining a mount namespace could change the root and the working
+// directory of all threads.
+const cloneFS = 0x00000200
+
+// canSwitch refuses what threads of a Go program cannot join.
+func (o Of) canSwitch(op, ref string) error {
+	if err := o.valid(op, ref); err != nil {
+		return err
+	}
+	if needsReexec.Has(o.t()) {
+		return o.err(op, ref, ErrNeedsReexec)
+	}
+	return nil
+}
+
+const needsReexec = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
+
+// New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. If
+// there is an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
+// ErrNeedsReexec; see [Create].
+func (o Of) New() (NsHandle, error) {
+	if o.t() == species.CLONE_NEWPID {
+		return None(), o.err("create", "thread-self", ErrNeedsReexec)
+	}
+	if err := o.canSwitch("create", "thread-self"); err != nil {
+		return None(), err
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	before, err := o.Get()
+	if err != nil {
+		return None(), err
+	}
+	defer func() { _ = before.Close() }()
+	if err := sys.Unshare(int(o)); err != nil {
+		return None(), o.err("create", "thread-self", err)
+	}
+	ns, err := o.settle()
+	if err != nil {
+		return None(), o.goBack(before, err)
+	}
+	return ns, nil
+}
+
+// settle returns a handle of the new namespace that the thread is in.
+func (o Of) settle() (NsHandle, error) {
+	if o.t() == species.CLONE_NEWNS {
+		if err := sys.SetPropagation("/", sys.Private); err != nil {
+			return None(), o.err("create", "thread-self", err)
+		}
+	}
+	return o.Get()
+}
+
+// goBack undoes a switch. If that is impossible, the thread stays locked.
+func (o Of) goBack(home NsHandle, cause error) error {
+	if err := sys.Setns(int(home), int(o)); err != nil {
+		runtime.LockOSThread()
+		return o.err("leave", home.String(), fmt.Errorf("%w: %w (after %w)", ErrTainted, err, cause))
+	}
+	return cause
+}

@@ -1,0 +1,156 @@
+package handle
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// TranslatePID returns the PID that the process with PID pid in the PID namespace from has in the PID namespace to; nil
+// stands for the caller's. Both must be the caller's or below it, since from elsewhere processes cannot be seen. ESRCH:
+// there is no such process, or it has no PID in to.
+//
+// It asks the kernel (6.11); before, it looks into /proc, which must show the caller's PID namespace, and takes the right
+// to inspect the processes of from. A PID may have changed hands by the time it is used: open a pidfd, then ask again.
+func TranslatePID(pid int, from, to Relation) (int, error) {
+	ref := "PID " + strconv.Itoa(pid)
+	if pid <= 0 {
+		return 0, &Error{Op: "translate", Ref: ref, Err: fmt.Errorf("a PID is positive: %w", syscall.EINVAL)}
+	}
+	here := pid
+	var err error
+	if from == nil && to == nil {
+		err = sys.Exists(pid)
+	}
+	if from != nil {
+		here, err = translation(from, func(fd int) (int, error) { return sys.PIDFrom(fd, pid) },
+			func(ns species.NamespaceID) (int, error) { return searchPID(pid, ns) })
+	}
+	if err == nil && to != nil {
+		here, err = translation(to, func(fd int) (int, error) { return sys.PIDIn(fd, here) },
+			func(ns species.NamespaceID) (int, error) { return pidIn(here, ns) })
+	}
+	if err != nil {
+		return 0, &Error{Op: "translate", Type: species.CLONE_NEWPID, Ref: ref, Err: err}
+	}
+	return here, nil
+}
+
+// translation asks the kernel, and what it cannot answer, /proc.
+func translation(ref Relation, ask func(fd int) (int, error), look func(species.NamespaceID) (int, error)) (int, error) {
+	fd, closer, err := ref.NsFd()
+	if err != nil {
+		return 0, asInvalid(ref, err)
+	}
+	defer closer()
+	if err := checkType(fd, species.CLONE_NEWPID); err != nil {
+		return 0, invalid(ref, err)
+	}
+	pid, err := ask(fd)
+	if !sys.IsMissing(err) {
+		return pid, err
+	}
+	id, err := sys.IDOf(fd)
+	if err != nil {
+		return 0, err
+	}
+	return look(id)
+}
+
+// searchPID looks for the process that has that PID in the namespace.
+func searchPID(pid int, ns species.NamespaceID) (int, error) {
+	entries, err := os.ReadDir("/proc")
+	if err != nil {
+		return 0, err
+	}
+	for _, entry := range entries {
+		here, err := strconv.Atoi(entry.Name())
+		if err != nil {
+			continue
+		}
+		if there, err := pidIn(here, ns); err == nil && there == pid {
+			return here, nil
+		}
+	}
+	return 0, syscall.ESRCH
+}
+
+// pidIn returns the PID of a process in the namespace. In the status file they stand from the outermost namespace, ours,
+// to the process's own; that one's parents are the way back.
+func pidIn(here int, ns species.NamespaceID) (int, error) {
+	p, err := openProcess(here)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = p.Close() }()
+	dir, err := p.ProcDir()
+	if err != nil {
+		return 0, err
+	}
+	text, err := os.ReadFile(dir + "/status")
+	if err != nil {
+		return 0, ended(p, err)
+	}
+	pids, err := parseNSpid(text)
+	if err != nil {
+		return 0, err
+	}
+	level, err := levelOf(p, ns, len(pids))
+	if err != nil || !p.Alive() {
+		return 0, errors.Join(err, syscall.ESRCH)
+	}
+	return pids[len(pids)-1-level], nil
+}
+
+// levelOf returns how many parents up from the process's PID namespace the other one is.
+func levelOf(p *sys.Process, ns species.NamespaceID, levels int) (int, error) {
+	at, err := p.OpenNamespace(species.CLONE_NEWPID)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = at.Close() }()
+	for level := range levels {
+		id, err := sys.IDOf(at.Int())
+		if err != nil {
+			return 0, err
+		}
+		if id == ns {
+			return level, nil
+		}
+		parent, err := sys.ParentOf(at.Int())
+		if err != nil {
+			return 0, syscall.ESRCH
+		}
+		_ = at.Close()
+		at = parent
+	}
+	return 0, syscall.ESRCH
+}
+
+// parseNSpid returns the numbers of the NSpid line of /proc/PID/status.
+func parseNSpid(status []byte) ([]int, error) {
+	for line := range strings.Lines(string(status)) {
+		rest, ok := strings.CutPrefix(line, "NSpid:")
+		if !ok {
+			continue
+		}
+		var pids []int
+		for word := range strings.FieldsSeq(rest) {
+			pid, err := strconv.Atoi(word)
+			if err != nil || pid < 0 {
+				return nil, fmt.Errorf("NSpid in the status of a process is %q: %w", rest, syscall.EINVAL)
+			}
+			pids = append(pids, pid)
+		}
+		if len(pids) > 0 {
+			return pids, nil
+		}
+	}
+	return nil, fmt.Errorf("no NSpid in the status of a process: %w", syscall.EINVAL)
+}

@@ -1,0 +1,195 @@
+package handle
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// Portable is a reference as plain data, for another program or a later time: where the namespace was found, and how to
+// tell that it is still the same. It holds nothing open, and is valid until the next boot, where it was made or where
+// paths and PIDs mean the same.
+type Portable struct {
+	NSID   species.NamespaceID   `json:"id"`
+	NSType species.NamespaceType `json:"type"`
+	Serial uint64                `json:"serial,omitempty"` // see the function Serial; 0 if the kernel has none
+	Path   string                `json:"path,omitempty"`   // where it was, absolute
+	PID    int                   `json:"pid,omitempty"`    // who was in it
+	Start  uint64                `json:"start,omitempty"`  // of that process, in clock ticks after boot
+}
+
+// NewPortable returns what is known of a reference. A [NamespacePath] keeps its path, a [ProcessNamespace] its process;
+// of others, such as a handle, the 64-bit ID is enough to find them again (6.18), and ErrNotSupported before.
+func NewPortable(ref Relation) (Portable, error) {
+	p, err := query("identity", ref, identify)
+	if err != nil {
+		return Portable{}, err
+	}
+	err = p.place(ref)
+	if err != nil {
+		return Portable{}, failed("place", ref, err)
+	}
+	return p, nil
+}
+
+// identify returns a Portable without a place.
+func identify(fd int, t species.NamespaceType) (Portable, error) {
+	id, err := sys.IDOf(fd)
+	if err != nil {
+		return Portable{}, err
+	}
+	serial, err := sys.SerialOf(fd, t)
+	if err != nil && !sys.IsMissing(err) {
+		return Portable{}, err
+	}
+	return Portable{NSID: id, NSType: t, Serial: serial}, nil
+}
+
+// place adds where it was found.
+func (p *Portable) place(ref Relation) (err error) {
+	switch r := ref.(type) {
+	case NamespacePath:
+		p.Path, err = filepath.Abs(string(r))
+	case *TypedNamespacePath:
+		if path, ok := r.ref.(NamespacePath); ok {
+			p.Path, err = filepath.Abs(string(path))
+		}
+	case ProcessNamespace:
+		p.PID = r.process.pid
+		p.Start, err = r.process.p.Start()
+		return ended(r.process.p, err)
+	default:
+		if p.Serial == 0 || !p.hasHandle(ref) {
+			return fmt.Errorf("%w: a reference without a path takes Linux 6.18", ErrNotSupported)
+		}
+	}
+	return err
+}
+
+func (p *Portable) hasHandle(ref Relation) bool {
+	_, err := NewFileHandle(ref)
+	return err == nil
+}
+
+// Open opens the namespace, which the caller closes. ErrStale: what is there now is another one, or nothing.
+func (p Portable) Open() (*NamespaceFile, error) {
+	fd, err := p.open()
+	if err != nil {
+		return nil, invalid(p, err)
+	}
+	return ownFile(p.String(), fd), nil
+}
+
+func (p Portable) open() (*sys.FD, error) {
+	fd, err := p.find()
+	switch {
+	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.ESTALE):
+		return nil, fmt.Errorf("%w: %w", ErrStale, err)
+	case errors.Is(err, syscall.EINVAL):
+		return nil, fmt.Errorf("%w: %w", ErrStale, noNamespace(err))
+	case err != nil:
+		return nil, err
+	}
+	found, err := sys.TypeOf(fd.Int())
+	if err == nil && found != p.NSType {
+		err = fmt.Errorf("%w: it is a %s namespace", ErrStale, found.Name())
+	}
+	if err == nil {
+		err = p.compare(fd.Int())
+	}
+	if err != nil {
+		_ = fd.Close()
+		return nil, err
+	}
+	return fd, nil
+}
+
+// find opens what is there now.
+func (p Portable) find() (*sys.FD, error) {
+	switch {
+	case p.NSType.Name() == "":
+		return nil, syscall.EINVAL
+	case p.PID != 0:
+		return p.findProcess()
+	case p.Path != "":
+		return sys.OpenNamespace(p.Path)
+	}
+	return sys.NamespaceHandle{Serial: p.Serial, Type: p.NSType, Inode: uint32(p.NSID.Ino)}.Open()
+}
+
+func (p Portable) findProcess() (*sys.FD, error) {
+	process, err := openProcess(p.PID)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = process.Close() }()
+	start, err := process.Start()
+	if err != nil {
+		return nil, err
+	}
+	if start != p.Start {
+		return nil, fmt.Errorf("%w: the PID is that of another process", ErrStale)
+	}
+	fd, err := process.OpenNamespace(p.NSType)
+	return fd, ended(process, err)
+}
+
+// compare returns ErrStale unless it is the very namespace.
+func (p Portable) compare(fd int) error {
+	now, err := identify(fd, p.NSType)
+	switch {
+	case err != nil:
+		return err
+	case now.NSID != p.NSID:
+		return fmt.Errorf("%w: the namespace is %s", ErrStale, now.NSID)
+	case now.Serial != p.Serial && now.Serial != 0 && p.Serial != 0:
+		return fmt.Errorf("%w: the inode number was given to a later namespace", ErrStale)
+	}
+	return nil
+}
+
+// NsFd opens the namespace; see Open.
+func (p Portable) NsFd() (int, FdCloser, error) {
+	fd, err := p.open()
+	if err != nil {
+		return -1, nil, invalid(p, err)
+	}
+	return fd.Int(), func() { _ = fd.Close() }, nil
+}
+
+// String returns the link text and where it was found.
+func (p Portable) String() string {
+	text := p.NSID.LinkText(p.NSType)
+	switch {
+	case text == "":
+		return "no namespace"
+	case p.PID != 0:
+		return fmt.Sprintf("%s of process %d", text, p.PID)
+	case p.Path != "":
+		return text + " at " + p.Path
+	}
+	return text
+}
+
+// ID returns the identity, having opened the namespace; see [Relation].
+func (p Portable) ID() (species.NamespaceID, error) { return idOf(p) }
+
+// Type returns the type, having opened the namespace; see [Relation].
+func (p Portable) Type() (species.NamespaceType, error) { return typeOf(p) }
+
+// User returns the owner, which the caller closes; see [Relation].
+func (p Portable) User() (*NamespaceFile, error) { return userOf(p) }
+
+// Parent returns the parent, which the caller closes; see [Relation].
+func (p Portable) Parent() (*NamespaceFile, error) { return parentOf(p) }
+
+// OwnerUID returns the creator's user ID; see [Relation].
+func (p Portable) OwnerUID() (int, error) { return ownerUIDOf(p) }
+
+// OpenTypedReference returns an open reference; see [Relation].
+func (p Portable) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(p) }

@@ -1,0 +1,192 @@
+package handle
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// Root is the files of a mount namespace, for reading, without being in it; a mount namespace without processes too. It
+// is an fs.FS with ReadFile, ReadDir, Stat, Lstat and ReadLink. The caller closes it; until then it keeps the mount
+// namespace alive. It is safe for concurrent use but for Close.
+//
+// Names are those of io/fs: "etc/os-release", without a slash at the beginning. They are resolved as by a process
+// inside: absolute symbolic links and ".." lead to the namespace's own files and never out of it, nor do the links of a
+// /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS, 5.6; ErrNotSupported before). Only regular files and
+// directories are opened; a FIFO or device is EINVAL, and is not touched. Reading never waits for something to read, as
+// /proc/kmsg does, to which a link may lead: it is EAGAIN. What the files say is still the container's: limit how much
+// you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
+type Root struct {
+	root *sys.FD
+	ns   *sys.FD // nil if the root is that of a process
+	ref  string
+}
+
+var (
+	_ fs.ReadFileFS = (*Root)(nil)
+	_ fs.ReadDirFS  = (*Root)(nil)
+	_ fs.StatFS     = (*Root)(nil)
+	_ fs.ReadLinkFS = (*Root)(nil)
+)
+
+// OpenRoot opens the files of a mount namespace. It takes CAP_SYS_ADMIN over it, and CAP_SYS_ADMIN and CAP_SYS_CHROOT in
+// the caller's user namespace. Of a [ProcessNamespace] the right to inspect the process is enough; then it is the
+// process's own root directory, which chroot(2) may have made another one than the namespace's.
+func OpenRoot(ref Relation) (*Root, error) {
+	fd, closer, err := ref.NsFd()
+	if err != nil {
+		return nil, asInvalid(ref, err)
+	}
+	defer closer()
+	if err := checkType(fd, species.CLONE_NEWNS); err != nil {
+		return nil, invalid(ref, err)
+	}
+	root, err := rootOf(fd)
+	if p, ok := ref.(ProcessNamespace); ok && errors.Is(err, syscall.EPERM) {
+		if root, err = p.process.p.OpenRoot(); err == nil {
+			return &Root{root: root, ref: ref.String()}, nil
+		}
+	}
+	if err != nil {
+		return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
+	}
+	ns, err := sys.DupFD(fd)
+	if err != nil {
+		_ = root.Close()
+		return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
+	}
+	return &Root{root: root, ns: ns, ref: ref.String()}, nil
+}
+
+// rootOf has a thread join the mount namespace, open its root, and die.
+func rootOf(fd int) (root *sys.FD, err error) {
+	done := make(chan struct{})
+	onOwnThread(func() {
+		defer close(done)
+		if err = sys.Unshare(cloneFS); err != nil {
+			return
+		}
+		if err = sys.Setns(fd, int(species.CLONE_NEWNS)); err == nil {
+			root, err = sys.OpenRootHere()
+		}
+	})
+	<-done
+	return root, err
+}
+
+// Close lets the mount namespace go. Files that were opened stay open.
+func (r *Root) Close() error { return errors.Join(r.root.Close(), r.ns.Close()) }
+
+// String returns the reference that it was opened with.
+func (r *Root) String() string { return "root of " + r.ref }
+
+// Open opens a regular file or a directory for reading. The file can be read, sought in and read at an offset, and a
+// directory listed (io.ReaderAt, io.Seeker, fs.ReadDirFile).
+func (r *Root) Open(name string) (fs.File, error) {
+	f, err := r.open(name)
+	if err != nil {
+		return nil, err
+	}
+	return &rootFile{f, r, name, nil}, nil
+}
+
+func (r *Root) open(name string) (*os.File, error) {
+	var file *os.File
+	err := r.resolve("open", name, false, func(found *sys.FD) error {
+		fd, err := sys.Reopen(found)
+		if err == nil {
+			file, err = sys.Impatient(fd, name)
+		}
+		return err
+	})
+	return file, err
+}
+
+// resolve finds the file and has it used. Errors are *fs.PathError.
+func (r *Root) resolve(op, name string, nofollow bool, use func(*sys.FD) error) error {
+	if !fs.ValidPath(name) || strings.ContainsRune(name, 0) {
+		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+	}
+	defer runtime.KeepAlive(r)
+	found, err := sys.Resolve(r.root, name, nofollow)
+	if err != nil {
+		return &fs.PathError{Op: op, Path: name, Err: notSupported(err, "openat2(2)", "5.6")}
+	}
+	defer func() { _ = found.Close() }()
+	if err := use(found); err != nil {
+		return &fs.PathError{Op: op, Path: name, Err: err}
+	}
+	return nil
+}
+
+// ReadFile returns the contents of a regular file.
+func (r *Root) ReadFile(name string) ([]byte, error) {
+	f, err := r.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return io.ReadAll(f) // not what the file says its size is
+}
+
+// ReadDir returns the entries of a directory, sorted by name.
+func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
+	f, err := r.open(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }()
+	return r.entries(f, name)
+}
+
+// Stat describes a file of whatever kind, without opening it.
+func (r *Root) Stat(name string) (fs.FileInfo, error) { return r.stat("stat", name, false) }
+
+// Lstat is Stat, but describes a symbolic link itself.
+func (r *Root) Lstat(name string) (fs.FileInfo, error) { return r.stat("lstat", name, true) }
+
+func (r *Root) stat(op, name string, nofollow bool) (info fs.FileInfo, err error) {
+	err = r.resolve(op, name, nofollow, func(found *sys.FD) error {
+		f := os.NewFile(uintptr(found.Disown()), name)
+		defer func() { _ = f.Close() }()
+		info, err = f.Stat()
+		return err
+	})
+	return info, err
+}
+
+// ReadLink returns where a symbolic link leads.
+func (r *Root) ReadLink(name string) (target string, err error) {
+	err = r.resolve("readlink", name, true, func(found *sys.FD) error {
+		target, err = sys.ReadLink(found)
+		return err
+	})
+	return target, err
+}
+
+// OpenNamespace opens the namespace that is pinned at a file in there; the caller closes it. So one gets from mount
+// namespace to mount namespace.
+func (r *Root) OpenNamespace(name string) (*NamespaceFile, error) {
+	var file *NamespaceFile
+	err := r.resolve("open", name, false, func(found *sys.FD) error {
+		if err := sys.CheckNsfs(found.Int()); err != nil {
+			return noNamespace(err)
+		}
+		fd, err := sys.Reopen(found)
+		if err == nil {
+			file = ownFile(name, fd)
+		}
+		return err
+	})
+	if err != nil {
+		return nil, &InvalidNamespaceError{Ref: r.String(), Err: err}
+	}
+	return file, nil
+}

@@ -1,0 +1,117 @@
+package handle
+
+import (
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// typed is a reference together with the type that its namespace must have: of any other type it is an
+// *InvalidNamespaceError with EINVAL, whatever is asked.
+type typed struct {
+	ref  reference
+	want species.NamespaceType
+}
+
+// TypedNamespacePath is a [NamespacePath] to a namespace of one type.
+type TypedNamespacePath struct{ typed }
+
+// TypedNamespaceFd is a [NamespaceFd] of a namespace of one type.
+type TypedNamespaceFd struct{ typed }
+
+// TypedNamespaceFile is a [NamespaceFile] of a namespace of one type. Close closes the file.
+type TypedNamespaceFile struct {
+	typed
+	file *NamespaceFile
+}
+
+// NewTypedNamespacePath returns a reference to whatever namespace of type t is at path when it is asked.
+func NewTypedNamespacePath(path string, t species.NamespaceType) *TypedNamespacePath {
+	return &TypedNamespacePath{typed{NamespacePath(path), t}}
+}
+
+// NewTypedNamespaceFd returns a reference to the namespace behind fd, which must be of type t; NaNS stands for the type
+// that it has. Whoever opened fd closes it.
+func NewTypedNamespaceFd(fd int, t species.NamespaceType) (*TypedNamespaceFd, error) {
+	r, err := newTyped(NamespaceFd(fd), t)
+	if err != nil {
+		return nil, err
+	}
+	return &TypedNamespaceFd{r}, nil
+}
+
+// NewTypedNamespaceFile returns a reference to the namespace of an open file, which must be of type t; NaNS stands for
+// the type that it has. It owns the file from then on; if there is an error, it does not.
+func NewTypedNamespaceFile(f *os.File, t species.NamespaceType) (*TypedNamespaceFile, error) {
+	file, err := NewNamespaceFile(f, nil)
+	if err != nil {
+		return nil, err
+	}
+	r, err := newTyped(file, t)
+	if err != nil {
+		return nil, err
+	}
+	return &TypedNamespaceFile{r, file}, nil
+}
+
+func newTyped(ref reference, t species.NamespaceType) (typed, error) {
+	if t == species.NaNS {
+		found, err := typeOf(ref)
+		return typed{ref, found}, err
+	}
+	r := typed{ref, t}
+	_, err := r.Type()
+	return r, err
+}
+
+// Close closes the file.
+func (f *TypedNamespaceFile) Close() error { return f.file.Close() }
+
+// NsFd returns a descriptor of the namespace, having checked its type; see [Relation].
+func (r typed) NsFd() (int, FdCloser, error) {
+	fd, closer, err := r.ref.NsFd()
+	if err != nil {
+		return -1, nil, err
+	}
+	if err := checkType(fd, r.want); err != nil {
+		closer()
+		return -1, nil, invalid(r, err)
+	}
+	return fd, closer, nil
+}
+
+// checkType returns an error unless the descriptor is of a namespace of type t.
+func checkType(fd int, t species.NamespaceType) error {
+	found, err := sys.TypeOf(fd)
+	switch {
+	case err != nil:
+		return noNamespace(err)
+	case found != t:
+		return fmt.Errorf("it is a %s namespace: %w", found.Name(), syscall.EINVAL)
+	}
+	return nil
+}
+
+// String returns the type and the reference.
+func (r typed) String() string { return typeWord(r.want) + " " + r.ref.String() }
+
+// ID returns the identity; see [Relation].
+func (r typed) ID() (species.NamespaceID, error) { return idOf(r) }
+
+// Type returns the type, having checked it; see [Relation].
+func (r typed) Type() (species.NamespaceType, error) { return typeOf(r) }
+
+// User returns the owner, which the caller closes; see [Relation].
+func (r typed) User() (*NamespaceFile, error) { return userOf(r) }
+
+// Parent returns the parent, which the caller closes; see [Relation].
+func (r typed) Parent() (*NamespaceFile, error) { return parentOf(r) }
+
+// OwnerUID returns the creator's user ID; see [Relation].
+func (r typed) OwnerUID() (int, error) { return ownerUIDOf(r) }
+
+// OpenTypedReference returns an open reference; see [Relation].
+func (r typed) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(r) }

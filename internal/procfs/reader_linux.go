@@ -1,0 +1,100 @@
+package procfs
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// Reader reads files and directories of /proc into buffers that it keeps. What it returns is valid until the next call
+// of the same method. It is for one goroutine.
+type Reader struct {
+	file    []byte
+	entries []byte
+	link    [4096]byte
+	number  sys.Path
+}
+
+// NewReader returns a Reader.
+func NewReader() *Reader {
+	return &Reader{file: make([]byte, 32<<10), entries: make([]byte, 32<<10)}
+}
+
+// Number returns the path of a number, for the next call.
+func (r *Reader) Number(n int) *sys.Path { return r.number.Number(n) }
+
+// maxFile is what of a file is read at most: more than mountinfo of a hundred thousand mounts has.
+const maxFile = 256 << 20
+
+// Short reads a file that fits into a page or so, with one read. The error is that of the kernel.
+func (r *Reader) Short(dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	fd, errno := sys.ScanOpen(dir, path, sys.ScanFile)
+	if errno != 0 {
+		return nil, errno
+	}
+	n, errno := sys.ScanRead(fd, r.file)
+	sys.QuickClose(fd)
+	return r.file[:n], errno
+}
+
+// Quick is Short for files that wait for nothing, such as stat and status. The Go scheduler is not told.
+func (r *Reader) Quick(dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	fd, errno := sys.QuickOpen(dir, path, sys.ScanFile)
+	if errno != 0 {
+		return nil, errno
+	}
+	n, errno := sys.QuickRead(fd, r.file)
+	sys.QuickClose(fd)
+	return r.file[:n], errno
+}
+
+// Whole reads a file to its end.
+func (r *Reader) Whole(dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	fd, errno := sys.ScanOpen(dir, path, sys.ScanFile)
+	if errno != 0 {
+		return nil, errno
+	}
+	defer sys.QuickClose(fd)
+	used := 0
+	for {
+		if used == len(r.file) {
+			if used >= maxFile {
+				return nil, syscall.EFBIG
+			}
+			r.file = append(r.file, make([]byte, len(r.file))...)
+		}
+		n, errno := sys.ScanRead(fd, r.file[used:])
+		if errno != 0 || n == 0 {
+			return r.file[:used], errno
+		}
+		used += n
+	}
+}
+
+// Link reads where a link leads.
+func (r *Reader) Link(dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	n, errno := sys.QuickReadlink(dir, path, r.link[:])
+	return r.link[:max(n, 0)], errno
+}
+
+// Numbers calls f with each number that is the name of an entry of the open directory. A signal makes the kernel stop
+// early, so that only an empty answer is the end.
+func (r *Reader) Numbers(dir int, f func(n int)) syscall.Errno {
+	for {
+		n, errno := sys.ScanList(dir, r.entries)
+		if errno != 0 || n == 0 {
+			return errno
+		}
+		rest := r.entries[:n]
+		for {
+			name, after, ok := sys.ScanEntry(rest)
+			if !ok {
+				break
+			}
+			if id, ok := PID(name); ok {
+				f(id)
+			}
+			rest = after
+		}
+	}
+}
