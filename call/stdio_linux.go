@@ -131,7 +131,11 @@ type sink struct {
 
 func (s *sink) Write(data []byte) (int, error) {
 	if s.err == nil {
-		_, s.err = s.w.Write(data)
+		n, err := s.w.Write(data)
+		if err == nil && n < len(data) {
+			err = io.ErrShortWrite
+		}
+		s.err = err
 	}
 	return len(data), nil
 }

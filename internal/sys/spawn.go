@@ -3,13 +3,13 @@
 package sys
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
 	"time"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -130,11 +130,34 @@ func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
 	return status, true
 }
 
-// reap reaps the child if it has ended.
+// reap reaps the child if it has ended. By its pidfd: if somebody else has reaped it, another child may have its PID.
 func (c *Child) reap(status *syscall.WaitStatus) bool {
-	pid := 0
-	err := Retry(func() (err error) { pid, err = syscall.Wait4(c.PID, status, syscall.WNOHANG, nil); return err })
-	return pid == c.PID || errors.Is(err, syscall.ECHILD)
+	var info childInfo
+	err := Retry(func() error {
+		return unix.Waitid(unix.P_PIDFD, c.Pidfd(), (*unix.Siginfo)(unsafe.Pointer(&info)), unix.WEXITED|unix.WNOHANG, nil)
+	})
+	switch {
+	case err == unix.ECHILD:
+		*status = 0
+	case err != nil || info.Signo == 0:
+		return false
+	case info.Code == exited:
+		*status = syscall.WaitStatus(info.Status << 8)
+	default: // killed; the bit for a core dump is of no interest
+		*status = syscall.WaitStatus(info.Status)
+	}
+	return true
+}
+
+// exited is CLD_EXITED, the siginfo code of a child that was not killed.
+const exited = 1
+
+// childInfo is siginfo_t as waitid(2) fills it in: man 2 sigaction. The union is aligned like a pointer.
+type childInfo struct {
+	Signo, Errno, Code int32
+	_                  [(unsafe.Sizeof(uintptr(0)) - 4) / 4]int32
+	PID, UID, Status   int32
+	_                  [128]byte
 }
 
 // Exec replaces the process and lets it keep a descriptor that otherwise is close-on-exec. It returns only an error.
