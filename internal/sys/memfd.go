@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -100,8 +101,19 @@ func seal(fd, file *FD) error {
 		return err
 	}
 	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if _, err = unix.FcntlInt(uintptr(fd.Int()), unix.F_ADD_SEALS, seals|unix.F_SEAL_EXEC); err == unix.EINVAL { // 6.3
-		_, err = unix.FcntlInt(uintptr(fd.Int()), unix.F_ADD_SEALS, seals)
+	if err = addSeals(fd, seals|unix.F_SEAL_EXEC); err == unix.EINVAL { // before 6.3
+		err = addSeals(fd, seals)
+	}
+	return err
+}
+
+// addSeals waits while the kernel itself looks at pages of the file, which is EBUSY.
+func addSeals(fd *FD, seals int) (err error) {
+	for range 20 {
+		if _, err = unix.FcntlInt(uintptr(fd.Int()), unix.F_ADD_SEALS, seals); err != unix.EBUSY {
+			return err
+		}
+		time.Sleep(10 * time.Millisecond)
 	}
 	return err
 }
