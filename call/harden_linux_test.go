@@ -147,16 +147,6 @@ func TestExecutableOfAVisibleWorkerIsSealed(t *testing.T) {
 	require.Error(t, file.Truncate(0))
 }
 
-// A target may share our PID namespace: its root sees the worker then, too.
-func TestExecutableOfAWorkerBesideItsTargetIsSealed(t *testing.T) {
-	target := startTarget(t, testutil.TargetOptions{Types: defaultSet})
-	outside, inside := blocked(t, request{Pid: target.PID, Types: defaultSet})
-	require.Equal(t, outside, inside)
-	link, err := os.Readlink(fmt.Sprintf("/proc/%d/exe", outside))
-	require.NoError(t, err)
-	require.Equal(t, "/memfd:nsops-worker (deleted)", link)
-}
-
 func TestSessionKeyringIsFresh(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	done := make(chan error)

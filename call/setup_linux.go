@@ -32,7 +32,8 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 		return nil, err
 	}
 	s := &setup{target: t, cover: coverFile()}
-	if s.program, err = sys.Executable(t.visible); err != nil {
+	// Whoever shares our PID namespace sees our own executable anyway; those of another are to find nothing to overwrite.
+	if s.program, err = sys.Executable(t.joins(species.CLONE_NEWPID)); err != nil {
 		s.close()
 		return nil, spawnError("open the program", err)
 	}

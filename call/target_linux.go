@@ -16,7 +16,6 @@ import (
 type target struct {
 	process *sys.Process
 	types   species.NamespaceType // that differ from ours
-	visible bool                  // processes of the target's PID namespace will see the worker
 	files   []*sys.FD             // of these, in the same order, where setns(2) does not take a pidfd
 }
 
@@ -68,24 +67,7 @@ func findTarget(pid int, identity sys.Identity, wanted species.NamespaceType) (*
 			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(pid), Err: t.explain(err)}
 		}
 	}
-	if t.visible, err = t.sees(self); err != nil {
-		t.close()
-		return nil, &Error{Stage: StageTarget, Type: species.CLONE_NEWPID, Op: describe(pid), Err: t.explain(err)}
-	}
 	return t, nil
-}
-
-// sees says whether the target's PID namespace will have a PID for the worker: it is joined, or is ours.
-func (t *target) sees(self *sys.Process) (bool, error) {
-	if t.types == species.NaNS || t.joins(species.CLONE_NEWPID) {
-		return t.types != species.NaNS, nil
-	}
-	theirs, err := t.process.NamespaceID(species.CLONE_NEWPID)
-	if err != nil {
-		return false, err
-	}
-	ours, err := self.NamespaceID(species.CLONE_NEWPID)
-	return ours == theirs, err
 }
 
 // verify refuses what cannot be a target: another process than the one meant, a zombie, a kernel thread.
