@@ -43,12 +43,6 @@ func (f *FD) Close() error {
 	return unix.Close(f.Disown())
 }
 
-// Dup returns another descriptor of the same open file.
-func (f *FD) Dup() (*FD, error) {
-	defer runtime.KeepAlive(f)
-	return open(func() (int, error) { return unix.FcntlInt(uintptr(f.raw), unix.F_DUPFD_CLOEXEC, 0) })
-}
-
 // Retry calls f until it is not interrupted by a signal.
 func Retry(f func() error) error {
 	for {

@@ -24,7 +24,7 @@ func TestFDHasOneOwner(t *testing.T) {
 	raw, err := unix.Open(os.DevNull, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	require.NoError(t, err)
 	fd := sys.NewFD(raw)
-	dup, err := fd.Dup()
+	dup, err := sys.DupFD(fd.Int())
 	require.NoError(t, err)
 	require.True(t, closeOnExec(t, dup.Int()))
 	require.NoError(t, fd.Close())
