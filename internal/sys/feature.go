@@ -19,6 +19,7 @@ const (
 	PIDTranslation                  // NS_GET_PID_FROM_PIDNS and NS_GET_PID_IN_PIDNS, 6.11
 	RootedPaths                     // openat2(2), 5.6
 	ProcLinks                       // /proc/thread-self/ns, 3.17 and wherever /proc is mounted
+	TaskIterators                   // BPF iterators, 5.8
 	features
 )
 

@@ -3,6 +3,7 @@
 package sys
 
 import (
+	"sync/atomic"
 	"syscall"
 	"unsafe"
 
@@ -46,14 +47,20 @@ func HaveSerials() bool {
 
 // NsfsDevice returns the device number of the file system of namespaces, which is that of every namespace.
 func NsfsDevice() (uint64, error) {
+	if dev := nsfsDevice.Load(); dev != 0 {
+		return dev, nil
+	}
 	fd, err := OpenThreadNamespace(species.CLONE_NEWUSER)
 	if err != nil {
 		return 0, err
 	}
 	defer func() { _ = fd.Close() }()
 	id, err := IDOf(fd.Int())
+	nsfsDevice.Store(id.Dev)
 	return id.Dev, err
 }
+
+var nsfsDevice atomic.Uint64
 
 // ScanLimit returns how many descriptors the process may have at a time.
 func ScanLimit() int {
@@ -64,13 +71,38 @@ func ScanLimit() int {
 	return int(min(limit.Cur, 1<<20))
 }
 
-// IsProc says whether fd is the root of a proc file system.
-func IsProc(fd int) bool {
+// IsProc says whether fd is the root of a proc file system, and how many processes the machine has.
+func IsProc(fd int) (processes int, ok bool) {
+	var st unix.Stat_t
 	var fs unix.Statfs_t
-	id, err := IDOf(fd)
-	return err == nil && id.Ino == procRootInode &&
-		Retry(func() error { return unix.Fstatfs(fd, &fs) }) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+	if Retry(func() error { return unix.Fstat(fd, &st) }) != nil || Retry(func() error { return unix.Fstatfs(fd, &fs) }) != nil {
+		return 0, false
+	}
+	return int(st.Nlink), st.Ino == procRootInode && fs.Type == unix.PROC_SUPER_MAGIC //nolint:unconvert // 32 bits on some
 }
 
 // OwnPID returns the PID of this process in its own PID namespace.
 func OwnPID() int { return ownPID() }
+
+// namespaceFileHandle is struct file_handle of linux/fcntl.h with a NamespaceHandle in it.
+type namespaceFileHandle struct {
+	size   uint32
+	kind   int32
+	serial uint64
+	t      uint32
+	inode  uint32
+}
+
+// ScanOpenHandle is NamespaceHandle.Open in plain numbers.
+func ScanOpenHandle(h NamespaceHandle) (int, syscall.Errno) {
+	if pretended(NamespaceHandles) {
+		return NoFD, unix.EOPNOTSUPP
+	}
+	handle := namespaceFileHandle{nsfsHandleSize, nsfsHandleType, h.Serial, uint32(h.Type), h.Inode}
+	const root = unix.FD_NSFS_ROOT
+	fd, _, errno := unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(root&(1<<32-1)), uintptr(unsafe.Pointer(&handle)), unix.O_RDONLY|unix.O_CLOEXEC)
+	if errno != 0 {
+		return NoFD, errno
+	}
+	return int(fd), 0
+}

@@ -96,9 +96,13 @@ func named(found []string) []string {
 // of the executable that workers of package call run.
 var keptOnce = []string{" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]", " -> /memfd:nsops-worker (deleted)"}
 
+// keptPrograms are what package taskiter keeps.
+const keptPrograms = " -> anon_inode:bpf_link"
+
 // withoutKept returns the descriptors without those that may be new.
 func withoutKept(before, after map[string]int) map[string]int {
 	after = maps.Clone(after)
+	maps.DeleteFunc(after, func(fact string, _ int) bool { return before[fact] == 0 && strings.HasSuffix(fact, keptPrograms) })
 	for _, suffix := range keptOnce {
 		kept := func(fact string) bool { return strings.HasSuffix(fact, suffix) }
 		if slices.ContainsFunc(slices.Collect(maps.Keys(before)), kept) {

@@ -1,0 +1,130 @@
+//go:build linux
+
+package sys
+
+import (
+	"errors"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// programAttributes is what BPF_PROG_LOAD reads of union bpf_attr in linux/bpf.h.
+type programAttributes struct {
+	kind, instructions uint32
+	code, license      unsafe.Pointer
+	logLevel, logSize  uint32
+	log                unsafe.Pointer
+	_, _               uint32
+	_                  [16]byte
+	_                  uint32
+	attachType         uint32
+	_, _               uint32
+	_                  uint64
+	_, _               uint32
+	_                  uint64
+	_                  uint32
+	function           uint32
+	_                  uint64
+}
+
+// linkAttributes is what BPF_LINK_CREATE reads, and BPF_ITER_CREATE of its first two words.
+type linkAttributes struct {
+	from, to          uint32
+	attachType, flags uint32
+	_                 [4]uint64
+}
+
+const (
+	bpfTracing   = 26 // BPF_PROG_TYPE_TRACING
+	bpfTraceIter = 28 // BPF_TRACE_ITER
+)
+
+var gpl = append([]byte("GPL"), 0)
+
+// Iterator is a BPF program that the kernel runs for each of the things that an iterator goes through (5.8).
+type Iterator struct{ link *FD }
+
+// KeepIterator has the kernel check a program, of instructions of 8 bytes, and keeps it for the life of the process. The
+// function is the number, among the kernel's types, of the one that stands for the iterator. EPERM: it takes CAP_BPF and
+// CAP_PERFMON, or CAP_SYS_ADMIN, in the initial user namespace.
+func KeepIterator(code []byte, function uint32) (*Iterator, error) {
+	link, err := keep(func() (*FD, error) { return openIterator(code, function) })
+	if err != nil {
+		return nil, err
+	}
+	return &Iterator{link}, nil
+}
+
+func openIterator(code []byte, function uint32) (*FD, error) {
+	load := programAttributes{
+		kind: bpfTracing, instructions: uint32(len(code) / 8), code: unsafe.Pointer(&code[0]),
+		license: unsafe.Pointer(&gpl[0]), attachType: bpfTraceIter, function: function,
+	}
+	program, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	for tries := 0; tries < 10 && errors.Is(err, unix.EAGAIN); tries++ { // a signal came while it was checked
+		program, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = program.Close() }()
+	attach := linkAttributes{from: uint32(program.Int()), attachType: bpfTraceIter}
+	return bpf(unix.BPF_LINK_CREATE, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
+}
+
+// Read runs the program and returns what it has written. PIDs are looked up in the PID namespace of the caller.
+func (i *Iterator) Read() ([]byte, error) {
+	create := linkAttributes{from: uint32(i.link.Int())}
+	iterator, err := bpf(unix.BPF_ITER_CREATE, unsafe.Pointer(&create), 8)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = iterator.Close() }()
+	return readAll(iterator.Int())
+}
+
+func bpf(command uintptr, attributes unsafe.Pointer, size uintptr) (*FD, error) {
+	return open(func() (int, error) {
+		fd, _, errno := unix.Syscall(unix.SYS_BPF, command, uintptr(attributes), size)
+		if errno != 0 {
+			return NoFD, errno
+		}
+		return int(fd), nil
+	})
+}
+
+func readAll(fd int) ([]byte, error) {
+	all := make([]byte, 0, 8<<10)
+	for {
+		if len(all) == cap(all) {
+			all = append(all, make([]byte, len(all))...)[:len(all)]
+		}
+		n, errno := ScanRead(fd, all[len(all):cap(all)])
+		if errno != 0 {
+			return nil, errno
+		}
+		if n == 0 {
+			return all, nil
+		}
+		all = all[:len(all)+n]
+	}
+}
+
+// MayTrace says, as nil or EPERM, whether the calling thread has the capabilities for KeepIterator in its own user
+// namespace, which is all that can be seen without trying.
+func MayTrace() error {
+	if pretended(TaskIterators) {
+		return unix.ENOSYS
+	}
+	var sets [2]unix.CapUserData
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	if err := unix.Capget(&header, &sets[0]); err != nil {
+		return err
+	}
+	has := func(capability int) bool { return sets[capability/32].Effective&(1<<(capability%32)) != 0 }
+	if has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON) {
+		return nil
+	}
+	return unix.EPERM
+}

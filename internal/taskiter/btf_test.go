@@ -1,0 +1,96 @@
+package taskiter
+
+import (
+	"encoding/binary"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+)
+
+// described is a description of three types: an int, struct outer { int first; union { int second; }; }, and a function.
+func described() []byte {
+	var text, data []byte
+	name := func(s string) uint32 {
+		at := len(text)
+		text = append(append(text, s...), 0)
+		return uint32(at)
+	}
+	words := func(all ...uint32) {
+		for _, w := range all {
+			data = binary.NativeEndian.AppendUint32(data, w)
+		}
+	}
+	name("")
+	words(name("int"), kindInt<<24, 4, 32)                                   // 1
+	words(0, kindUnion<<24|1, 4, name("second"), 1, 0)                       // 2
+	words(name("outer"), kindStruct<<24|2, 8, name("first"), 1, 0, 0, 2, 32) // 3
+	words(name("alias"), kindTypedef<<24, 3)                                 // 4
+	words(name("holder"), kindStruct<<24|1, 16, name("inner"), 4, 64)        // 5
+	words(name("run"), kindFunc<<24, 1)                                      // 6
+	b := binary.NativeEndian.AppendUint16(nil, typesMagic)
+	b = append(b, 1, 0)
+	for _, w := range []uint32{24, 0, uint32(len(data)), uint32(len(data)), uint32(len(text))} {
+		b = binary.NativeEndian.AppendUint32(b, w)
+	}
+	return append(append(b, data...), text...)
+}
+
+var some = []typeName{{kindStruct, "outer"}, {kindStruct, "holder"}, {kindFunc, "run"}, {kindFunc, "outer"}}
+
+func TestTypes(t *testing.T) {
+	types, err := parseTypes(described(), some)
+	require.NoError(t, err)
+	for _, want := range []struct {
+		at        int
+		structure string
+		path      []string
+	}{{0, "outer", []string{"first"}}, {4, "outer", []string{"second"}}, {12, "holder", []string{"inner", "second"}}} {
+		at, err := types.offset(want.structure, want.path...)
+		require.NoError(t, err)
+		require.Equal(t, want.at, at)
+	}
+	size, err := types.size("holder")
+	require.NoError(t, err)
+	require.Equal(t, 16, size)
+	number, err := types.find(kindFunc, "run")
+	require.NoError(t, err)
+	require.EqualValues(t, 6, number)
+	for _, missing := range [][]string{{"outer", "third"}, {"outer", "first", "second"}, {"nothing", "first"}} {
+		_, err := types.offset(missing[0], missing[1:]...)
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+	}
+	_, err = types.find(kindFunc, "outer")
+	require.ErrorIs(t, err, errors.ErrUnsupported)
+}
+
+func TestBadTypes(t *testing.T) {
+	good := described()
+	for cut := range len(good) - 60 {
+		_, err := parseTypes(good[:cut], some)
+		require.ErrorIs(t, err, errTypes, "%d", cut)
+	}
+}
+
+func FuzzTypes(f *testing.F) {
+	f.Add(described())
+	f.Fuzz(func(_ *testing.T, b []byte) {
+		types, err := parseTypes(b, some)
+		if err != nil {
+			return
+		}
+		_, _ = types.offset("outer", "second")
+		_, _ = types.offset("holder", "inner", "first")
+		_, _ = types.size("outer")
+	})
+}
+
+func BenchmarkTypes(b *testing.B) {
+	text, err := os.ReadFile(kernelTypesFile)
+	require.NoError(b, err)
+	for b.Loop() {
+		_, err := parseTypes(text, wanted)
+		require.NoError(b, err)
+	}
+}

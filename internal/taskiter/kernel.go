@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: Apache-2.0 OR GPL-2.0-only
+//
+// The kernel lets only programs under the GPL read its memory, which the two that are written here do.
+
+package taskiter
+
+import (
+	"github.com/nsops/nsops/species"
+)
+
+// A record of a thread, as the kernel writes it: where each field is.
+const (
+	taskStart       = 0  // nanoseconds after boot
+	taskCgroup      = 8  // 64-bit ID of the cgroup of version 2
+	taskTGID        = 16 // these three in the initial PID namespace
+	taskTID         = 20
+	taskParent      = 24
+	taskUID         = 28 // in the initial user namespace
+	taskGID         = 32
+	taskFlags       = 36
+	taskState       = 40
+	taskExit        = 44
+	taskThreads     = 48
+	taskLevel       = 52 // how deep its PID namespace is
+	taskReaderLevel = 56 // how deep ours is
+	taskName        = 64
+	taskLinks       = 80 // for each of links
+	taskNumbers     = taskLinks + Links*linkSize
+	taskSize        = (taskNumbers + 4*maxNumbers + 7) &^ 7
+	nameSize        = 16
+	linkSize        = 24 // the 64-bit ID, that of the owner, the inode number
+	maxNumbers      = 33 // the kernel nests PID namespaces no deeper
+	onStackTask     = scratch - taskSize
+)
+
+// What a record knows of a namespace.
+const (
+	linkSerial = 0
+	linkOwner  = 8
+	linkInode  = 16
+)
+
+// A record of a descriptor.
+const (
+	fileInode   = 0
+	fileLink    = 8
+	fileKind    = fileLink + linkSize
+	fileType    = fileKind + 4
+	fileTGID    = fileKind + 8
+	fileTID     = fileKind + 12
+	fileFD      = fileKind + 16
+	fileFamily  = fileKind + 20
+	fileSize    = fileKind + 24
+	onStackFile = scratch - fileSize
+)
+
+// wanted are the types that the programs need to know.
+var wanted = func() (all []typeName) {
+	for _, name := range []string{"task_struct", "signal_struct", "cred", "nsproxy", "css_set", "cgroup", "kernfs_node", "pid",
+		"upid", "ns_common", "mnt_namespace", "cgroup_namespace", "uts_namespace", "ipc_namespace", "user_namespace",
+		"pid_namespace", "net", "time_namespace", "file", "inode", "super_block", "socket", "sock",
+		"bpf_iter_meta", "bpf_iter__task", "bpf_iter__task_file"} {
+		all = append(all, typeName{kindStruct, name})
+	}
+	return append(all, typeName{kindFunc, taskIterator}, typeName{kindFunc, fileIterator})
+}()
+
+// The functions that stand for the iterators.
+const (
+	taskIterator = "bpf_iter_task"
+	fileIterator = "bpf_iter_task_file"
+)
+
+// writer writes programs for a kernel with these types. The first type that is missing is its error.
+type writer struct {
+	program
+	*types
+	err error
+}
+
+func (w *writer) at(structure string, path ...string) int {
+	offset, err := w.offset(structure, path...)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return offset
+}
+
+func (w *writer) sizeOf(structure string) int {
+	size, err := w.size(structure)
+	if err != nil && w.err == nil {
+		w.err = err
+	}
+	return size
+}
+
+// begin loads what a program of an iterator starts with: where to write, and a thread. There is none at the end.
+func (w *writer) begin(context string) (end jump) {
+	w.load(r6, r1, w.at(context, "meta"))
+	w.load(r6, r6, w.at("bpf_iter_meta", "seq"))
+	w.load(r7, r1, w.at(context, "task"))
+	return w.ifEqual(r7, 0)
+}
+
+// clear fills a record on the stack with zeros.
+func (w *writer) clear(start, size int) {
+	for at := 0; at < size; at += 8 {
+		w.zero(start + at)
+	}
+}
+
+// copyNamespace notes the namespace in a struct. The struct "" is struct ns_common itself.
+func (w *writer) copyNamespace(to int, base register, structure string) {
+	inside := 0
+	if structure != "" {
+		inside = w.at(structure, "ns")
+	}
+	w.read(to+linkSerial, 8, base, inside+w.at("ns_common", "ns_id"))
+	w.read(to+linkInode, 4, base, inside+w.at("ns_common", "inum"))
+}
+
+// proxied are the namespaces that struct nsproxy knows, by their places in a record.
+var proxied = []struct {
+	link             int
+	field, structure string
+}{
+	{place(species.CLONE_NEWNS), "mnt_ns", "mnt_namespace"},
+	{place(species.CLONE_NEWCGROUP), "cgroup_ns", "cgroup_namespace"},
+	{place(species.CLONE_NEWUTS), "uts_ns", "uts_namespace"},
+	{place(species.CLONE_NEWIPC), "ipc_ns", "ipc_namespace"},
+	{place(species.CLONE_NEWNET), "net_ns", "net"},
+	{place(species.CLONE_NEWTIME), "time_ns", "time_namespace"},
+	{PIDForChildren, "pid_ns_for_children", "pid_namespace"},
+	{TimeForChildren, "time_ns_for_children", "time_namespace"},
+}
+
+func place(t species.NamespaceType) int {
+	i := 0
+	for other := range species.Set(species.AllNS).All() {
+		if other == t {
+			break
+		}
+		i++
+	}
+	return i
+}
+
+func linkAt(link int) int { return onStackTask + taskLinks + link*linkSize }
+
+// tasks writes the program that is run for each thread. What the verifier knows the type of is loaded directly, the rest
+// is copied, which takes ten times as long.
+func (w *writer) tasks() {
+	end := w.begin("bpf_iter__task")
+	w.clear(onStackTask, taskSize)
+	word := func(to int, from register, structure, field string) {
+		w.loadWord(r1, from, w.at(structure, field))
+		w.storeWord(onStackTask+to, r1)
+	}
+	copied := func(to, size int, from register, structure, field string) {
+		w.read(onStackTask+to, size, from, w.at(structure, field))
+	}
+	w.load(r1, r7, w.at("task_struct", "start_boottime"))
+	w.store(onStackTask+taskStart, r1)
+	word(taskTGID, r7, "task_struct", "tgid")
+	word(taskTID, r7, "task_struct", "pid")
+	word(taskFlags, r7, "task_struct", "flags")
+	word(taskState, r7, "task_struct", "__state")
+	word(taskExit, r7, "task_struct", "exit_state")
+	copied(taskName, nameSize, r7, "task_struct", "comm")
+	w.load(r8, r7, w.at("task_struct", "signal"))
+	word(taskThreads, r8, "signal_struct", "nr_threads")
+	w.deref(r8, r7, w.at("task_struct", "real_parent"))
+	copied(taskParent, 4, r8, "task_struct", "tgid")
+	w.deref(r8, r7, w.at("task_struct", "cgroups"))
+	w.deref(r8, r8, w.at("css_set", "dfl_cgrp"))
+	w.deref(r8, r8, w.at("cgroup", "kn"))
+	copied(taskCgroup, 8, r8, "kernfs_node", "id")
+	w.deref(r8, r7, w.at("task_struct", "real_cred"))
+	copied(taskUID, 4, r8, "cred", "uid")
+	copied(taskGID, 4, r8, "cred", "gid")
+	w.deref(r8, r8, w.at("cred", "user_ns"))
+	w.copyNamespace(linkAt(place(species.CLONE_NEWUSER)), r8, "user_namespace")
+	w.load(r8, r7, w.at("task_struct", "nsproxy"))
+	for _, p := range proxied {
+		w.load(r9, r8, w.at("nsproxy", p.field))
+		w.load(r1, r9, w.at(p.structure, "ns", "ns_id"))
+		w.store(linkAt(p.link)+linkSerial, r1)
+		w.loadWord(r1, r9, w.at(p.structure, "ns", "inum"))
+		w.storeWord(linkAt(p.link)+linkInode, r1)
+		if p.link != PIDForChildren { // which has a parent, too, and so has to be asked itself
+			w.load(r1, r9, w.at(p.structure, "user_ns"))
+			w.load(r1, r1, w.at("user_namespace", "ns", "ns_id"))
+			w.store(linkAt(p.link)+linkOwner, r1)
+		}
+	}
+	w.numbers()
+	w.write(r6, onStackTask, taskSize)
+	w.here(end)
+	w.exit()
+}
+
+// numbers notes the PID namespace and the PIDs in that and in all around it.
+func (w *writer) numbers() {
+	level, number := w.at("pid", "level"), w.at("pid", "numbers")
+	w.call(helperCurrentTask)
+	w.deref(r8, r0, w.at("task_struct", "thread_pid"))
+	w.read(onStackTask+taskReaderLevel, 4, r8, level)
+	w.deref(r8, r7, w.at("task_struct", "thread_pid"))
+	w.read(onStackTask+taskLevel, 4, r8, level)
+	w.loadWord(r9, fp, onStackTask+taskLevel)
+	w.times(r9, w.sizeOf("upid"))
+	w.addTo(r9, r8)
+	w.deref(r9, r9, number+w.at("upid", "ns"))
+	w.copyNamespace(linkAt(place(species.CLONE_NEWPID)), r9, "pid_namespace")
+	w.loadWord(r9, fp, onStackTask+taskLevel)
+	var last []jump
+	for i := range maxNumbers {
+		last = append(last, w.ifLess(r9, i))
+		w.read(onStackTask+taskNumbers+4*i, 4, r8, number+i*w.sizeOf("upid")+w.at("upid", "nr"))
+	}
+	w.here(last...)
+}
+
+// files writes the program that is run for each open descriptor. It lets through those of namespaces, of TUN and TAP
+// devices, and of sockets in another network namespace than their process; with unix also all unix sockets.
+func (w *writer) files(unix bool) {
+	const (
+		typeMask, socketType, deviceType = 0o170000, 0o140000, 0o020000
+		tunDevice                        = 10<<20 | 200
+		nsfsMagic                        = 0x6e736673
+		unixFamily                       = 1
+	)
+	skip := []jump{w.begin("bpf_iter__task_file")}
+	w.load(r8, r1, w.at("bpf_iter__task_file", "file"))
+	skip = append(skip, w.ifEqual(r8, 0))
+	w.loadWord(r9, r1, w.at("bpf_iter__task_file", "fd"))
+	w.clear(onStackFile, fileSize)
+	w.storeWord(onStackFile+fileFD, r9)
+	w.load(r9, r8, w.at("file", "f_inode"))
+	w.loadHalf(r1, r9, w.at("inode", "i_mode"))
+	w.and(r1, typeMask)
+	socket, device := w.ifEqual(r1, socketType), w.ifEqual(r1, deviceType)
+
+	w.load(r8, r9, w.at("inode", "i_sb"))
+	w.load(r8, r8, w.at("super_block", "s_magic"))
+	skip = append(skip, w.ifNot(r8, nsfsMagic))
+	w.load(r8, r9, w.at("inode", "i_private"))
+	w.read(onStackFile+fileType, 4, r8, w.at("ns_common", "ns_type"))
+	w.copyNamespace(onStackFile+fileLink, r8, "")
+	w.setWord(onStackFile+fileKind, int(Held))
+	found := []jump{w.goTo()}
+
+	w.here(device)
+	w.loadWord(r1, r9, w.at("inode", "i_rdev"))
+	skip = append(skip, w.ifNot(r1, tunDevice))
+	w.setWord(onStackFile+fileKind, int(Tun))
+	found = append(found, w.goTo())
+
+	w.here(socket)
+	w.load(r8, r8, w.at("file", "private_data"))
+	w.deref(r8, r8, w.at("socket", "sk"))
+	skip = append(skip, w.ifEqual(r8, 0))
+	w.read(onStackFile+fileFamily, 2, r8, w.at("sock", "__sk_common", "skc_family"))
+	w.deref(r8, r8, w.at("sock", "__sk_common", "skc_net", "net"))
+	w.copyNamespace(onStackFile+fileLink, r8, "net")
+	w.setWord(onStackFile+fileKind, int(Socket))
+	w.deref(r3, r7, w.at("task_struct", "nsproxy"))
+	w.deref(r3, r3, w.at("nsproxy", "net_ns"))
+	found = append(found, w.ifDifferent(r8, r3))
+	if unix {
+		w.loadWord(r1, fp, onStackFile+fileFamily)
+		found = append(found, w.ifEqual(r1, unixFamily))
+	}
+	skip = append(skip, w.goTo())
+
+	w.here(found...)
+	w.read(onStackFile+fileTGID, 4, r7, w.at("task_struct", "tgid"))
+	w.read(onStackFile+fileTID, 4, r7, w.at("task_struct", "pid"))
+	w.read(onStackFile+fileInode, 8, r9, w.at("inode", "i_ino"))
+	w.write(r6, onStackFile, fileSize)
+	w.here(skip...)
+	w.exit()
+}
