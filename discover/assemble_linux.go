@@ -9,7 +9,7 @@ import (
 
 // result puts together what the workers have found.
 func (s *scan) result() *Result {
-	r := &Result{Options: s.opts, Device: s.table.dev, Mounts: s.mounts.all}
+	r := &Result{Options: s.opts, Device: s.table.dev, Mounts: s.mounts.all, live: true}
 	texts := map[*worker]string{}
 	words := 0
 	for _, w := range s.workers {
@@ -32,7 +32,7 @@ func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []stri
 	r.Processes = make([]*Process, 0, len(s.processes))
 	for i := range s.processes {
 		p, t := &s.processes[i], &s.texts[i]
-		if p.PID == 0 {
+		if p.PID == 0 || p.Namespaces.gone() {
 			continue
 		}
 		text := all[t.worker]
@@ -55,6 +55,11 @@ func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []stri
 		r.Processes = append(r.Processes, p)
 	}
 	slices.SortFunc(r.Processes, func(a, b *Process) int { return a.PID - b.PID })
+}
+
+// gone says whether there can be nothing in these namespaces any more.
+func (s *NamespacesSet) gone() bool {
+	return slices.ContainsFunc(s[:], func(n *Namespace) bool { return n != nil && n.gone })
 }
 
 func (s span) of(text string) string { return text[s.start:s.end] }
@@ -129,7 +134,7 @@ func (s *scan) nameOwners() {
 // choose takes the types that are wanted, and lets go of the others.
 func (s *scan) choose(r *Result) {
 	wanted := func(n *Namespace) *Namespace {
-		if n == nil || !s.opts.Types.Has(n.Type) {
+		if n == nil || n.gone || !s.opts.Types.Has(n.Type) {
 			return nil
 		}
 		return n
@@ -140,7 +145,7 @@ func (s *scan) choose(r *Result) {
 			r.Namespaces = append(r.Namespaces, n)
 		}
 	}
-	if s.opts.Types == species.Set(species.AllNS) {
+	if s.opts.Types == species.Set(species.AllNS) && !slices.ContainsFunc(s.table.all, func(n *Namespace) bool { return n.gone }) {
 		return
 	}
 	for _, n := range r.Namespaces {

@@ -17,18 +17,13 @@ type cgroup struct {
 	container *Container
 }
 
-// lookAtCgroup reads the cgroup of a process, if it is wanted. Where there is only version 2 the pidfd has told its
+// lookAtCgroup finds the cgroup of a process, if it is wanted. Where there is only version 2 the pidfd has told its
 // number, and it is read once for all processes in it.
 func (w *worker) lookAtCgroup(p *Process, t *texts, s subject, leads bool) {
 	if !w.opts.has(Cgroups) {
 		return
 	}
-	if w.unified && p.cgroupID != 0 {
-		if known := w.byID[p.cgroupID]; known != nil {
-			t.cgroup = known
-			return
-		}
-	} else if !leads {
+	if t.cgroup = w.knownCgroup(p, t); t.cgroup != nil || !leads && !w.unified {
 		return
 	}
 	text, errno := w.read.Short(s.dir, &cgroupPath)
@@ -44,6 +39,22 @@ func (w *worker) lookAtCgroup(p *Process, t *texts, s subject, leads bool) {
 		w.byID[p.cgroupID] = known
 	}
 	t.cgroup = known
+}
+
+// knownCgroup returns the cgroup of a process if it need not be read; else nil.
+func (w *worker) knownCgroup(p *Process, t *texts) *cgroup {
+	if w.unified && p.cgroupID != 0 {
+		return w.byID[p.cgroupID]
+	}
+	if t.kept == nil {
+		return nil
+	}
+	path := t.kept.Cgroup
+	if w.cgroups[path] == nil && w.old.result.groups[path] != nil {
+		again := *w.old.result.groups[path] // it may be frozen by now
+		w.cgroups[path] = &again
+	}
+	return w.cgroups[path]
 }
 
 // first says whether the process is the first to have been seen in one of its namespaces. The first is mostly the

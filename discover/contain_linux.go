@@ -19,6 +19,7 @@ func (s *scan) contain(r *Result) {
 		return
 	}
 	known := s.knownCgroups()
+	r.groups = known
 	containers := containersIn(known)
 	for _, p := range r.Processes {
 		if c := known[p.Cgroup]; c != nil && p.Cgroup != "" {

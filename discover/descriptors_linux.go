@@ -23,7 +23,16 @@ func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count
 	var st sys.ScanStat
 	_ = sys.QuickStat(dir, &st)
 	look := descriptorLook{worker: w, subject: s, in: in, dir: dir, sockets: w.opts.has(Sockets)}
-	if kept != nil && kept.fdCount == st.Size && st.Size != 0 && s.pid != w.self {
+	if s.pid == w.self && s.tid == 0 {
+		if w.ownFDs == nil {
+			w.lookAtSelf()
+		}
+		for fd := range w.ownFDs {
+			_ = look.at(fd)
+		}
+		return 0
+	}
+	if kept != nil && kept.fdCount == st.Size && st.Size != 0 {
 		for _, fd := range w.old.fds[s.pid] {
 			_ = look.at(fd)
 		}

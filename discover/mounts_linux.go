@@ -27,6 +27,7 @@ type mountState struct {
 func (s *scan) lookAtMounts() {
 	m := &s.mounts
 	m.done = map[*Namespace]bool{}
+	m.lists = map[uint64][]uint64{}
 	if s.opts.has(AllMountNamespaces) {
 		s.walkMountNamespaces()
 	}

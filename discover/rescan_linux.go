@@ -20,11 +20,12 @@ func Rescan(ctx context.Context, old *Result) (*Result, error) {
 
 // memory is the last result, in the order in which a Rescan needs it.
 type memory struct {
-	result *Result
-	lists  map[uint64][]uint64
-	fds    map[int][]int              // of processes that held a namespace by descriptor
-	pins   map[*Namespace][]pinned    // by mount namespace
-	tables map[*Namespace]*MountTable // by mount namespace
+	result  *Result
+	serials map[uint64]*Namespace // by 64-bit ID
+	lists   map[uint64][]uint64
+	fds     map[int][]int              // of processes that held a namespace by descriptor
+	pins    map[*Namespace][]pinned    // by mount namespace
+	tables  map[*Namespace]*MountTable // by mount namespace
 }
 
 type pinned struct {
@@ -37,9 +38,12 @@ func recall(old *Result) *memory {
 	if old == nil {
 		return nil
 	}
-	m := &memory{result: old, lists: old.lists, fds: map[int][]int{},
+	m := &memory{result: old, serials: make(map[uint64]*Namespace, len(old.Namespaces)), lists: old.lists, fds: map[int][]int{},
 		pins: map[*Namespace][]pinned{}, tables: map[*Namespace]*MountTable{}}
 	for _, n := range old.Namespaces {
+		if old.live && n.Serial != 0 {
+			m.serials[n.Serial] = n
+		}
 		for i := range n.References {
 			switch r := &n.References[i]; r.Kind {
 			case ByFD, BySocket, ByTun, ByMessage:
@@ -69,6 +73,14 @@ func (m *memory) process(pid int, start uint64, name []byte) *Process {
 	return p
 }
 
+// namespace returns a namespace of the last result, nil if it had none with that 64-bit ID.
+func (m *memory) namespace(serial uint64) *Namespace {
+	if m == nil {
+		return nil
+	}
+	return m.serials[serial]
+}
+
 // unchanged takes over the pins of a mount namespace that has the same mounts as then.
 func (w *worker) unchanged(n *Namespace, i int) bool {
 	if w.old == nil || n.Serial == 0 {
@@ -79,19 +91,25 @@ func (w *worker) unchanged(n *Namespace, i int) bool {
 	if errno != 0 {
 		return false
 	}
-	ids = slices.Clone(ids)
-	w.scan.mounts.listed.Lock()
-	if w.scan.mounts.lists == nil {
-		w.scan.mounts.lists = map[uint64][]uint64{}
-	}
-	w.scan.mounts.lists[n.Serial] = ids
-	w.scan.mounts.listed.Unlock()
 	was := w.old.result.Namespace(n.ID)
-	if was == nil || was.Serial != n.Serial || !slices.Equal(w.old.lists[n.Serial], ids) {
+	same := was != nil && was.Serial == n.Serial && slices.Equal(w.old.lists[n.Serial], ids)
+	if same {
+		ids = w.old.lists[n.Serial]
+	} else {
+		ids = slices.Clone(ids)
+	}
+	w.mounts.listed.Lock()
+	w.mounts.lists[n.Serial] = ids
+	w.mounts.listed.Unlock()
+	if !same {
 		return false
 	}
 	for _, p := range w.old.pins[was] {
-		w.pin(n, w.table.member(n), p.to.Type, p.to.ID.Ino, []byte(p.path))
+		if w.old.serials[p.to.Serial] == p.to {
+			w.pins = append(w.pins, pin{w.table.takeOver(p.to), n, p.path, int32(w.table.member(n))})
+		} else {
+			w.pin(n, w.table.member(n), p.to.Type, p.to.ID.Ino, []byte(p.path))
+		}
 	}
 	if t := w.old.tables[was]; t != nil {
 		w.scan.mounts.tables[i] = &MountTable{Namespace: n, Mounts: t.Mounts, Paths: t.Paths}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"runtime"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -19,18 +20,20 @@ type scan struct {
 	opts Options
 	old  *memory // of what a Rescan takes over; nil
 
-	read    *procfs.Reader // of whoever is not a worker, and of the first of them
-	procFD  *sys.FD
-	proc    int           // number of procFD
-	self    int           // this process in there, 0 if it is not
-	ownFDs  map[int]ownFD // this process's, before the discovery had any
-	own     bool          // the PIDs in it are those of our PID namespace
-	ownPID  *Namespace    // our PID namespace, if own
-	pidfds  atomic.Bool   // pidfds know their namespaces
-	infos   atomic.Bool   // pidfds know credentials and cgroups
-	unified bool          // there are only cgroups of version 2
-	links   []link        // of a process to look at
-	table   *table
+	read      *procfs.Reader // of whoever is not a worker, and of the first of them
+	procFD    *sys.FD
+	proc      int           // number of procFD
+	self      int           // this process in there, 0 if it is not
+	ownFDs    map[int]ownFD // this process's, before the discovery had any
+	own       bool          // the PIDs in it are those of our PID namespace
+	ownPID    *Namespace    // see ownPIDNamespace
+	askOwnPID sync.Once
+	pidfds    atomic.Bool // pidfds know their namespaces
+	infos     atomic.Bool // pidfds know credentials and cgroups
+	unified   bool        // there are only cgroups of version 2
+	links     []link      // of a process to look at
+	table     *table
+	snapshot  *snapshot // nil if there is none
 
 	pids      []int
 	processes []Process // by place in pids; PID is 0 if the process was gone
@@ -111,29 +114,42 @@ func (s *scan) open() error {
 		return errno
 	}
 	s.procFD, s.proc = sys.NewFD(proc), proc
-	if !sys.IsProc(proc) {
-		_ = s.procFD.Close()
-		return errNoProc
-	}
-	s.lookAtSelf()
+	processes, ok := sys.IsProc(proc)
 	dev, err := sys.NsfsDevice()
+	if !ok {
+		err = errNoProc
+	}
 	if err != nil {
 		_ = s.procFD.Close()
 		return err
 	}
 	s.table = newTable(dev, &s.opts)
-	s.table.serials = sys.HaveSerials()
-	s.own = s.isOwn()
+	path = sys.NewPath("self")
+	text, _ := s.read.Link(s.proc, &path)
+	s.self, _ = procfs.PID(text)
+	if s.opts.has(Processes) {
+		s.takeSnapshot(processes)
+	}
+	if s.snapshot == nil {
+		s.lookAtSelf()
+		s.table.serials = sys.HaveSerials()
+		s.own = s.isOwn()
+	}
 	s.pidfds.Store(s.own)
 	s.infos.Store(s.own)
-	if s.own {
-		if fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID); err == nil {
-			s.ownPID = s.table.learn(fd.Disown(), species.CLONE_NEWPID)
-		}
-	}
 	s.unified = s.isUnified()
 	s.prepareLinks()
 	return nil
+}
+
+// ownPIDNamespace returns that of this process, if it is also that of the proc file system.
+func (s *scan) ownPIDNamespace() *Namespace {
+	s.askOwnPID.Do(func() {
+		if fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID); err == nil && s.own {
+			s.ownPID = s.table.learn(fd.Disown(), species.CLONE_NEWPID)
+		}
+	})
+	return s.ownPID
 }
 
 // isOwn says whether the proc file system is of our own PID namespace: that is where we have a single PID.
@@ -189,6 +205,10 @@ func (s *scan) listProcesses() error {
 	}
 	if len(s.pids) == 0 {
 		return errors.New("shows no process")
+	}
+	slices.Sort(s.pids)
+	if s.snapshot != nil {
+		s.addNewcomers()
 	}
 	s.processes = make([]Process, len(s.pids))
 	s.texts = make([]texts, len(s.pids))

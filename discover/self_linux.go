@@ -17,32 +17,35 @@ type ownFD struct {
 	copy int // of the same open file, for those of namespaces; sys.NoFD otherwise
 }
 
-// lookAtSelf notes which descriptors this process has before the discovery has any.
-func (s *scan) lookAtSelf() {
-	r := s.read
-	path := sys.NewPath("self")
-	text, _ := r.Link(s.proc, &path)
-	s.self, _ = procfs.PID(text)
-	path = sys.NewPath("self/fd")
+// lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
+func (s *scan) lookAtSelf(only ...int) {
+	s.ownFDs = map[int]ownFD{}
+	path := sys.NewPath("self/fd")
 	dir, errno := sys.ScanOpen(s.proc, &path, sys.ScanDir)
 	if errno != 0 {
 		return
 	}
 	defer sys.QuickClose(dir)
-	s.ownFDs = map[int]ownFD{}
-	_ = r.Numbers(dir, func(fd int) {
-		text, _ := r.Link(dir, r.Number(fd))
-		if beingHeld(fd) {
-			return
+	if only == nil {
+		_ = s.read.Numbers(dir, func(fd int) { s.noteOwnFD(dir, fd) })
+	}
+	for _, fd := range only {
+		s.noteOwnFD(dir, fd)
+	}
+}
+
+func (s *scan) noteOwnFD(dir, fd int) {
+	text, errno := s.read.Link(dir, s.read.Number(fd))
+	if errno != 0 || beingHeld(fd) {
+		return
+	}
+	own := ownFD{string(text), sys.NoFD}
+	if _, _, ok := procfs.ParseLink(text); ok {
+		if own.copy = sys.QuickDup(fd); own.copy != sys.NoFD {
+			setBeingHeld(own.copy, true)
 		}
-		own := ownFD{string(text), sys.NoFD}
-		if _, _, ok := procfs.ParseLink(text); ok {
-			if own.copy = sys.QuickDup(fd); own.copy != sys.NoFD {
-				setBeingHeld(own.copy, true)
-			}
-		}
-		s.ownFDs[fd] = own
-	})
+	}
+	s.ownFDs[fd] = own
 }
 
 // isOwnFD says whether a descriptor of this process is the one that was there before the discovery began.

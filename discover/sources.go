@@ -23,9 +23,12 @@ const (
 	Hierarchy
 	// Ownership is the owners of namespaces.
 	Ownership
-	// Cgroups are the cgroups of leaders, from which containers are known; where there is only version 2, of all
-	// processes.
+	// Cgroups are the cgroups of leaders, from which containers are known; with Details, or where there is only version 2,
+	// of all processes.
 	Cgroups
+	// Details are the command lines of all processes, not only of those that lead somewhere, and the names of all
+	// threads.
+	Details
 
 	// TunTap are the network namespaces of TUN and TAP devices that are held by a descriptor elsewhere. It takes FDs.
 	TunTap
@@ -36,8 +39,6 @@ const (
 	AllMountNamespaces
 	// KernelList asks the kernel for all namespaces (listns(2), 6.19).
 	KernelList
-	// Details are the command lines of all processes, not only of those that lead somewhere, and so with Cgroups.
-	Details
 	// MountTables are the mounts of each mount namespace, in Result.Mounts. It takes Mounts.
 	MountTables
 	// PathFDs looks at all descriptors with a path: they may have been opened through a pin. Without it, only those are
@@ -45,16 +46,16 @@ const (
 	PathFDs
 
 	// Standard is what the zero value stands for.
-	Standard = Processes | Tasks | FDs | Sockets | Mounts | Hierarchy | Ownership | Cgroups
+	Standard = Processes | Tasks | FDs | Sockets | Mounts | Hierarchy | Ownership | Cgroups | Details
 	// Full is everything.
-	Full = Standard | TunTap | InFlight | AllMountNamespaces | KernelList | Details | MountTables | PathFDs
+	Full = Standard | TunTap | InFlight | AllMountNamespaces | KernelList | MountTables | PathFDs
 )
 
 // Has says whether all of these are among the sources.
 func (s Sources) Has(these Sources) bool { return s&these == these }
 
 var sourceNames = []string{"none", "processes", "tasks", "fds", "sockets", "mounts", "hierarchy", "ownership", "cgroups",
-	"tuntap", "inflight", "allmountnamespaces", "kernellist", "details", "mounttables", "pathfds"}
+	"details", "tuntap", "inflight", "allmountnamespaces", "kernellist", "mounttables", "pathfds"}
 
 // String returns the names of the sources with commas between them.
 func (s Sources) String() string {

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
 )
 
@@ -18,8 +19,8 @@ type table struct {
 
 	mu       sync.Mutex
 	byInode  map[uint64]*Namespace
-	serials  bool                  // every namespace has a 64-bit ID
-	by64     map[uint64]*Namespace // those that are held
+	serials  bool // every namespace has a 64-bit ID
+	by64     map[uint64]*Namespace
 	byCookie map[uint64]*Namespace // network namespaces by the numbers that sockets know
 	all      []*Namespace
 	held     []int // descriptors by Namespace.index, sys.NoFD if none is held
@@ -70,18 +71,76 @@ func (t *table) learnLocked(fd int, inode uint64, kind species.NamespaceType) *N
 			return nil
 		}
 	}
-	if n == nil || !n.unreachable {
-		n = t.add(inode, kind)
-	}
-	n.unreachable = false
+	n = t.reachable(inode, kind)
 	t.hold(n, fd)
 	t.ask(n, fd)
-	if n.Serial != 0 && t.held[n.index] != sys.NoFD {
-		t.by64[n.Serial] = n
-	}
+	t.note(n)
 	if t.held[n.index] == sys.NoFD {
 		sys.ScanClose(fd)
 	}
+	return n
+}
+
+// note makes a namespace found by its 64-bit ID.
+func (t *table) note(n *Namespace) {
+	if n.Serial == 0 {
+		return
+	}
+	t.by64[n.Serial] = n
+	if n.Type == species.CLONE_NEWNET {
+		t.byCookie[n.Serial] = n
+	}
+}
+
+// believe takes a namespace as the kernel has told it, without opening it. It is nil if its owner was not seen yet.
+func (t *table) believe(is taskiter.Namespace, kind species.NamespaceType) *Namespace {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	owner := t.by64[is.Owner]
+	if owner == nil {
+		return nil
+	}
+	n := t.reachable(uint64(is.Inode), kind)
+	n.Serial = is.Serial
+	if t.ownership {
+		n.Owner = owner
+	}
+	t.note(n)
+	return n
+}
+
+// reachable returns the entry for a namespace that was just found under an inode number: of what is known of that number,
+// if it is no more than that, or a new one.
+func (t *table) reachable(inode uint64, kind species.NamespaceType) *Namespace {
+	n := t.byInode[inode]
+	if n == nil || !n.unreachable {
+		if n != nil {
+			n.gone = true
+		}
+		n = t.add(inode, kind)
+	}
+	n.unreachable = false
+	return n
+}
+
+// takeOver returns a namespace of the last result, of which nothing can have changed but who is in it. Nil stays nil.
+func (t *table) takeOver(old *Namespace) *Namespace {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.takeOverLocked(old)
+}
+
+func (t *table) takeOverLocked(old *Namespace) *Namespace {
+	if old == nil {
+		return nil
+	}
+	if n := t.by64[old.Serial]; n != nil && old.Serial != 0 {
+		return n
+	}
+	n := t.reachable(old.ID.Ino, old.Type)
+	n.Serial, n.OwnerUID, n.OwnerHidden, n.ParentHidden = old.Serial, old.OwnerUID, old.OwnerHidden, old.ParentHidden
+	t.note(n)
+	n.Owner, n.Parent = t.takeOverLocked(old.Owner), t.takeOverLocked(old.Parent)
 	return n
 }
 
@@ -131,9 +190,6 @@ func (t *table) add(inode uint64, kind species.NamespaceType) *Namespace {
 // ask asks a namespace once for all that it knows, and so its owner and its parent, if they are new.
 func (t *table) ask(n *Namespace, fd int) {
 	n.Serial, _ = sys.SerialOf(fd, n.Type)
-	if n.Type == species.CLONE_NEWNET && n.Serial != 0 {
-		t.byCookie[n.Serial] = n
-	}
 	if t.ownership || t.hierarchy && n.Type == species.CLONE_NEWUSER {
 		n.Owner, n.OwnerHidden = t.relative(n, fd, species.CLONE_NEWUSER, sys.ScanOwner)
 	}
@@ -166,18 +222,25 @@ func (t *table) relative(n *Namespace, fd int, kind species.NamespaceType, open 
 	return t.learnLocked(other, st.Ino, kind), false
 }
 
-// known returns the namespace with that inode number, nil if it was not seen yet.
+// known returns the namespace with that inode number, nil if it was not seen yet, or is gone.
 func (t *table) known(inode uint64) *Namespace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byInode[inode]
+	if n := t.byInode[inode]; n != nil && t.lives(n) {
+		return n
+	}
+	return nil
 }
 
-// mention returns the namespace with that inode number, of which no more is known if it was not seen yet.
+// mention returns the namespace with that inode number, of which no more is known if it was not seen yet, or is gone.
 func (t *table) mention(inode uint64, kind species.NamespaceType) (n *Namespace, known bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n = t.byInode[inode]
+	if n != nil && !n.unreachable && !t.lives(n) {
+		n.gone = true
+		n = nil
+	}
 	if n == nil {
 		n = t.add(inode, kind)
 		n.unreachable = true
@@ -185,11 +248,27 @@ func (t *table) mention(inode uint64, kind species.NamespaceType) (n *Namespace,
 	return n, !n.unreachable
 }
 
-// fd returns the descriptor that is held of a namespace, sys.NoFD if none is.
+// fd returns the descriptor that is held of a namespace, sys.NoFD if none is. One that was not opened yet is.
 func (t *table) fd(n *Namespace) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.lives(n)
 	return t.held[n.index]
+}
+
+// lives says whether a namespace still has its inode number: it is held, or can be opened and held now.
+func (t *table) lives(n *Namespace) bool {
+	if t.held[n.index] != sys.NoFD || !t.serials || n.Serial == 0 {
+		return true
+	}
+	fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)})
+	if errno != 0 {
+		return errno != syscall.ESTALE
+	}
+	if t.hold(n, fd); t.held[n.index] == sys.NoFD {
+		sys.ScanClose(fd)
+	}
+	return true
 }
 
 // entered notes a process that is in a namespace, if it is the first. The others are nobody's way in.
@@ -230,7 +309,7 @@ func (t *table) setCookie(cookie uint64, n *Namespace) {
 	t.byCookie[cookie] = n
 }
 
-// withSerial returns the namespace with that 64-bit ID, nil if none such is held.
+// withSerial returns the namespace with that 64-bit ID, nil if it was not seen yet.
 func (t *table) withSerial(serial uint64) *Namespace {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/taskiter"
 )
 
 // worker looks at a part of the processes and mounts. What it finds is put together at the end.
@@ -30,6 +31,7 @@ type worker struct {
 	unknown  []unknownPin
 	ids      []uint64
 	buf      []byte
+	record   taskiter.Task
 }
 
 // pin is a Reference by pin, of which there can be many.
@@ -96,8 +98,15 @@ type subject struct {
 	pidfd    int // sys.NoFD without
 }
 
-// process looks at one process. If it ends meanwhile, it was not there.
+// process takes a process from the snapshot or looks at it.
 func (w *worker) process(i int) {
+	if !w.shot(i) {
+		w.walk(i)
+	}
+}
+
+// walk looks at one process in /proc. If it ends meanwhile, it was not there.
+func (w *worker) walk(i int) {
 	p, pid := &w.processes[i], w.pids[i]
 	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
 	if errno != 0 {
@@ -250,7 +259,7 @@ func (w *worker) innerPIDs(p *Process, t *texts, s subject) {
 	n := p.Namespaces[pidSlot]
 	switch {
 	case n == nil || t.pids != (span{}):
-	case n == w.ownPID:
+	case n == w.ownPIDNamespace():
 		start := len(w.numbers)
 		w.numbers = append(w.numbers, s.pid)
 		t.pids = span{uint32(start), uint32(len(w.numbers))}
@@ -263,7 +272,8 @@ func (w *worker) innerPIDs(p *Process, t *texts, s subject) {
 func (w *worker) translate(n *Namespace, pid int, into *span) bool {
 	var chain [33]*Namespace // the kernel nests no deeper
 	depth := 0
-	for ; n != nil && n != w.ownPID; n = n.Parent {
+	own := w.ownPIDNamespace()
+	for ; n != nil && n != own; n = n.Parent {
 		if depth == len(chain) {
 			return false
 		}

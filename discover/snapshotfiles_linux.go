@@ -1,0 +1,92 @@
+package discover
+
+import (
+	"cmp"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/taskiter"
+	"github.com/nsops/nsops/species"
+)
+
+// shotFiles takes the descriptors of a process that lead to namespaces from the snapshot. Those of which the kernel has
+// not told enough are looked at in /proc.
+func (w *worker) shotFiles(p *Process, files []taskiter.File) {
+	for _, f := range files {
+		in := &p.Namespaces
+		if f.TID == p.PID {
+			f.TID = 0
+		} else if task := p.task(f.TID); task != nil {
+			in = &task.Namespaces
+		} else {
+			continue
+		}
+		// of this process's descriptors some are those of discoveries
+		if p.PID == w.self || !w.shotFile(p, f, in) {
+			w.lookAt(p, f, in)
+		}
+	}
+}
+
+func (p *Process) task(tid int) *Task {
+	for _, t := range p.Tasks {
+		if t.TID == tid {
+			return t
+		}
+	}
+	return nil
+}
+
+// shotFile is false if a descriptor has to be looked at.
+func (w *worker) shotFile(p *Process, f taskiter.File, in *NamespacesSet) bool {
+	reference := Reference{Kind: ByFD, PID: p.PID, TID: f.TID, FD: f.FD}
+	kind := f.Type
+	switch f.Kind {
+	case taskiter.Held:
+	case taskiter.Socket:
+		if !w.opts.has(Sockets) {
+			return true
+		}
+		if w.opts.has(InFlight) {
+			return false
+		}
+		reference.Kind, kind = BySocket, species.CLONE_NEWNET
+	default:
+		return !w.opts.has(TunTap)
+	}
+	n := w.withSerial(f.Namespace, kind)
+	if n == nil {
+		return false
+	}
+	if reference.Kind == ByFD || n != in[netSlot] {
+		w.refer(n, reference)
+	}
+	return true
+}
+
+// lookAt looks at a descriptor of a process or thread, unless another has its number by now.
+func (w *worker) lookAt(p *Process, f taskiter.File, in *NamespacesSet) {
+	number := cmp.Or(f.TID, p.PID)
+	dir, errno := sys.QuickOpen(w.proc, w.number.Number(number), sys.ScanBase) // threads are not listed there, but are there
+	if errno != 0 {
+		return
+	}
+	defer sys.QuickClose(dir)
+	pidfd, errno := sys.QuickPidfd(number, f.TID != 0)
+	if errno != 0 {
+		return
+	}
+	defer sys.QuickClose(pidfd)
+	start := p.Start
+	if task := p.task(f.TID); task != nil {
+		start = task.Start
+	}
+	fds, errno := sys.QuickOpen(dir, &fdPath, sys.ScanBase)
+	if errno != 0 || !w.started(start, dir) {
+		sys.ScanClose(fds)
+		return
+	}
+	defer sys.QuickClose(fds)
+	s := subject{pid: p.PID, tid: f.TID, dir: dir, pidfd: pidfd}
+	look := descriptorLook{worker: w, subject: s, in: in, dir: fds, sockets: w.opts.has(Sockets)}
+	_ = look.at(f.FD)
+}
