@@ -149,7 +149,7 @@ func print(w io.Writer, all []*contestant) {
 		if c.own {
 			allocs, mib = strconv.FormatUint(c.allocs, 10), fmt.Sprintf("%.1f", float64(c.bytes)/(1<<20))
 		}
-		fmt.Fprintf(w, "| %s | %.0f | %.2f | %.0f | %.2f | %.0f | %s | %s | %d |\n", c.name, median(c.cpu), median(c.cpu)/median(floor.cpu),
+		fmt.Fprintf(w, "| %s | %.2f | %.2f | %.2f | %.2f | %.2f | %s | %s | %d |\n", c.name, median(c.cpu), median(c.cpu)/median(floor.cpu),
 			slices.Min(c.cpu), slices.Min(c.cpu)/slices.Min(floor.cpu), median(c.wall), allocs, mib, c.found)
 	}
 }
