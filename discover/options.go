@@ -26,6 +26,8 @@ type Options struct {
 	Namers []ContainerNamer
 }
 
+const defaultPatience = time.Second
+
 func (o Options) withDefaults() Options {
 	if o.Types == 0 {
 		o.Types = species.Set(species.AllNS)
@@ -37,7 +39,7 @@ func (o Options) withDefaults() Options {
 		o.Proc = "/proc"
 	}
 	if o.Patience == 0 {
-		o.Patience = time.Second
+		o.Patience = defaultPatience
 	}
 	return o
 }

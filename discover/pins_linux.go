@@ -31,7 +31,7 @@ func (s *scan) openPins() {
 				s.table.learn(fd.Disown(), u.n.Type)
 				continue
 			}
-			if err = s.openBySearch(u.n); err != nil {
+			if s.openBySearch(u.n) != nil { // says less than the path did
 				w.problem(Problem{Source: Mounts, Type: u.n.Type, Namespace: u.n.ID, Path: u.path, Errno: errnoOf(err)})
 			}
 		}
@@ -49,29 +49,38 @@ func errnoOf(err error) syscall.Errno {
 
 const tooManyStuck = 3
 
-// patiently waits for f, but not forever. What it returns too late is closed when it is collected.
+// patiently waits for f, but no longer than Options.Patience, and not at all if several did not answer.
 func (s *scan) patiently(f func() (*sys.FD, error)) (*sys.FD, error) {
+	if s.mounts.stuck >= tooManyStuck {
+		return nil, syscall.ETIMEDOUT
+	}
+	fd, err := within(s.opts.Patience, s.ctx.Done(), f)
+	if err == syscall.ETIMEDOUT { //nolint:errorlint // that of within itself
+		s.mounts.stuck++
+	}
+	return fd, err
+}
+
+// within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is closed when it is
+// collected.
+func within(patience time.Duration, stop <-chan struct{}, f func() (*sys.FD, error)) (*sys.FD, error) {
 	type outcome struct {
 		fd  *sys.FD
 		err error
-	}
-	if s.mounts.stuck >= tooManyStuck {
-		return nil, syscall.ETIMEDOUT
 	}
 	done := make(chan outcome, 1)
 	go func() {
 		fd, err := f()
 		done <- outcome{fd, err}
 	}()
-	limit := time.NewTimer(s.opts.Patience)
+	limit := time.NewTimer(patience)
 	defer limit.Stop()
 	select {
 	case o := <-done:
 		return o.fd, o.err
 	case <-limit.C:
-		s.mounts.stuck++
 		return nil, syscall.ETIMEDOUT
-	case <-s.ctx.Done():
+	case <-stop:
 		return nil, syscall.EINTR
 	}
 }
