@@ -180,15 +180,15 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		return
 	}
 	l.worker.sockets[inode] = struct{}{}
-	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	own, errno := l.duplicate(fd)
 	if errno != 0 {
-		if errno == syscall.EPERM || errno == syscall.EACCES {
+		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
 			l.sockets = false
 		}
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 		return
 	}
-	defer sys.QuickClose(own)
+	defer sys.ScanClose(own) // might be another file by now, and the last of it
 	n, errno := l.networkOf(own)
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
@@ -199,6 +199,14 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 	if l.opts.has(InFlight) {
 		l.messages(fd, own)
 	}
+}
+
+// duplicate returns a duplicate of a descriptor. ENOSYS: there is no pidfd, or the kernel cannot do it.
+func (l *descriptorLook) duplicate(fd int) (int, syscall.Errno) {
+	if l.pidfd == sys.NoFD {
+		return sys.NoFD, syscall.ENOSYS
+	}
+	return sys.ScanGetFD(l.pidfd, fd)
 }
 
 // networkOf asks a socket for the number of its network namespace (5.14), and only for an unknown one for the namespace
@@ -223,10 +231,10 @@ func (l *descriptorLook) networkOf(socket int) (*Namespace, syscall.Errno) {
 
 // tun looks which network namespace the device of a TUN or TAP descriptor is in.
 func (l *descriptorLook) tun(fd int) {
-	if !l.opts.has(TunTap) || l.pidfd == sys.NoFD {
+	if !l.opts.has(TunTap) {
 		return
 	}
-	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	own, errno := l.duplicate(fd)
 	if errno != 0 {
 		l.descriptorProblem(TunTap, l.subject, fd, errno)
 		return
