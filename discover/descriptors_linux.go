@@ -23,7 +23,7 @@ func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count
 	var st sys.ScanStat
 	_ = sys.QuickStat(dir, &st)
 	look := descriptorLook{worker: w, subject: s, in: in, dir: dir, sockets: w.opts.has(Sockets)}
-	if kept != nil && kept.fdCount == st.Size && st.Size != 0 && s.pid != w.self {
+	if st.Size != 0 && s.pid != w.self && w.keepsFDs(kept, st.Size, in) {
 		for _, fd := range w.old.fds[s.pid] {
 			_ = look.at(fd)
 		}
@@ -176,10 +176,11 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 
 // socket looks which network namespace a socket is in. One that several processes have is looked at once.
 func (l *descriptorLook) socket(fd int, inode uint64) {
-	if _, seen := l.worker.sockets[inode]; seen && !l.opts.has(InFlight) {
+	if n, seen := l.worker.sockets[inode]; seen && !l.opts.has(InFlight) {
+		l.referSocket(n, fd)
 		return
 	}
-	l.worker.sockets[inode] = struct{}{}
+	l.worker.sockets[inode] = nil
 	own, errno := l.duplicate(fd)
 	if errno != 0 {
 		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
@@ -193,11 +194,16 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 	}
-	if n != nil && n != l.in[netSlot] {
-		l.refer(n, Reference{Kind: BySocket, PID: l.pid, TID: l.tid, FD: fd})
-	}
+	l.worker.sockets[inode] = n
+	l.referSocket(n, fd)
 	if l.opts.has(InFlight) {
 		l.messages(fd, own)
+	}
+}
+
+func (l *descriptorLook) referSocket(n *Namespace, fd int) {
+	if n != nil && n != l.in[netSlot] {
+		l.refer(n, Reference{Kind: BySocket, PID: l.pid, TID: l.tid, FD: fd})
 	}
 }
 

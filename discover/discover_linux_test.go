@@ -61,8 +61,8 @@ func TestEveryHolder(t *testing.T) {
 	}
 	r := full(t)
 	requireTruth(t, r, all)
-	for _, p := range r.Problems {
-		require.NotEqual(t, discover.Mounts, p.Source, "%v", p)
+	for _, p := range r.Problems { // the pins of others come and go
+		require.False(t, p.Source == discover.Mounts && slices.ContainsFunc(all, func(w truth) bool { return w.ino == p.Namespace.Ino }), "%v", p)
 	}
 }
 

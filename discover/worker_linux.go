@@ -22,7 +22,7 @@ type worker struct {
 	paths    map[string]string // of pins
 	path     []byte
 	problems []Problem
-	sockets  map[uint64]struct{} // looked at
+	sockets  map[uint64]*Namespace // that were looked at, and where they are
 	tids     []int
 	fds      []int
 	cgroups  map[string]*cgroup
@@ -64,7 +64,7 @@ func newWorker(s *scan, share int) *worker {
 	return &worker{
 		scan:    s,
 		read:    read,
-		sockets: map[uint64]struct{}{},
+		sockets: map[uint64]*Namespace{},
 		cgroups: map[string]*cgroup{},
 		byID:    map[uint64]*cgroup{},
 		text:    make([]byte, 0, 1024+32*share),
@@ -146,7 +146,7 @@ func (w *worker) identify(p *Process, t *texts, s subject) bool {
 	t.worker = w
 	t.name = w.keep(stat.Name)
 	*p = Process{PPID: stat.PPID, State: stat.State, Kernel: stat.KernelThread, Start: stat.Start, Threads: stat.Threads, UID: -1, GID: -1}
-	if t.kept = w.old.process(stat.PID, stat.Start, stat.Name); t.kept != nil {
+	if t.kept = w.old.process(stat.PID, stat.Start, stat.Name); t.kept != nil && !w.infos.Load() {
 		p.UID, p.GID, p.cgroupID = t.kept.UID, t.kept.GID, t.kept.cgroupID
 		return true
 	}
