@@ -7,16 +7,6 @@ import (
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
-type cgroup struct {
-	path      string   // see Process.Cgroup
-	freezer   string   // where the freezer is: of version 2, or of that hierarchy
-	unified   bool     // freezer is of version 2
-	paths     []string // of all hierarchies
-	frozen    bool
-	container *Container
-}
-
 // lookAtCgroup reads the cgroup of a process, if it is wanted. Where there is only version 2 the pidfd has told its
 // number, and it is read once for all processes in it.
 func (w *worker) lookAtCgroup(p *Process, t *texts, s subject, leads bool) {
@@ -66,14 +56,11 @@ func parseCgroup(text []byte) *cgroup {
 		c.paths = append(c.paths, path)
 		switch {
 		case line.Hierarchy == 0:
-			c.path = path
-			if c.freezer == "" {
-				c.freezer, c.unified = path, true
-			}
+			c.path, c.unified = path, path
 		case bytes.Equal(line.Controllers, []byte("name=systemd")):
 			systemd = path
 		case bytes.Equal(line.Controllers, []byte("freezer")):
-			c.freezer, c.unified = path, false
+			c.legacy = path
 		}
 		if len(path) > len(longest) {
 			longest = path

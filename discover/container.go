@@ -16,3 +16,13 @@ type ContainerNamer interface {
 	// NameContainer returns the name of a container, "" if it does not know. An error becomes a Problem.
 	NameContainer(ctx context.Context, c *Container) (string, error)
 }
+
+// cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
+type cgroup struct {
+	path      string   // see Process.Cgroup
+	unified   string   // of version 2, which has a freezer
+	legacy    string   // of the freezer of version 1; both may be there
+	paths     []string // of all hierarchies
+	frozen    bool
+	container *Container
+}

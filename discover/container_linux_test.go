@@ -64,11 +64,12 @@ func FuzzCgroup(f *testing.F) {
 func TestParseCgroup(t *testing.T) {
 	c := parseCgroup([]byte("9:name=systemd:/s\n6:freezer:/f/longer\n0::/\n"))
 	require.Equal(t, "/s", c.path)
-	require.Equal(t, "/f/longer", c.freezer)
-	require.False(t, c.unified)
+	require.Equal(t, "/f/longer", c.legacy)
+	require.Equal(t, "/", c.unified)
 	c = parseCgroup([]byte("0::/a (deleted)\n"))
 	require.Equal(t, "/a", c.path)
-	require.True(t, c.unified)
+	require.Equal(t, "/a", c.unified)
+	require.Empty(t, c.legacy)
 }
 
 func TestStateFiles(t *testing.T) {
