@@ -4,11 +4,11 @@ import "context"
 
 // Container is a container that processes are in, as its cgroup tells.
 type Container struct {
-	ID      string `json:"id"`                // as the runtime has it: often 64 hexadecimal digits
-	Runtime string `json:"runtime,omitempty"` // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn; or ""
-	Name    string `json:"name,omitempty"`    // as its user has it, "" if not known
-	Pod     string `json:"pod,omitempty"`     // the UID of its Kubernetes pod, "" if it is in none
-	Cgroup  string `json:"cgroup,omitempty"`  // the path of its cgroup
+	ID      string // as the runtime has it: often 64 hexadecimal digits
+	Runtime string // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn; or ""
+	Name    string // as its user has it, "" if not known
+	Pod     string // the UID of its Kubernetes pod, "" if it is in none
+	Cgroup  string // the path of its cgroup
 }
 
 // ContainerNamer gives names to containers, for instance by asking an engine.

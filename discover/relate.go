@@ -28,8 +28,9 @@ func (r *Result) relateProcesses() {
 		if p.PPID == 0 {
 			continue
 		}
-		if p.Parent = r.Process(p.PPID); p.Parent != nil {
-			p.Parent.Children = append(p.Parent.Children, p)
+		// Another process may have got the parent's PID meanwhile.
+		if parent := r.Process(p.PPID); parent != nil && parent.Start <= p.Start {
+			p.Parent, parent.Children = parent, append(parent.Children, p)
 		}
 	}
 }
