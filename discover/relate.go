@@ -18,6 +18,7 @@ func (r *Result) relate() {
 		slices.SortFunc(n.References, func(a, b Reference) int { return compareReferences(&a, &b) })
 	}
 	slices.SortFunc(r.Problems, compareProblems)
+	slices.SortFunc(r.Mounts, func(a, b *MountTable) int { return compareNamespaces(a.Namespace, b.Namespace) })
 }
 
 func (r *Result) relateProcesses() {

@@ -284,8 +284,17 @@ unshare --net=/mnt/pin true; mount --bind /mnt/fifo /mnt/pin`})
 
 func TestMountTables(t *testing.T) {
 	testutil.NeedRoot(t)
+	var first *os.File // with a low number, but found late
+	briefly(t, func() {
+		require.NoError(t, unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
+		var err error
+		first, err = os.Open("/proc/thread-self/ns/mnt")
+		require.NoError(t, err)
+	})
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWNS), Setup: `
 mount -t tmpfs a /mnt; mkdir -p /mnt/x/y; mount -t tmpfs b /mnt/x/y; mount -t tmpfs c /mnt/x; mount -t tmpfs d /mnt/x`})
+	start(t, []*os.File{first}, "cat")
+	require.NoError(t, first.Close())
 	r := full(t)
 	n := r.Process(target.PID).Namespaces.Of(species.CLONE_NEWNS)
 	at := slices.IndexFunc(r.Mounts, func(m *discover.MountTable) bool { return m.Namespace == n })
@@ -300,9 +309,13 @@ mount -t tmpfs a /mnt; mkdir -p /mnt/x/y; mount -t tmpfs b /mnt/x/y; mount -t tm
 	require.Equal(t, "d", table.Path("/mnt/x").Visible().Source)
 	require.Equal(t, "/mnt", table.Path("/mnt/x").Parent.Path)
 	require.Nil(t, table.Path("/mnt/x/y").Visible())
+	var sorted []uint64
 	for _, m := range r.Mounts {
 		require.NotEmpty(t, m.Mounts, "%v", m.Namespace)
+		sorted = append(sorted, m.Namespace.ID.Ino)
 	}
+	require.Greater(t, len(sorted), 2)
+	require.IsIncreasing(t, sorted)
 	lines := strings.Count(target.MountTable(), "\n")
 	require.Len(t, table.Mounts, lines)
 }
