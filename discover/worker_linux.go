@@ -101,6 +101,7 @@ func (w *worker) process(i int) {
 	p, pid := &w.processes[i], w.pids[i]
 	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
 	if errno != 0 {
+		w.missing(pid, errno)
 		return
 	}
 	defer sys.QuickClose(dir)
@@ -112,7 +113,8 @@ func (w *worker) process(i int) {
 		defer sys.QuickClose(s.pidfd)
 	}
 	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
-	if !w.identify(p, &w.texts[i], s) {
+	if errno = w.identify(p, &w.texts[i], s); errno != 0 {
+		w.missing(pid, errno)
 		return
 	}
 	var seen [allLinks]*Namespace
@@ -133,25 +135,32 @@ func (w *worker) process(i int) {
 
 func zombie(state byte) bool { return state == 'Z' || state == 'X' || state == 'x' }
 
-// identify reads what tells one process from another. It is false if there is none any more.
-func (w *worker) identify(p *Process, t *texts, s subject) bool {
+// missing notes a process of which nothing can be seen, unless it is gone: EPERM is for a /proc with hidepid=1.
+func (w *worker) missing(pid int, errno syscall.Errno) {
+	if errno != syscall.ENOENT && errno != syscall.ESRCH {
+		w.problem(Problem{Source: Processes, PID: pid, Errno: errno})
+	}
+}
+
+// identify reads what tells one process from another. ESRCH: there is none any more.
+func (w *worker) identify(p *Process, t *texts, s subject) syscall.Errno {
 	text, errno := w.read.Quick(s.dir, &statPath)
 	if errno != 0 {
-		return false
+		return errno
 	}
 	stat, ok := procfs.ParseStat(text)
 	if !ok {
-		return false
+		return syscall.ESRCH
 	}
 	t.worker = w
 	t.name = w.keep(stat.Name)
 	*p = Process{PPID: stat.PPID, State: stat.State, Kernel: stat.KernelThread, Start: stat.Start, Threads: stat.Threads, UID: -1, GID: -1}
 	if t.kept = w.old.process(stat.PID, stat.Start, stat.Name); t.kept != nil && !w.infos.Load() {
 		p.UID, p.GID, p.cgroupID = t.kept.UID, t.kept.GID, t.kept.cgroupID
-		return true
+		return 0
 	}
 	w.credentials(p, t, s)
-	return true
+	return 0
 }
 
 // credentials asks the pidfd for credentials and cgroup; before 6.13 it reads the credentials.
