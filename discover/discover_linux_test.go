@@ -54,6 +54,7 @@ func TestEveryHolder(t *testing.T) {
 	pins := pinned(t)
 	all = append(all, pins...)
 	all = append(all, processLess(t)...)
+	all = append(all, pinnedMounts(t)...)
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
 	for kind := range species.Set(species.AllNS).All() {
 		id, _ := species.IDwithType(target.NamespaceLink(kind))
@@ -61,6 +62,9 @@ func TestEveryHolder(t *testing.T) {
 	}
 	r := full(t)
 	requireTruth(t, r, all)
+	requireTruth(t, standard(t), slices.DeleteFunc(slices.Clone(all), func(w truth) bool {
+		return w.what == "message" || w.what == "tun" || w == pins[2] // has no owner without its file handle
+	}))
 	for _, p := range r.Problems { // the pins of others come and go
 		require.False(t, p.Source == discover.Mounts && slices.ContainsFunc(all, func(w truth) bool { return w.ino == p.Namespace.Ino }), "%v", p)
 	}
@@ -71,8 +75,12 @@ func TestHoldersOfTheUnprivileged(t *testing.T) {
 		testutil.CheckLeaks(t)
 		all := inThisProcess(t)
 		pins := pinned(t)
+		all = append(all, pins[:2]...)
+		all = append(all, processLess(t)...)
+		all = append(all, pinnedMounts(t)...)
 		r := full(t)
-		requireTruth(t, r, append(all, pins[:2]...))
+		requireTruth(t, r, all)
+		requireTruth(t, standard(t), slices.DeleteFunc(all, func(w truth) bool { return w.what == "message" }))
 		require.NotEmpty(t, r.Problems, "processes of others")
 		own := r.Process(1)
 		require.NotNil(t, own, "whatever it is")

@@ -240,6 +240,10 @@ func TestInsideAContainer(t *testing.T) {
 		require.Equal(t, []*discover.Namespace{n}, r.PIDRoots())
 		require.True(t, n.ParentHidden)
 		all := inThisProcess(t)
+		all = append(all, tunTap(t))
+		all = append(all, pinned(t)...)
+		all = append(all, processLess(t)...)
+		all = append(all, pinnedMounts(t)...)
 		requireTruth(t, full(t), all)
 		return
 	}
