@@ -161,7 +161,7 @@ func (l *descriptorLook) path(fd int, path *sys.Path) {
 // namespace notes a descriptor of a namespace.
 func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	n := l.table.known(inode)
-	if n == nil || n.unreachable {
+	if n == nil {
 		own, errno := sys.ScanOpen(l.dir, path, sys.ScanFile)
 		if errno != 0 {
 			l.descriptorProblem(FDs, l.subject, fd, errno)

@@ -166,11 +166,14 @@ func (t *table) relative(n *Namespace, fd int, kind species.NamespaceType, open 
 	return t.learnLocked(other, st.Ino, kind), false
 }
 
-// known returns the namespace with that inode number, nil if it was not seen yet.
+// known returns the namespace with that inode number, nil if it was not opened yet.
 func (t *table) known(inode uint64) *Namespace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byInode[inode]
+	if n := t.byInode[inode]; n != nil && !n.unreachable {
+		return n
+	}
+	return nil
 }
 
 // mention returns the namespace with that inode number, of which no more is known if it was not seen yet.

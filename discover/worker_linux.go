@@ -396,7 +396,7 @@ func (w *worker) readLinks(seen *[allLinks]*Namespace, s subject) syscall.Errno 
 
 // open returns the namespace of a link; it opens one that was not seen before.
 func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
-	if n := w.table.known(inode); n != nil && !n.unreachable {
+	if n := w.table.known(inode); n != nil {
 		return n
 	}
 	fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
