@@ -82,16 +82,26 @@ func (p *Process) follow() {
 	}
 }
 
+// nameContainer asks one after the other. What runtimes write down may be on a file system that does not answer; a
+// Namer has the context.
 func (s *scan) nameContainer(r *Result, c *Container) {
-	for _, namer := range append([]ContainerNamer{StateFiles{}}, s.opts.Namers...) {
-		if c.Name != "" {
-			return
-		}
-		name, err := namer.NameContainer(s.ctx, c)
+	note := func(name string, err error) {
 		if err != nil && context.Cause(s.ctx) == nil {
 			r.Problems = append(r.Problems, Problem{Source: Cgroups, Path: c.Cgroup, Errno: errnoOf(err)})
 		}
 		c.Name = name
+	}
+	if c.Name == "" && !s.mounts.stateStuck {
+		name, err := within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
+			return StateFiles{}.NameContainer(s.ctx, &Container{ID: c.ID, Runtime: c.Runtime})
+		})
+		s.mounts.stateStuck = err != nil
+		note(name, err)
+	}
+	for _, namer := range s.opts.Namers {
+		if c.Name == "" {
+			note(namer.NameContainer(s.ctx, c))
+		}
 	}
 }
 

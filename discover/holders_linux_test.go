@@ -213,7 +213,7 @@ func pinnedMounts(t *testing.T) (all []truth) {
 	onThread(t, func() {
 		separate()
 		inner, done, gone := make(chan int), make(chan struct{}), make(chan struct{})
-		go discarded(gone, func() {
+		second := func() {
 			separate()
 			network := newNetwork(t)
 			require.NoError(t, unix.Mount("/proc/thread-self/ns/net", dir+"/pin", "", unix.MS_BIND, ""))
@@ -222,7 +222,8 @@ func pinnedMounts(t *testing.T) (all []truth) {
 			require.NoError(t, unix.Close(network))
 			inner <- unix.Gettid()
 			<-done
-		})
+		}
+		go discarded(gone, second)
 		task := "/proc/self/task/" + strconv.Itoa(<-inner)
 		require.NoError(t, unix.Mount(task+"/ns/mnt", dir+"/pin", "", unix.MS_BIND, ""))
 		close(done)

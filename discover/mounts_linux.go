@@ -21,6 +21,8 @@ type mountState struct {
 	lists  map[uint64][]uint64 // of mounts, by the 64-bit ID of the mount namespace
 	listed sync.Mutex          // for lists
 	stuck  int                 // files that did not answer
+
+	stateStuck bool // those of runtimes
 }
 
 // lookAtMounts looks at the mounts of all mount namespaces, and at those of the mount namespaces that are pinned there,

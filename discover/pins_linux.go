@@ -3,6 +3,7 @@ package discover
 import (
 	"errors"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,7 +27,7 @@ func (s *scan) openPins() {
 			if !u.n.unreachable || s.ctx.Err() != nil {
 				continue
 			}
-			fd, err := s.patiently(func() (*sys.FD, error) { return s.openPin(u) })
+			fd, err := s.patiently(u)
 			if err == nil {
 				s.table.learn(fd.Disown(), u.n.Type)
 				continue
@@ -49,40 +50,32 @@ func errnoOf(err error) syscall.Errno {
 
 const tooManyStuck = 3
 
-// patiently waits for f, but no longer than Options.Patience, and not at all if several did not answer.
-func (s *scan) patiently(f func() (*sys.FD, error)) (*sys.FD, error) {
-	if s.mounts.stuck >= tooManyStuck {
+// patiently opens a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an
+// earlier discovery still waits for that one.
+func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
+	at := place{u.in.ID, u.path}
+	since, waiting := beingOpened.Load(at)
+	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
 		return nil, syscall.ETIMEDOUT
 	}
-	fd, err := within(s.opts.Patience, s.ctx.Done(), f)
-	if err == syscall.ETIMEDOUT { //nolint:errorlint // that of within itself
+	fd, err := within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
+		beingOpened.LoadOrStore(at, time.Now())
+		defer beingOpened.Delete(at)
+		return s.openPin(u)
+	})
+	if errors.Is(err, syscall.ETIMEDOUT) {
 		s.mounts.stuck++
 	}
 	return fd, err
 }
 
-// within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is closed when it is
-// collected.
-func within(patience time.Duration, stop <-chan struct{}, f func() (*sys.FD, error)) (*sys.FD, error) {
-	type outcome struct {
-		fd  *sys.FD
-		err error
-	}
-	done := make(chan outcome, 1)
-	go func() {
-		fd, err := f()
-		done <- outcome{fd, err}
-	}()
-	limit := time.NewTimer(patience)
-	defer limit.Stop()
-	select {
-	case o := <-done:
-		return o.fd, o.err
-	case <-limit.C:
-		return nil, syscall.ETIMEDOUT
-	case <-stop:
-		return nil, syscall.EINTR
-	}
+// beingOpened are pins that are being opened, by their places, and since when. A program that discovers again and again, with a file system that never
+// answers, would have more and more threads waiting for it.
+var beingOpened sync.Map
+
+type place struct {
+	in   species.NamespaceID
+	path string
 }
 
 func (s *scan) openPin(u unknownPin) (*sys.FD, error) {
