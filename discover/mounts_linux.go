@@ -34,7 +34,7 @@ func (s *scan) lookAtMounts() {
 		s.walkMountNamespaces()
 	}
 	if s.opts.has(KernelList) {
-		s.listNamespaces()
+		s.listNamespaces() // mount namespaces, too, have to be looked at
 	}
 	for first := true; s.ctx.Err() == nil; first = false {
 		m.todo = m.todo[:0]

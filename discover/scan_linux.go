@@ -177,8 +177,11 @@ func (s *scan) look() error {
 	}
 	s.startWorkers()
 	s.share(len(s.pids), (*worker).process)
-	if s.opts.has(Mounts) {
+	switch {
+	case s.opts.has(Mounts):
 		s.lookAtMounts()
+	case s.opts.has(KernelList):
+		s.listNamespaces()
 	}
 	return s.ctx.Err()
 }
