@@ -167,7 +167,7 @@ func TestOpenOfAPinThatWasReplaced(t *testing.T) {
 					})
 					n = full(t).Namespace(species.NamespaceIDFromInode(ino))
 					require.NotNil(t, n)
-					require.Equal(t, discover.ByPin, n.References[0].Kind)
+					require.Equal(t, discover.ByPin, n.References[len(n.References)-1].Kind)
 					require.NoError(t, unix.Unmount(dir+"/pin", 0))
 					replace(dir)
 				})
