@@ -168,7 +168,7 @@ func TestOpenOfAPinThatWasReplaced(t *testing.T) {
 					n = full(t).Namespace(species.NamespaceIDFromInode(ino))
 					require.NotNil(t, n)
 					require.Equal(t, discover.ByPin, n.References[len(n.References)-1].Kind)
-					require.NoError(t, unix.Unmount(dir+"/pin", 0))
+					require.NoError(t, unix.Unmount(dir+"/pin", unix.MNT_DETACH)) // whoever discovers meanwhile keeps it busy
 					replace(dir)
 				})
 				if !handles {
