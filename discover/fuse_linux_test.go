@@ -147,13 +147,13 @@ func TestHungFUSE(t *testing.T) {
 			start := time.Now()
 			r, err := discover.Discover(context.Background(), opts)
 			require.NoError(t, err)
-			require.Less(t, time.Since(start), patience)
+			require.Less(t, time.Since(start), 6*patience, "a search takes long where many namespaces have been")
 			n := r.Namespace(species.NamespaceIDFromInode(inode))
 			require.NotNil(t, n, "it is known by number")
 			if name == "standard" {
 				timedOut := 0
 				for _, p := range r.Problems {
-					if p.Errno == unix.ETIMEDOUT {
+					if p.Errno == unix.ETIMEDOUT && strings.HasPrefix(p.Path, dir) {
 						timedOut++
 					}
 				}

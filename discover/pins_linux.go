@@ -58,10 +58,13 @@ func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
 	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
 		return nil, syscall.ETIMEDOUT
 	}
+	o := opening{unknownPin: u, proc: sys.QuickDup(s.proc), inside: sys.QuickDup(s.table.fd(u.in))}
+	setBeingHeld(o.inside, true)
 	fd, err := within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
+		defer o.close()
 		beingOpened.LoadOrStore(at, time.Now())
 		defer beingOpened.Delete(at)
-		return s.openPin(u)
+		return o.open()
 	})
 	if errors.Is(err, syscall.ETIMEDOUT) {
 		s.mounts.stuck++
@@ -78,18 +81,33 @@ type place struct {
 	path string
 }
 
-func (s *scan) openPin(u unknownPin) (*sys.FD, error) {
-	if u.pid != 0 {
-		path := sys.NewPath(strconv.Itoa(u.pid) + "/root")
-		root, errno := sys.ScanOpen(s.proc, &path, sys.ScanBase)
+// opening is a pin that is being opened. It may take longer than the discovery, so it has descriptors of its own.
+type opening struct {
+	unknownPin
+	proc   int // the proc file system
+	inside int // the mount namespace that the pin is in; sys.NoFD if none is held
+}
+
+func (o *opening) close() {
+	sys.ScanClose(o.proc)
+	if o.inside != sys.NoFD {
+		sys.ScanClose(o.inside)
+		setBeingHeld(o.inside, false)
+	}
+}
+
+func (o *opening) open() (*sys.FD, error) {
+	if o.pid != 0 {
+		path := sys.NewPath(strconv.Itoa(o.pid) + "/root")
+		root, errno := sys.ScanOpen(o.proc, &path, sys.ScanBase)
 		if errno != 0 {
 			return nil, errno
 		}
-		if fd, err := reopen(find(sys.NewFD(root), u)); err == nil {
+		if fd, err := reopen(find(sys.NewFD(root), o.unknownPin)); err == nil {
 			return fd, nil
 		}
 	}
-	return reopen(s.findInside(u))
+	return reopen(o.findInside())
 }
 
 // reopen opens what was found, through our own /proc: there may be none where it was found.
@@ -102,9 +120,8 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 }
 
 // findInside joins a mount namespace that no process is in, on a thread that is thrown away.
-func (s *scan) findInside(u unknownPin) (*sys.FD, error) {
-	in := s.table.fd(u.in)
-	if in == sys.NoFD {
+func (o *opening) findInside() (*sys.FD, error) {
+	if o.inside == sys.NoFD {
 		return nil, syscall.EBADF
 	}
 	type opened struct {
@@ -116,9 +133,9 @@ func (s *scan) findInside(u unknownPin) (*sys.FD, error) {
 		if err != nil {
 			return opened{nil, err}
 		}
-		fd, err := find(root, u)
+		fd, err := find(root, o.unknownPin)
 		return opened{fd, err}
-	}, handle.NamespaceFd(in))
+	}, handle.NamespaceFd(o.inside))
 	if err != nil {
 		return nil, err
 	}
