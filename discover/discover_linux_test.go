@@ -191,6 +191,19 @@ func TestSourcesCanBeSwitchedOff(t *testing.T) {
 	}
 }
 
+func TestOddOptions(t *testing.T) {
+	for _, opts := range []discover.Options{{Workers: -1}, {Workers: 1 << 40}, {Patience: -1}, {Types: 1}, {Sources: 1 << 31},
+		{Sources: discover.Full &^ discover.Processes}, {Sources: discover.KernelList}, {Sources: discover.AllMountNamespaces | discover.Mounts}} {
+		r, err := discover.Discover(t.Context(), opts)
+		require.NoError(t, err, "%+v", opts)
+		_, err = r.MarshalJSON()
+		require.NoError(t, err)
+	}
+	r, err := discover.Rescan(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, discover.Standard, r.Options.Sources)
+}
+
 func TestContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

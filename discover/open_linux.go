@@ -22,7 +22,7 @@ func (n *Namespace) Open() (*handle.NamespaceFile, error) {
 		fd, err := way()
 		if err == nil {
 			if err = n.verify(fd); err == nil {
-				return handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
+				return n.file(fd)
 			}
 			_ = fd.Close()
 		}
@@ -32,6 +32,14 @@ func (n *Namespace) Open() (*handle.NamespaceFile, error) {
 		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
 	}
 	return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: errors.Join(errs...)}
+}
+
+func (n *Namespace) file(fd *sys.FD) (*handle.NamespaceFile, error) {
+	f, err := handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
+	if err != nil {
+		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+	}
+	return f, nil
 }
 
 // verify says whether fd is of this very namespace.

@@ -8,8 +8,8 @@ import (
 
 // Options say what to discover. The zero value is the standard discovery of all types.
 type Options struct {
-	// Types are the types of the namespaces in the result, 0 for all. All of these types are found, also where it takes
-	// a look at others.
+	// Types are the types of the namespaces in the result, 0 for all; bits that are no type do not count. All of these
+	// types are found, also where it takes a look at others.
 	Types species.Set
 	// Sources are where to look, 0 for Standard.
 	Sources Sources
@@ -29,6 +29,7 @@ type Options struct {
 const defaultPatience = time.Second
 
 func (o Options) withDefaults() Options {
+	o.Types &= species.Set(species.AllNS)
 	if o.Types == 0 {
 		o.Types = species.Set(species.AllNS)
 	}

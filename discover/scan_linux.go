@@ -203,8 +203,8 @@ func (s *scan) listProcesses() error {
 const worthAWorker = 4096
 
 func (s *scan) startWorkers() {
-	n := s.opts.Workers
-	if n == 0 {
+	n := min(s.opts.Workers, 1+len(s.pids))
+	if n <= 0 {
 		n = min(2, runtime.GOMAXPROCS(0), 1+len(s.pids)/worthAWorker)
 	}
 	for range n {
