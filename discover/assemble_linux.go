@@ -44,9 +44,7 @@ func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []stri
 		}
 		p.PIDs = t.pids.numbers(t.worker)
 		if t.cgroup != nil {
-			p.Cgroup = t.cgroup.path
-		} else if t.kept != nil {
-			p.Cgroup = t.kept.Cgroup
+			p.cgroup, p.Cgroup = t.cgroup, t.cgroup.path
 		}
 		for j, task := range p.Tasks {
 			task.Name = t.tasks[j].name.of(text)

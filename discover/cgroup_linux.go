@@ -7,54 +7,37 @@ import (
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
-type cgroup struct {
-	path      string   // see Process.Cgroup
-	freezer   string   // where the freezer is: of version 2, or of that hierarchy
-	unified   bool     // freezer is of version 2
-	paths     []string // of all hierarchies
-	frozen    bool
-	container *Container
+// groups are the cgroups that some processes have in common, as they were read of one of them.
+type groups struct {
+	cgroup *cgroup
+	pid    int
+	start  uint64 // as texts.start
 }
 
-// lookAtCgroup finds the cgroup of a process, if it is wanted. Where there is only version 2 the pidfd has told its
-// number, and it is read once for all processes in it.
+// lookAtCgroup finds the cgroup of a process, if it is wanted. Where the kernel says which processes have the same, it is
+// read once for all of them.
 func (w *worker) lookAtCgroup(p *Process, t *texts, s subject, leads bool) {
-	if !w.opts.has(Cgroups) {
+	if t.cgroup = w.groups[p.groups].cgroup; !w.opts.has(Cgroups) || t.cgroup != nil || !leads && p.groups == 0 {
 		return
 	}
-	if t.cgroup = w.knownCgroup(p, t); t.cgroup != nil || !leads && !w.unified {
-		return
+	t.cgroup = w.readCgroup(s.dir)
+	if p.groups != 0 && t.cgroup != nil {
+		w.groups[p.groups] = groups{t.cgroup, p.PID, t.start}
 	}
-	text, errno := w.read.Short(s.dir, &cgroupPath)
+}
+
+// readCgroup reads the cgroup of the process with that directory, nil if it is gone.
+func (w *worker) readCgroup(dir int) *cgroup {
+	text, errno := w.read.Short(dir, &cgroupPath)
 	if errno != 0 {
-		return
+		return nil
 	}
 	known := w.cgroups[string(text)]
 	if known == nil {
 		known = parseCgroup(text)
 		w.cgroups[string(text)] = known
 	}
-	if w.unified && p.cgroupID != 0 {
-		w.byID[p.cgroupID] = known
-	}
-	t.cgroup = known
-}
-
-// knownCgroup returns the cgroup of a process if it need not be read; else nil.
-func (w *worker) knownCgroup(p *Process, t *texts) *cgroup {
-	if w.unified && p.cgroupID != 0 {
-		return w.byID[p.cgroupID]
-	}
-	if t.kept == nil {
-		return nil
-	}
-	path := t.kept.Cgroup
-	if w.cgroups[path] == nil && w.old.result.groups[path] != nil {
-		again := *w.old.result.groups[path] // it may be frozen by now
-		w.cgroups[path] = &again
-	}
-	return w.cgroups[path]
+	return known
 }
 
 // first says whether the process is the first to have been seen in one of its namespaces. The first is mostly the
@@ -77,14 +60,11 @@ func parseCgroup(text []byte) *cgroup {
 		c.paths = append(c.paths, path)
 		switch {
 		case line.Hierarchy == 0:
-			c.path = path
-			if c.freezer == "" {
-				c.freezer, c.unified = path, true
-			}
+			c.path, c.unified = path, path
 		case bytes.Equal(line.Controllers, []byte("name=systemd")):
 			systemd = path
 		case bytes.Equal(line.Controllers, []byte("freezer")):
-			c.freezer, c.unified = path, false
+			c.legacy = path
 		}
 		if len(path) > len(longest) {
 			longest = path

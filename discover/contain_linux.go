@@ -18,12 +18,10 @@ func (s *scan) contain(r *Result) {
 	if !s.opts.has(Cgroups) {
 		return
 	}
-	known := s.knownCgroups()
-	r.groups = known
-	containers := containersIn(known)
+	containers := containersIn(s.knownCgroups())
 	for _, p := range r.Processes {
-		if c := known[p.Cgroup]; c != nil && p.Cgroup != "" {
-			p.Container, p.Frozen = c.container, c.frozen
+		if p.cgroup != nil {
+			p.Container, p.Frozen = p.cgroup.container, p.cgroup.frozen
 		}
 	}
 	for _, p := range r.Processes {
@@ -36,24 +34,25 @@ func (s *scan) contain(r *Result) {
 	slices.SortFunc(r.Containers, func(a, b *Container) int { return cmp.Compare(a.ID, b.ID) })
 }
 
-// knownCgroups returns the cgroups that were read, by path as processes have it, and finds out which are frozen.
-func (s *scan) knownCgroups() map[string]*cgroup {
-	known := map[string]*cgroup{}
+// knownCgroups returns the cgroups that were read, sorted, and finds out which are frozen.
+func (s *scan) knownCgroups() []*cgroup {
+	var known []*cgroup
 	var freezers *freezers
 	for _, w := range s.workers {
 		for _, c := range w.cgroups {
-			if c.freezer != "/" && freezers == nil {
+			if freezers == nil && (len(c.unified) > 1 || len(c.legacy) > 1) {
 				freezers = s.freezers()
 			}
 			c.frozen = freezers.frozen(c)
-			known[c.path] = c
+			known = append(known, c)
 		}
 	}
+	slices.SortFunc(known, func(a, b *cgroup) int { return slices.Compare(a.paths, b.paths) })
 	return known
 }
 
 // containersIn finds the containers that cgroups belong to.
-func containersIn(known map[string]*cgroup) map[string]*Container {
+func containersIn(known []*cgroup) map[string]*Container {
 	containers := map[string]*Container{}
 	for _, c := range known {
 		for _, p := range c.paths {
@@ -83,16 +82,26 @@ func (p *Process) follow() {
 	}
 }
 
+// nameContainer asks one after the other. What runtimes write down may be on a file system that does not answer; a
+// Namer has the context.
 func (s *scan) nameContainer(r *Result, c *Container) {
-	for _, namer := range append([]ContainerNamer{StateFiles{}}, s.opts.Namers...) {
-		if c.Name != "" {
-			return
-		}
-		name, err := namer.NameContainer(s.ctx, c)
+	note := func(name string, err error) {
 		if err != nil && context.Cause(s.ctx) == nil {
 			r.Problems = append(r.Problems, Problem{Source: Cgroups, Path: c.Cgroup, Errno: errnoOf(err)})
 		}
 		c.Name = name
+	}
+	if c.Name == "" && !s.mounts.stateStuck {
+		name, err := within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
+			return StateFiles{}.NameContainer(s.ctx, &Container{ID: c.ID, Runtime: c.Runtime})
+		})
+		s.mounts.stateStuck = err != nil
+		note(name, err)
+	}
+	for _, namer := range s.opts.Namers {
+		if c.Name == "" {
+			note(namer.NameContainer(s.ctx, c))
+		}
 	}
 }
 
@@ -121,13 +130,8 @@ func (s *scan) freezers() *freezers {
 }
 
 func (f *freezers) frozen(c *cgroup) bool {
-	switch {
-	case f == nil:
-		return false
-	case c.unified:
-		return strings.Contains(f.unified.read(c.freezer, "cgroup.events"), "frozen 1")
-	}
-	return strings.HasPrefix(f.legacy.read(c.freezer, "freezer.state"), "FROZEN")
+	return f != nil && (strings.Contains(f.unified.read(c.unified, "cgroup.events"), "frozen 1") ||
+		strings.HasPrefix(f.legacy.read(c.legacy, "freezer.state"), "FROZEN"))
 }
 
 // read reads a file of a cgroup, "" if the hierarchy or the cgroup is not to be seen.
@@ -137,7 +141,7 @@ func (h *hierarchy) read(cgroup, file string) string {
 	}
 	if h.root != "/" {
 		below, ok := strings.CutPrefix(cgroup, h.root)
-		if !ok {
+		if !ok || below != "" && below[0] != '/' {
 			return ""
 		}
 		cgroup = below

@@ -4,15 +4,25 @@ import "context"
 
 // Container is a container that processes are in, as its cgroup tells.
 type Container struct {
-	ID      string `json:"id"`                // as the runtime has it: often 64 hexadecimal digits
-	Runtime string `json:"runtime,omitempty"` // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn; or ""
-	Name    string `json:"name,omitempty"`    // as its user has it, "" if not known
-	Pod     string `json:"pod,omitempty"`     // the UID of its Kubernetes pod, "" if it is in none
-	Cgroup  string `json:"cgroup,omitempty"`  // the path of its cgroup
+	ID      string // as the runtime has it: often 64 hexadecimal digits
+	Runtime string // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn; or ""
+	Name    string // as its user has it, "" if not known
+	Pod     string // the UID of its Kubernetes pod, "" if it is in none
+	Cgroup  string // the path of its cgroup
 }
 
 // ContainerNamer gives names to containers, for instance by asking an engine.
 type ContainerNamer interface {
 	// NameContainer returns the name of a container, "" if it does not know. An error becomes a Problem.
 	NameContainer(ctx context.Context, c *Container) (string, error)
+}
+
+// cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
+type cgroup struct {
+	path      string   // see Process.Cgroup
+	unified   string   // of version 2, which has a freezer
+	legacy    string   // of the freezer of version 1; both may be there
+	paths     []string // of all hierarchies
+	frozen    bool
+	container *Container
 }

@@ -27,9 +27,23 @@ func TestContainerOf(t *testing.T) {
 		"/kubepods.slice/kubepods-pod1a_2b.slice/cri-containerd-" + id + ".scope":   {ID: id, Runtime: "containerd", Pod: "1a-2b"},
 		"/kubepods.slice/kubepods-burstable-podf_0.slice/crio-" + id + ".scope":     {ID: id, Runtime: "cri-o", Pod: "f-0"},
 		"/system.slice/containerd.service/kubepods-pod7.slice:cri-containerd:" + id: {ID: id, Runtime: "containerd"},
-		"/default/" + id:      {ID: id},
-		"/lxc.payload.web":    {ID: "web", Name: "web", Runtime: "lxc"},
-		"/lxc.monitor.web":    nil,
+		"/default/" + id:   {ID: id},
+		"/lxc.payload.web": {ID: "web", Name: "web", Runtime: "lxc"},
+		"/lxc.monitor.web": nil,
+		"/lxc.payload.":    nil,
+		"/machine.slice/machine-qemu\\x2d1\\x2dvm.scope":   nil,
+		"/machine.slice/machine-my\\x2db\\xc3\\xb6x.scope": {ID: "my-böx", Name: "my-böx", Runtime: "nspawn"},
+		"/machine.slice/systemd-nspawn@.service":           nil,
+		"/lxc.payload.web/docker/" + id:                    {ID: id, Runtime: "docker"},
+		"/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope/container": {ID: id, Runtime: "podman",
+			Cgroup: "/user.slice/user-1000.slice/user@1000.service/user.slice/libpod-" + id + ".scope"},
+		"/libpod_parent/libpod-" + id:                 {ID: id, Runtime: "podman"},
+		"/machine.slice/crio-conmon-" + id + ".scope": nil,
+		"/system.slice/containerd.service":            nil,
+		"/docker/buildkit/" + id[:25]:                 nil,
+		"/system.slice/runc-" + id + ".scope":         {ID: id, Runtime: "runc"},
+		"/kubepods/burstable/podabc/crio-" + id:       {ID: id, Runtime: "cri-o", Pod: "abc"},
+		"/kubelet.slice/kubelet-kubepods.slice/kubelet-kubepods-pod1_2.slice/cri-containerd-" + id + ".scope": {ID: id, Runtime: "containerd", Pod: "1-2"},
 		"/lxc/web/init.scope": {ID: "web", Name: "web", Runtime: "lxc", Cgroup: "/lxc/web"},
 		"/machine.slice/systemd-nspawn@my\\x2dbox.service/payload": {ID: "my-box", Name: "my-box", Runtime: "nspawn",
 			Cgroup: "/machine.slice/systemd-nspawn@my\\x2dbox.service"},
@@ -64,11 +78,12 @@ func FuzzCgroup(f *testing.F) {
 func TestParseCgroup(t *testing.T) {
 	c := parseCgroup([]byte("9:name=systemd:/s\n6:freezer:/f/longer\n0::/\n"))
 	require.Equal(t, "/s", c.path)
-	require.Equal(t, "/f/longer", c.freezer)
-	require.False(t, c.unified)
+	require.Equal(t, "/f/longer", c.legacy)
+	require.Equal(t, "/", c.unified)
 	c = parseCgroup([]byte("0::/a (deleted)\n"))
 	require.Equal(t, "/a", c.path)
-	require.True(t, c.unified)
+	require.Equal(t, "/a", c.unified)
+	require.Empty(t, c.legacy)
 }
 
 func TestStateFiles(t *testing.T) {

@@ -2,6 +2,7 @@ package discover
 
 import (
 	"path"
+	"strconv"
 	"strings"
 )
 
@@ -37,12 +38,14 @@ func containerOf(cgroup string) *Container {
 
 // containerNamed returns the container of a cgroup with that name, in one with the name parent.
 func containerNamed(name, parent string) *Container {
-	if rest, ok := strings.CutPrefix(name, "lxc.payload."); ok {
+	if rest, ok := strings.CutPrefix(name, "lxc.payload."); ok && rest != "" {
 		return &Container{ID: rest, Name: rest, Runtime: "lxc"}
 	}
 	if rest, ok := strings.CutPrefix(name, "systemd-nspawn@"); ok {
-		rest = unescapeUnit(strings.TrimSuffix(rest, ".service"))
-		return &Container{ID: rest, Name: rest, Runtime: "nspawn"}
+		return nspawn(strings.TrimSuffix(rest, ".service"))
+	}
+	if rest, ok := strings.CutPrefix(name, "machine-"); ok && parent == "machine.slice" && !ofLibvirt(rest) {
+		return nspawn(strings.TrimSuffix(rest, ".scope"))
 	}
 	scope := strings.TrimSuffix(name, ".scope")
 	if at := strings.LastIndexByte(scope, ':'); at >= 0 { // kubepods-….slice:cri-containerd:ID
@@ -60,6 +63,20 @@ func containerNamed(name, parent string) *Container {
 		return &Container{ID: name, Name: name, Runtime: runtime}
 	}
 	return nil
+}
+
+// nspawn returns the container with that name, as it is in a unit of systemd's.
+func nspawn(escaped string) *Container {
+	name := unescapeUnit(escaped)
+	if name == "" {
+		return nil
+	}
+	return &Container{ID: name, Name: name, Runtime: "nspawn"}
+}
+
+// ofLibvirt says whether a machine is one of libvirt's, which are mostly no containers.
+func ofLibvirt(escaped string) bool {
+	return strings.HasPrefix(escaped, `qemu\x2d`) || strings.HasPrefix(escaped, `lxc\x2d`)
 }
 
 // podOf returns the UID of the Kubernetes pod that a cgroup is of, "" if it is of none.
@@ -85,5 +102,18 @@ func isID(s string) bool {
 	return len(s) == digits && strings.Trim(s, "0123456789abcdef") == ""
 }
 
-// unescapeUnit undoes what systemd.unit(5) does to the "-" in a name.
-func unescapeUnit(s string) string { return strings.ReplaceAll(s, `\x2d`, "-") }
+// unescapeUnit undoes what systemd.unit(5) does to a name.
+func unescapeUnit(s string) string {
+	var b strings.Builder
+	for at := 0; at < len(s); at++ {
+		if at+4 <= len(s) && s[at:at+2] == `\x` {
+			if c, err := strconv.ParseUint(s[at+2:at+4], 16, 8); err == nil {
+				b.WriteByte(byte(c))
+				at += 3
+				continue
+			}
+		}
+		b.WriteByte(s[at])
+	}
+	return b.String()
+}

@@ -32,7 +32,7 @@ func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count
 		}
 		return 0
 	}
-	if kept != nil && kept.fdCount == st.Size && st.Size != 0 {
+	if st.Size != 0 && w.keepsFDs(kept, st.Size, in) {
 		for _, fd := range w.old.fds[s.pid] {
 			_ = look.at(fd)
 		}
@@ -170,7 +170,7 @@ func (l *descriptorLook) path(fd int, path *sys.Path) {
 // namespace notes a descriptor of a namespace.
 func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	n := l.table.known(inode)
-	if n == nil || n.unreachable {
+	if n == nil {
 		own, errno := sys.ScanOpen(l.dir, path, sys.ScanFile)
 		if errno != 0 {
 			l.descriptorProblem(FDs, l.subject, fd, errno)
@@ -185,29 +185,43 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 
 // socket looks which network namespace a socket is in. One that several processes have is looked at once.
 func (l *descriptorLook) socket(fd int, inode uint64) {
-	if _, seen := l.worker.sockets[inode]; seen && !l.opts.has(InFlight) {
+	if n, seen := l.worker.sockets[inode]; seen && !l.opts.has(InFlight) {
+		l.referSocket(n, fd)
 		return
 	}
-	l.worker.sockets[inode] = struct{}{}
-	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	l.worker.sockets[inode] = nil
+	own, errno := l.duplicate(fd)
 	if errno != 0 {
-		if errno == syscall.EPERM || errno == syscall.EACCES {
+		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
 			l.sockets = false
 		}
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 		return
 	}
-	defer sys.QuickClose(own)
+	defer sys.ScanClose(own) // might be another file by now, and the last of it
 	n, errno := l.networkOf(own)
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 	}
-	if n != nil && n != l.in[netSlot] {
-		l.refer(n, Reference{Kind: BySocket, PID: l.pid, TID: l.tid, FD: fd})
-	}
+	l.worker.sockets[inode] = n
+	l.referSocket(n, fd)
 	if l.opts.has(InFlight) {
 		l.messages(fd, own)
 	}
+}
+
+func (l *descriptorLook) referSocket(n *Namespace, fd int) {
+	if n != nil && n != l.in[netSlot] {
+		l.refer(n, Reference{Kind: BySocket, PID: l.pid, TID: l.tid, FD: fd})
+	}
+}
+
+// duplicate returns a duplicate of a descriptor. ENOSYS: there is no pidfd, or the kernel cannot do it.
+func (l *descriptorLook) duplicate(fd int) (int, syscall.Errno) {
+	if l.pidfd == sys.NoFD {
+		return sys.NoFD, syscall.ENOSYS
+	}
+	return sys.ScanGetFD(l.pidfd, fd)
 }
 
 // networkOf asks a socket for the number of its network namespace (5.14), and only for an unknown one for the namespace
@@ -232,10 +246,10 @@ func (l *descriptorLook) networkOf(socket int) (*Namespace, syscall.Errno) {
 
 // tun looks which network namespace the device of a TUN or TAP descriptor is in.
 func (l *descriptorLook) tun(fd int) {
-	if !l.opts.has(TunTap) || l.pidfd == sys.NoFD {
+	if !l.opts.has(TunTap) {
 		return
 	}
-	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	own, errno := l.duplicate(fd)
 	if errno != 0 {
 		l.descriptorProblem(TunTap, l.subject, fd, errno)
 		return

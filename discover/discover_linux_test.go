@@ -54,6 +54,7 @@ func TestEveryHolder(t *testing.T) {
 	pins := pinned(t)
 	all = append(all, pins...)
 	all = append(all, processLess(t)...)
+	all = append(all, pinnedMounts(t)...)
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
 	for kind := range species.Set(species.AllNS).All() {
 		id, _ := species.IDwithType(target.NamespaceLink(kind))
@@ -61,8 +62,11 @@ func TestEveryHolder(t *testing.T) {
 	}
 	r := full(t)
 	requireTruth(t, r, all)
-	for _, p := range r.Problems {
-		require.NotEqual(t, discover.Mounts, p.Source, "%v", p)
+	requireTruth(t, standard(t), slices.DeleteFunc(slices.Clone(all), func(w truth) bool {
+		return w.what == "message" || w.what == "tun" || w == pins[2] // has no owner without its file handle
+	}))
+	for _, p := range r.Problems { // the pins of others come and go
+		require.False(t, p.Source == discover.Mounts && slices.ContainsFunc(all, func(w truth) bool { return w.ino == p.Namespace.Ino }), "%v", p)
 	}
 }
 
@@ -71,8 +75,12 @@ func TestHoldersOfTheUnprivileged(t *testing.T) {
 		testutil.CheckLeaks(t)
 		all := inThisProcess(t)
 		pins := pinned(t)
+		all = append(all, pins[:2]...)
+		all = append(all, processLess(t)...)
+		all = append(all, pinnedMounts(t)...)
 		r := full(t)
-		requireTruth(t, r, append(all, pins[:2]...))
+		requireTruth(t, r, all)
+		requireTruth(t, standard(t), slices.DeleteFunc(all, func(w truth) bool { return w.what == "message" }))
 		require.NotEmpty(t, r.Problems, "processes of others")
 		own := r.Process(1)
 		require.NotNil(t, own, "whatever it is")
@@ -123,15 +131,47 @@ func TestUnreadableProcessesAreProblems(t *testing.T) {
 	}
 }
 
+// TestTypesAreExact has each kind of holder, and namespaces to which only those of other types lead.
 func TestTypesAreExact(t *testing.T) {
-	all := full(t)
+	testutil.NeedRoot(t)
+	all := inThisProcess(t)
+	all = append(all, tunTap(t))
+	all = append(all, pinned(t)...)
+	all = append(all, processLess(t)...)
+	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
 	for kind := range species.Set(species.AllNS).All() {
-		r, err := discover.Discover(context.Background(), discover.Options{Types: species.Set(kind), Sources: discover.Full})
+		id, _ := species.IDwithType(target.NamespaceLink(kind))
+		all = append(all, truth{"process", kind, id.Ino})
+	}
+	inner := nested(t)
+	for n := full(t).Process(inner).Namespaces.Of(species.CLONE_NEWUSER); n != nil; n = n.Owner {
+		all = append(all, truth{"", species.CLONE_NEWUSER, n.ID.Ino})
+	}
+	masks := []species.Set{species.Set(species.CLONE_NEWNET | species.CLONE_NEWUSER), species.Set(species.CLONE_NEWPID | species.CLONE_NEWTIME)}
+	for kind := range species.Set(species.AllNS).All() {
+		masks = append(masks, species.Set(kind))
+	}
+	for _, sources := range []discover.Sources{discover.Full, discover.Standard} {
+		whole, err := discover.Discover(t.Context(), discover.Options{Sources: sources})
 		require.NoError(t, err)
-		require.Equal(t, r.OfType(kind), r.Namespaces)
-		for _, n := range all.OfType(kind) {
-			if len(n.Processes) > 0 && n.Initial {
-				require.NotNil(t, r.Namespace(n.ID), "%v", n)
+		for _, mask := range masks {
+			r, err := discover.Discover(t.Context(), discover.Options{Types: mask, Sources: sources})
+			require.NoError(t, err)
+			for _, n := range r.Namespaces {
+				require.True(t, mask.Has(n.Type), "%v", n)
+			}
+			for _, want := range all {
+				id := species.NamespaceIDFromInode(want.ino)
+				n, other := r.Namespace(id), whole.Namespace(id)
+				if !mask.Has(want.t) {
+					require.Nil(t, n, "%v", want)
+					continue
+				}
+				require.Equal(t, other != nil, n != nil, "%v with types %v from %v", want, mask, sources)
+				if n != nil && !n.Initial { // where others come and go
+					require.Equal(t, []int{len(other.Processes), other.Tasks, len(other.StrayTasks), other.OwnerUID},
+						[]int{len(n.Processes), n.Tasks, len(n.StrayTasks), n.OwnerUID}, "%v with types %v", want, mask)
+				}
 			}
 		}
 	}
@@ -149,6 +189,19 @@ func TestSourcesCanBeSwitchedOff(t *testing.T) {
 		require.Nil(t, n.Owner)
 		require.Nil(t, n.Parent)
 	}
+}
+
+func TestOddOptions(t *testing.T) {
+	for _, opts := range []discover.Options{{Workers: -1}, {Workers: 1 << 40}, {Patience: -1}, {Types: 1}, {Sources: 1 << 31},
+		{Sources: discover.Full &^ discover.Processes}, {Sources: discover.KernelList}, {Sources: discover.AllMountNamespaces | discover.Mounts}} {
+		r, err := discover.Discover(t.Context(), opts)
+		require.NoError(t, err, "%+v", opts)
+		_, err = r.MarshalJSON()
+		require.NoError(t, err)
+	}
+	r, err := discover.Rescan(t.Context(), nil)
+	require.NoError(t, err)
+	require.Equal(t, discover.Standard, r.Options.Sources)
 }
 
 func TestContext(t *testing.T) {

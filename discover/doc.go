@@ -13,7 +13,7 @@
 //
 // # What it does to the machine
 //
-// It reads. It starts no process, joins mount namespaces on threads that end there only to open what is pinned where no
+// It reads. It starts no process, joins mount namespaces on threads that end there only to see what is mounted where no
 // process is, and writes nothing. While it is under way it holds a descriptor of each namespace, up to half of what the
 // process may have; afterwards none. A context that ends is obeyed at once, even while a file does not answer: what was
 // begun then ends by itself.

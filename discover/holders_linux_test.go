@@ -197,6 +197,41 @@ func processLess(t *testing.T) (all []truth) {
 	return all
 }
 
+// pinnedMounts pins a mount namespace in another one, in which there is only a thread, and has a pin in the inner one.
+func pinnedMounts(t *testing.T) (all []truth) {
+	dir := t.TempDir()
+	separate := func() {
+		// A mount namespace can be mounted only in an older one, by an ID of which each processor has a store.
+		var first unix.CPUSet
+		first.Set(0)
+		require.NoError(t, unix.SchedSetaffinity(0, &first))
+		require.NoError(t, unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
+		require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+		require.NoError(t, unix.Mount("t", dir, "tmpfs", 0, ""))
+		require.NoError(t, os.WriteFile(dir+"/pin", nil, 0o600))
+	}
+	onThread(t, func() {
+		separate()
+		inner, done, gone := make(chan int), make(chan struct{}), make(chan struct{})
+		second := func() {
+			separate()
+			network := newNetwork(t)
+			require.NoError(t, unix.Mount("/proc/thread-self/ns/net", dir+"/pin", "", unix.MS_BIND, ""))
+			all = append(all, truth{"pin", species.CLONE_NEWNET, inodeOfFD(t, network)},
+				truth{"pin", species.CLONE_NEWNS, inodeOf(t, "/proc/thread-self/ns/mnt")})
+			require.NoError(t, unix.Close(network))
+			inner <- unix.Gettid()
+			<-done
+		}
+		go discarded(gone, second)
+		task := "/proc/self/task/" + strconv.Itoa(<-inner)
+		require.NoError(t, unix.Mount(task+"/ns/mnt", dir+"/pin", "", unix.MS_BIND, ""))
+		close(done)
+		<-gone
+	})
+	return all
+}
+
 // nested starts a process in a user namespace in one that nobody is in any more.
 func nested(t *testing.T) (pid int) {
 	testutil.NeedCommand(t, "unshare")

@@ -20,12 +20,12 @@ type (
 		Device     uint64              `json:"device"`
 		Types      species.Set         `json:"types"`
 		Sources    Sources             `json:"sources"`
-		Proc       string              `json:"proc"`
+		Proc       wireText            `json:"proc"`
 		UserRoots  []uint64            `json:"userRoots"`
 		PIDRoots   []uint64            `json:"pidRoots"`
 		Namespaces []wireNamespace     `json:"namespaces"`
 		Processes  []wireProcess       `json:"processes"`
-		Containers []*Container        `json:"containers"`
+		Containers []wireContainer     `json:"containers"`
 		PIDMap     map[string][][2]int `json:"pidMap"`
 		Mounts     []wireMounts        `json:"mounts,omitempty"`
 		Problems   []wireProblem       `json:"problems"`
@@ -38,7 +38,7 @@ type (
 		Owner        uint64                `json:"owner,omitempty"`
 		OwnerHidden  bool                  `json:"ownerHidden,omitempty"`
 		OwnerUID     int                   `json:"ownerUID"`
-		OwnerName    string                `json:"ownerName,omitempty"`
+		OwnerName    wireText              `json:"ownerName,omitempty"`
 		Parent       uint64                `json:"parent,omitempty"`
 		ParentHidden bool                  `json:"parentHidden,omitempty"`
 		Leader       int                   `json:"leader,omitempty"`
@@ -68,7 +68,7 @@ type (
 		PIDs       []int             `json:"pids,omitempty"`
 		Cgroup     wireText          `json:"cgroup,omitempty"`
 		Frozen     bool              `json:"frozen,omitempty"`
-		Container  string            `json:"container,omitempty"`
+		Container  wireText          `json:"container,omitempty"`
 		Threads    int               `json:"threads"`
 		Tasks      []wireTask        `json:"tasks,omitempty"`
 	}
@@ -78,6 +78,13 @@ type (
 		Start      uint64            `json:"start"`
 		Namespaces map[string]uint64 `json:"namespaces"`
 		TIDs       []int             `json:"tids,omitempty"`
+	}
+	wireContainer struct {
+		ID      wireText `json:"id"`
+		Runtime string   `json:"runtime,omitempty"`
+		Name    wireText `json:"name,omitempty"`
+		Pod     wireText `json:"pod,omitempty"`
+		Cgroup  wireText `json:"cgroup,omitempty"`
 	}
 	wireMounts struct {
 		Namespace uint64      `json:"namespace"`
@@ -120,16 +127,19 @@ const (
 // survive.
 func (r *Result) MarshalJSON() ([]byte, error) {
 	w := wireResult{
-		Version: jsonVersion, Device: r.Device, Types: r.Options.Types, Sources: r.Options.Sources, Proc: r.Options.Proc,
+		Version: jsonVersion, Device: r.Device, Types: r.Options.Types, Sources: r.Options.Sources, Proc: wireText(r.Options.Proc),
 		UserRoots: inodes(r.UserRoots()), PIDRoots: inodes(r.PIDRoots()),
 		Namespaces: make([]wireNamespace, 0, len(r.Namespaces)), Processes: make([]wireProcess, 0, len(r.Processes)),
-		Containers: append([]*Container{}, r.Containers...), PIDMap: wirePIDs(r), Problems: make([]wireProblem, 0, len(r.Problems)),
+		Containers: make([]wireContainer, 0, len(r.Containers)), PIDMap: wirePIDs(r), Problems: make([]wireProblem, 0, len(r.Problems)),
 	}
 	for _, n := range r.Namespaces {
 		w.Namespaces = append(w.Namespaces, wireNamespaceOf(n))
 	}
 	for _, p := range r.Processes {
 		w.Processes = append(w.Processes, wireProcessOf(p))
+	}
+	for _, c := range r.Containers {
+		w.Containers = append(w.Containers, wireContainer{wireText(c.ID), c.Runtime, wireText(c.Name), wireText(c.Pod), wireText(c.Cgroup)})
 	}
 	for _, t := range r.Mounts {
 		w.Mounts = append(w.Mounts, wireMountsOf(t))
@@ -174,7 +184,7 @@ func wirePIDs(r *Result) map[string][][2]int {
 func wireNamespaceOf(n *Namespace) wireNamespace {
 	w := wireNamespace{
 		Inode: n.ID.Ino, Serial: n.Serial, Type: n.Type, Initial: n.Initial,
-		Owner: inode(n.Owner), OwnerHidden: n.OwnerHidden, OwnerUID: n.OwnerUID, OwnerName: n.OwnerName,
+		Owner: inode(n.Owner), OwnerHidden: n.OwnerHidden, OwnerUID: n.OwnerUID, OwnerName: wireText(n.OwnerName),
 		Parent: inode(n.Parent), ParentHidden: n.ParentHidden,
 		Processes: len(n.Processes), Tasks: n.Tasks,
 	}
@@ -194,7 +204,7 @@ func wireProcessOf(p *Process) wireProcess {
 		Threads: p.Threads, Namespaces: wireLinks(&p.Namespaces, p.PIDForChildren, p.TimeForChildren),
 	}
 	if p.Container != nil {
-		w.Container = p.Container.ID
+		w.Container = wireText(p.Container.ID)
 	}
 	for _, t := range p.Tasks {
 		w.Tasks = append(w.Tasks, wireTask{t.TID, wireText(t.Name), t.Start, wireLinks(&t.Namespaces, t.PIDForChildren, t.TimeForChildren), t.TIDs})
@@ -230,3 +240,6 @@ var errVersion = errors.New("written by a program with another idea of it")
 
 // errDangling says that a number in the JSON leads nowhere.
 func errDangling(what string, number uint64) error { return fmt.Errorf("no %s %d", what, number) }
+
+// errTwice says that a number in the JSON is not that of one.
+func errTwice(what string, number uint64) error { return fmt.Errorf("two %s %d", what, number) }

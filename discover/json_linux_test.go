@@ -61,8 +61,13 @@ func FuzzUnmarshal(f *testing.F) {
 		}
 		discover.NewPIDMap(&r)
 		discover.Diff(&r, &r)
-		_, err := json.Marshal(&r)
+		once, err := json.Marshal(&r)
 		require.NoError(t, err)
+		var again discover.Result
+		require.NoError(t, json.Unmarshal(once, &again), "%s", once)
+		twice, err := json.Marshal(&again)
+		require.NoError(t, err)
+		require.Equal(t, string(once), string(twice))
 	})
 }
 

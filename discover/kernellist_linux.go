@@ -29,7 +29,7 @@ func (s *scan) listNamespaces() {
 			if seen[serial] {
 				continue
 			}
-			fd, err := sys.NamespaceHandle{Serial: serial, Type: t}.Open()
+			fd, err := sys.NamespaceHandle{Serial: serial}.Open() // the type alone, without the inode number, is refused
 			if err != nil {
 				if errnoOf(err) != syscall.ESTALE {
 					s.workers[0].problem(Problem{Source: KernelList, Type: t, Errno: errnoOf(err)})

@@ -42,6 +42,6 @@ func (w *worker) lateLeader(p *Process) {
 	}
 	p.Cmdline = words
 	if t.cgroup != nil {
-		p.Cgroup = t.cgroup.path
+		p.cgroup, p.Cgroup = t.cgroup, t.cgroup.path
 	}
 }

@@ -2,7 +2,6 @@ package discover
 
 import (
 	"cmp"
-	"path"
 	"slices"
 	"strings"
 )
@@ -108,12 +107,25 @@ func (m *Mount) hide(hidden bool, depth int) {
 
 // covered says whether one of the points is a directory above, but below root.
 func covered(point, root string, points map[string]bool) bool {
-	for dir := path.Dir(point); len(dir) > len(root) && dir != "."; dir = path.Dir(dir) {
+	for dir := above(point); len(dir) > len(root); dir = above(dir) {
 		if points[dir] {
 			return true
 		}
 	}
 	return false
+}
+
+// above returns the directory that a path is in, "/" at last, and "" for that and for what is no path. Clean paths are
+// all that the kernel writes, and the slow way of package path is not for those that are nonsense.
+func above(name string) string {
+	switch at := strings.LastIndexByte(name, '/'); {
+	case len(name) <= 1 || at < 0:
+		return ""
+	case at == 0:
+		return "/"
+	default:
+		return name[:at]
+	}
 }
 
 func (t *MountTable) arrangePaths() {
@@ -131,8 +143,7 @@ func (t *MountTable) arrangePaths() {
 	slices.SortFunc(t.Paths, func(a, b *MountPath) int { return strings.Compare(a.Path, b.Path) })
 	for _, p := range t.Paths {
 		slices.SortStableFunc(p.Mounts, func(a, b *Mount) int { return cmp.Compare(a.level, b.level) })
-		for dir := p.Path; dir != "/" && dir != "." && dir != ""; {
-			dir = path.Dir(dir)
+		for dir := above(p.Path); dir != ""; dir = above(dir) {
 			if parent := byPath[dir]; parent != nil && parent != p {
 				p.Parent = parent
 				parent.Children = append(parent.Children, p)

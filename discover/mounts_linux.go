@@ -6,6 +6,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -20,6 +21,8 @@ type mountState struct {
 	lists  map[uint64][]uint64 // of mounts, by the 64-bit ID of the mount namespace
 	listed sync.Mutex          // for lists
 	stuck  int                 // files that did not answer
+
+	stateStuck bool // those of runtimes
 }
 
 // lookAtMounts looks at the mounts of all mount namespaces, and at those of the mount namespaces that are pinned there,
@@ -32,7 +35,7 @@ func (s *scan) lookAtMounts() {
 		s.walkMountNamespaces()
 	}
 	if s.opts.has(KernelList) {
-		s.listNamespaces()
+		s.listNamespaces() // mount namespaces, too, have to be looked at
 	}
 	for first := true; s.ctx.Err() == nil; first = false {
 		m.todo = m.todo[:0]
@@ -123,6 +126,12 @@ func (w *worker) mountsOf(i int) {
 		w.mounts.tables[i] = table
 		return
 	}
+	if w.table.member(n) == 0 {
+		if table, joined := w.joinMounts(n); joined == 0 {
+			w.mounts.tables[i] = table
+			return
+		}
+	}
 	w.mounts.tables[i] = partial
 	w.problem(Problem{Source: Mounts, Type: n.Type, Namespace: n.ID, Errno: errno})
 }
@@ -146,16 +155,7 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 	if _, inode, ok := procfs.ParseLink(link); errno != 0 || !ok || inode != n.ID.Ino {
 		return nil, syscall.ESRCH // the process has left, or another has its PID
 	}
-	for m, rest, ok := procfs.NextPin(text); ok; m, rest, ok = procfs.NextPin(rest) {
-		if kind, inode, ok := procfs.ParseLink(m.Root); ok {
-			w.path = procfs.Unescape(w.path[:0], m.Point)
-			w.pin(n, pid, kind, inode, w.path)
-		}
-	}
-	var table *MountTable
-	if w.opts.has(MountTables) {
-		table = parseMountTable(n, text)
-	}
+	table := w.parseMounts(n, pid, text)
 	// The root of the namespace itself is out of sight where the process has another one, and cannot be a pin.
 	if fd := w.table.fd(n); fd != sys.NoFD {
 		if count, errno := sys.CountMounts(fd); errno == 0 && bytes.Count(text, []byte{'\n'}) < count-1 {
@@ -165,7 +165,44 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 	return table, 0
 }
 
+// parseMounts notes the pins in a mountinfo, and with MountTables all of it. pid is that of pin.
+func (w *worker) parseMounts(n *Namespace, pid int, text []byte) *MountTable {
+	for m, rest, ok := procfs.NextPin(text); ok; m, rest, ok = procfs.NextPin(rest) {
+		if kind, inode, ok := procfs.ParseLink(m.Root); ok {
+			w.path = procfs.Unescape(w.path[:0], m.Point)
+			w.pin(n, pid, kind, inode, w.path)
+		}
+	}
+	if !w.opts.has(MountTables) {
+		return nil
+	}
+	return parseMountTable(n, text)
+}
+
+// joinMounts reads the mounts of a mount namespace that no process is in, where the kernel does not list them, on a
+// thread that joins it and is thrown away.
+func (w *worker) joinMounts(n *Namespace) (*MountTable, syscall.Errno) {
+	fd := w.table.fd(n)
+	if fd == sys.NoFD {
+		return nil, syscall.EBADF
+	}
+	var text []byte
+	errno, err := handle.Execute(func() (errno syscall.Errno) {
+		text, errno = w.read.Whole(w.proc, &threadMountinfoPath)
+		return errno
+	}, handle.NamespaceFd(fd))
+	if err != nil {
+		return nil, errnoOf(err)
+	}
+	if errno != 0 {
+		return nil, errno
+	}
+	return w.parseMounts(n, 0, text), 0
+}
+
 var (
+	threadMountinfoPath = sys.NewPath("thread-self/mountinfo")
+
 	mountinfoPath = sys.NewPath("mountinfo")
 	mntPath       = sys.NewPath("ns/mnt")
 )
@@ -195,10 +232,15 @@ func (w *worker) listMounts(n *Namespace, pid int) (*MountTable, syscall.Errno) 
 	if w.opts.has(MountTables) {
 		table = &MountTable{Namespace: n}
 	}
+	found, unknown := len(w.pins), len(w.unknown)
 	for _, id := range w.ids {
 		var m sys.MountStat
-		if w.buf, errno = sys.StatMount(n.Serial, id, sys.MountSuper, w.buf, &m); errno != 0 {
-			continue // gone, or out of sight
+		if w.buf, errno = sys.StatMount(n.Serial, id, sys.MountSuper, w.buf, &m); errno == syscall.ENOENT {
+			continue // gone
+		}
+		if errno != 0 {
+			w.pins, w.unknown = w.pins[:found], w.unknown[:unknown]
+			return nil, errno
 		}
 		if table == nil && m.Magic != sys.NsfsMagic {
 			continue

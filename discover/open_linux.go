@@ -3,6 +3,7 @@ package discover
 import (
 	"errors"
 	"strconv"
+	"syscall"
 
 	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/sys"
@@ -13,20 +14,32 @@ var errNoWay = errors.New("nothing leads there any more")
 
 // Open opens the namespace again, through whatever was found to lead there: its file handle, a process, a task, a
 // descriptor, a pin, or a namespace that it is the owner or parent of. The caller closes it. ErrStale: the namespace is
-// gone, or what led there leads to another one by now. PIDs are looked up in /proc.
+// gone, or what led there leads to another one by now; EACCES or EPERM instead: the caller lacks the rights to find out.
+// PIDs are looked up in /proc. For a pin on a file system that does not answer it waits a second.
 func (n *Namespace) Open() (*handle.NamespaceFile, error) {
-	var errs []error
+	errs := []error{ErrStale, errNoWay}
 	for _, way := range n.ways(0) {
 		fd, err := way()
 		if err == nil {
 			if err = n.verify(fd); err == nil {
-				return handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
+				return n.file(fd)
 			}
 			_ = fd.Close()
 		}
 		errs = append(errs, err)
 	}
-	return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: errors.Join(append([]error{ErrStale, errNoWay}, errs...)...)}
+	if err := errors.Join(errs[2:]...); errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
+		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+	}
+	return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: errors.Join(errs...)}
+}
+
+func (n *Namespace) file(fd *sys.FD) (*handle.NamespaceFile, error) {
+	f, err := handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
+	if err != nil {
+		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+	}
+	return f, nil
 }
 
 // verify says whether fd is of this very namespace.
@@ -60,13 +73,12 @@ func (n *Namespace) ways(detour int) []way {
 			return sys.NamespaceHandle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)}.Open()
 		})
 	}
-	const enough = 8 // if these are stale, the next are most likely too
-	count := 0
+	const enough = 8 // of a kind: if these are stale, the next are most likely too
+	count := map[HolderKind]int{}
 	for r := range n.Holders() {
-		if count++; count > enough {
-			break
+		if count[r.Kind]++; count[r.Kind] <= enough {
+			ways = append(ways, n.wayOf(r))
 		}
-		ways = append(ways, n.wayOf(r))
 	}
 	return append(ways, n.relativesWays(detour)...)
 }
@@ -79,22 +91,26 @@ func (n *Namespace) wayOf(r Reference) way {
 	}
 	switch r.Kind {
 	case ByProcess, ByTask:
-		return opening(dir + "/ns/" + n.Type.Name())
+		return n.opening(dir + "/ns/" + n.Type.Name())
 	case ForChildren:
-		return opening(dir + "/ns/" + n.Type.Name() + "_for_children")
+		return n.opening(dir + "/ns/" + n.Type.Name() + "_for_children")
 	case ByFD:
-		return opening(dir + "/fd/" + strconv.Itoa(r.FD))
+		return n.opening(dir + "/fd/" + strconv.Itoa(r.FD))
 	case BySocket, ByTun:
 		return func() (*sys.FD, error) { return sys.NetworkOfOther(r.PID, r.FD, r.Kind == ByTun) }
 	case ByPin:
 		if r.PID != 0 {
-			return opening(dir + "/root" + r.Path)
+			return func() (*sys.FD, error) {
+				return within(defaultPatience, nil, n.opening(dir+"/root"+r.Path))
+			}
 		}
 	}
 	return func() (*sys.FD, error) { return nil, errNoWay }
 }
 
-func opening(path string) way { return func() (*sys.FD, error) { return sys.OpenNamespace(path) } }
+func (n *Namespace) opening(path string) way {
+	return func() (*sys.FD, error) { return sys.OpenNamespaceOn(n.ID.Dev, path) }
+}
 
 // relativesWays leads from a namespace that it is the owner or parent of.
 func (n *Namespace) relativesWays(detour int) []way {

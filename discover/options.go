@@ -8,8 +8,8 @@ import (
 
 // Options say what to discover. The zero value is the standard discovery of all types.
 type Options struct {
-	// Types are the types of the namespaces in the result, 0 for all. All of these types are found, also where it takes
-	// a look at others.
+	// Types are the types of the namespaces in the result, 0 for all; bits that are no type do not count. All of these
+	// types are found, also where it takes a look at others.
 	Types species.Set
 	// Sources are where to look, 0 for Standard.
 	Sources Sources
@@ -26,7 +26,10 @@ type Options struct {
 	Namers []ContainerNamer
 }
 
+const defaultPatience = time.Second
+
 func (o Options) withDefaults() Options {
+	o.Types &= species.Set(species.AllNS)
 	if o.Types == 0 {
 		o.Types = species.Set(species.AllNS)
 	}
@@ -37,7 +40,7 @@ func (o Options) withDefaults() Options {
 		o.Proc = "/proc"
 	}
 	if o.Patience == 0 {
-		o.Patience = time.Second
+		o.Patience = defaultPatience
 	}
 	return o
 }

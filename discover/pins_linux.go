@@ -3,6 +3,7 @@ package discover
 import (
 	"errors"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -26,12 +27,12 @@ func (s *scan) openPins() {
 			if !u.n.unreachable || s.ctx.Err() != nil {
 				continue
 			}
-			fd, err := s.patiently(func() (*sys.FD, error) { return s.openPin(u) })
+			fd, err := s.patiently(u)
 			if err == nil {
 				s.table.learn(fd.Disown(), u.n.Type)
 				continue
 			}
-			if err = s.openBySearch(u.n); err != nil {
+			if s.openBySearch(u.n) != nil { // says less than the path did
 				w.problem(Problem{Source: Mounts, Type: u.n.Type, Namespace: u.n.ID, Path: u.path, Errno: errnoOf(err)})
 			}
 		}
@@ -49,45 +50,64 @@ func errnoOf(err error) syscall.Errno {
 
 const tooManyStuck = 3
 
-// patiently waits for f, but not forever. What it returns too late is closed when it is collected.
-func (s *scan) patiently(f func() (*sys.FD, error)) (*sys.FD, error) {
-	type outcome struct {
-		fd  *sys.FD
-		err error
-	}
-	if s.mounts.stuck >= tooManyStuck {
+// patiently opens a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an
+// earlier discovery still waits for that one.
+func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
+	at := place{u.in.ID, u.path}
+	since, waiting := beingOpened.Load(at)
+	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
 		return nil, syscall.ETIMEDOUT
 	}
-	done := make(chan outcome, 1)
-	go func() {
-		fd, err := f()
-		done <- outcome{fd, err}
-	}()
-	limit := time.NewTimer(s.opts.Patience)
-	defer limit.Stop()
-	select {
-	case o := <-done:
-		return o.fd, o.err
-	case <-limit.C:
+	o := opening{unknownPin: u, proc: sys.QuickDup(s.proc), inside: sys.QuickDup(s.table.fd(u.in))}
+	setBeingHeld(o.inside, true)
+	fd, err := within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
+		defer o.close()
+		beingOpened.LoadOrStore(at, time.Now())
+		defer beingOpened.Delete(at)
+		return o.open()
+	})
+	if errors.Is(err, syscall.ETIMEDOUT) {
 		s.mounts.stuck++
-		return nil, syscall.ETIMEDOUT
-	case <-s.ctx.Done():
-		return nil, syscall.EINTR
+	}
+	return fd, err
+}
+
+// beingOpened are pins that are being opened, by their places, and since when. A program that discovers again and again, with a file system that never
+// answers, would have more and more threads waiting for it.
+var beingOpened sync.Map
+
+type place struct {
+	in   species.NamespaceID
+	path string
+}
+
+// opening is a pin that is being opened. It may take longer than the discovery, so it has descriptors of its own.
+type opening struct {
+	unknownPin
+	proc   int // the proc file system
+	inside int // the mount namespace that the pin is in; sys.NoFD if none is held
+}
+
+func (o *opening) close() {
+	sys.ScanClose(o.proc)
+	if o.inside != sys.NoFD {
+		sys.ScanClose(o.inside)
+		setBeingHeld(o.inside, false)
 	}
 }
 
-func (s *scan) openPin(u unknownPin) (*sys.FD, error) {
-	if u.pid != 0 {
-		path := sys.NewPath(strconv.Itoa(u.pid) + "/root")
-		root, errno := sys.ScanOpen(s.proc, &path, sys.ScanBase)
+func (o *opening) open() (*sys.FD, error) {
+	if o.pid != 0 {
+		path := sys.NewPath(strconv.Itoa(o.pid) + "/root")
+		root, errno := sys.ScanOpen(o.proc, &path, sys.ScanBase)
 		if errno != 0 {
 			return nil, errno
 		}
-		if fd, err := reopen(find(sys.NewFD(root), u)); err == nil {
+		if fd, err := reopen(find(sys.NewFD(root), o.unknownPin)); err == nil {
 			return fd, nil
 		}
 	}
-	return reopen(s.findInside(u))
+	return reopen(o.findInside())
 }
 
 // reopen opens what was found, through our own /proc: there may be none where it was found.
@@ -100,9 +120,8 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 }
 
 // findInside joins a mount namespace that no process is in, on a thread that is thrown away.
-func (s *scan) findInside(u unknownPin) (*sys.FD, error) {
-	in := s.table.fd(u.in)
-	if in == sys.NoFD {
+func (o *opening) findInside() (*sys.FD, error) {
+	if o.inside == sys.NoFD {
 		return nil, syscall.EBADF
 	}
 	type opened struct {
@@ -114,9 +133,9 @@ func (s *scan) findInside(u unknownPin) (*sys.FD, error) {
 		if err != nil {
 			return opened{nil, err}
 		}
-		fd, err := find(root, u)
+		fd, err := find(root, o.unknownPin)
 		return opened{fd, err}
-	}, handle.NamespaceFd(in))
+	}, handle.NamespaceFd(o.inside))
 	if err != nil {
 		return nil, err
 	}
@@ -141,7 +160,7 @@ func find(root *sys.FD, u unknownPin) (*sys.FD, error) {
 	return found, nil
 }
 
-// openBySearch finds a namespace of which type and inode number are known by counting the 64-bit IDs up (6.18): one that
+// openBySearch finds a namespace of which type and inode number are known by counting the 64-bit IDs down (6.18): one that
 // is mounted over has no path. It takes a third of a microsecond for each namespace ever made.
 func (s *scan) openBySearch(n *Namespace) error {
 	if !s.opts.has(AllMountNamespaces) {

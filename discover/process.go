@@ -19,7 +19,7 @@ type Process struct {
 	PIDs []int
 
 	Cgroup    string // of version 2, or else of the hierarchy of version 1 that says most; "" if not looked at
-	Frozen    bool
+	Frozen    bool   // of a process whose cgroup was not looked at: whether the leader of its PID or mount namespace is
 	Container *Container
 
 	Parent   *Process
@@ -27,8 +27,9 @@ type Process struct {
 	Tasks    []*Task    // other than the one that has the PID, sorted by TID; nil: Tasks were not looked at
 	Threads  int        // number of all of them
 
-	cgroupID uint64 // of version 2
-	fdCount  uint64 // for Rescan; 0 if not known
+	cgroup  *cgroup // nil if not looked at
+	groups  uint64  // the same for processes in the same cgroups, of one discovery; 0 if not known
+	fdCount uint64  // for Rescan; 0 if not known
 }
 
 // Task is a thread other than the one that has its process's PID.

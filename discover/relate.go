@@ -18,6 +18,7 @@ func (r *Result) relate() {
 		slices.SortFunc(n.References, func(a, b Reference) int { return compareReferences(&a, &b) })
 	}
 	slices.SortFunc(r.Problems, compareProblems)
+	slices.SortFunc(r.Mounts, func(a, b *MountTable) int { return compareNamespaces(a.Namespace, b.Namespace) })
 }
 
 func (r *Result) relateProcesses() {
@@ -28,8 +29,9 @@ func (r *Result) relateProcesses() {
 		if p.PPID == 0 {
 			continue
 		}
-		if p.Parent = r.Process(p.PPID); p.Parent != nil {
-			p.Parent.Children = append(p.Parent.Children, p)
+		// Another process may have got the parent's PID meanwhile.
+		if parent := r.Process(p.PPID); parent != nil && parent.Start <= p.Start {
+			p.Parent, parent.Children = parent, append(parent.Children, p)
 		}
 	}
 }

@@ -5,22 +5,32 @@ import (
 	"slices"
 
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
 )
 
-// Rescan discovers again with the options of a result, and takes from it what can hardly have changed: the command line,
-// credentials and cgroup of a process with the same start time and name; the descriptors of one that has as many as
-// then; and from the second time on the pins of a mount namespace that has the same mounts, by their 64-bit IDs (6.8).
-// Namespaces, threads and parents are looked at again. So it can miss a descriptor that was exchanged for one of a
-// namespace, and a new command line of a program that executed itself; Discover does not.
+// Rescan discovers again with the options of a result, and takes from it what can hardly have changed: the command line
+// of a process with the same start time and name, and before 6.13 its credentials; the descriptors of one that has as
+// many as then and is in the same network namespace, unless TunTap or InFlight are wanted; and from the second time on
+// the mounts of a mount namespace that has the same, by their 64-bit IDs (6.8). From a result of some types only, it
+// takes no descriptors and mounts. Namespaces, threads and parents are looked at again.
 //
-// The result that it starts from is not changed, and may have come from JSON, which saves less.
+// So it can miss a descriptor that was exchanged for one of a namespace, a new command line of a program that executed
+// itself, and that a mount was moved, or changed in its options, or lies in a directory with another name; Discover does
+// not.
+//
+// The result that it starts from is not changed, and may have come from JSON, which saves less. From nil it is Discover
+// with the zero Options.
 func Rescan(ctx context.Context, old *Result) (*Result, error) {
+	if old == nil {
+		return Discover(ctx, Options{})
+	}
 	return discover(ctx, old.Options, old)
 }
 
 // memory is the last result, in the order in which a Rescan needs it.
 type memory struct {
 	result  *Result
+	whole   bool                  // it has all types, and so all that leads somewhere
 	serials map[uint64]*Namespace // by 64-bit ID
 	lists   map[uint64][]uint64
 	fds     map[int][]int              // of processes that held a namespace by descriptor
@@ -38,10 +48,11 @@ func recall(old *Result) *memory {
 	if old == nil {
 		return nil
 	}
-	m := &memory{result: old, serials: make(map[uint64]*Namespace, len(old.Namespaces)), lists: old.lists, fds: map[int][]int{},
+	m := &memory{result: old, whole: old.Options.Types == species.Set(species.AllNS),
+		serials: make(map[uint64]*Namespace, len(old.Namespaces)), lists: old.lists, fds: map[int][]int{},
 		pins: map[*Namespace][]pinned{}, tables: map[*Namespace]*MountTable{}}
 	for _, n := range old.Namespaces {
-		if old.live && n.Serial != 0 {
+		if old.live && m.whole && n.Serial != 0 {
 			m.serials[n.Serial] = n
 		}
 		for i := range n.References {
@@ -81,9 +92,19 @@ func (m *memory) namespace(serial uint64) *Namespace {
 	return m.serials[serial]
 }
 
+// keepsFDs says whether a process has as many descriptors as then, and the sockets that were of its own network
+// namespace still are. What waits in a socket and which device a descriptor has are not seen from the number.
+func (w *worker) keepsFDs(kept *Process, count uint64, in *NamespacesSet) bool {
+	if kept == nil || kept.fdCount != count || !w.old.whole || w.opts.Sources&(TunTap|InFlight) != 0 {
+		return false
+	}
+	was, is := kept.Namespaces[netSlot], in[netSlot]
+	return was != nil && is != nil && was.ID == is.ID && was.Serial == is.Serial
+}
+
 // unchanged takes over the pins of a mount namespace that has the same mounts as then.
 func (w *worker) unchanged(n *Namespace, i int) bool {
-	if w.old == nil || n.Serial == 0 {
+	if w.old == nil || !w.old.whole || n.Serial == 0 {
 		return false
 	}
 	ids, errno := sys.ListMounts(n.Serial, w.ids[:0])

@@ -18,9 +18,8 @@ type Result struct {
 	Mounts     []*MountTable // with MountTables: one for each mount namespace, sorted by its ID
 	Problems   []Problem     // what could not be seen
 
-	live   bool                // discovered by this program, so that 64-bit IDs are still those of the same namespaces
-	lists  map[uint64][]uint64 // for Rescan: the mounts of mount namespaces, by their 64-bit IDs
-	groups map[string]*cgroup  // for Rescan: by path, as processes have it
+	live  bool                // discovered by this program, so that 64-bit IDs are still those of the same namespaces
+	lists map[uint64][]uint64 // for Rescan: the mounts of mount namespaces, by their 64-bit IDs
 }
 
 // OfType returns the namespaces of a type, sorted by inode number. It is a part of Namespaces.

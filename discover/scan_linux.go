@@ -193,8 +193,12 @@ func (s *scan) look() error {
 	}
 	s.startWorkers()
 	s.share(len(s.pids), (*worker).process)
-	if s.opts.has(Mounts) {
+	s.confirm()
+	switch {
+	case s.opts.has(Mounts):
 		s.lookAtMounts()
+	case s.opts.has(KernelList):
+		s.listNamespaces()
 	}
 	return s.ctx.Err()
 }
@@ -220,8 +224,8 @@ func (s *scan) listProcesses() error {
 const worthAWorker = 4096
 
 func (s *scan) startWorkers() {
-	n := s.opts.Workers
-	if n == 0 {
+	n := min(s.opts.Workers, 1+len(s.pids))
+	if n <= 0 {
 		n = min(2, runtime.GOMAXPROCS(0), 1+len(s.pids)/worthAWorker)
 	}
 	for range n {

@@ -79,7 +79,7 @@ const maxHeldFD = 1 << 16
 
 func setBeingHeld(fd int, held bool) {
 	switch {
-	case fd >= maxHeldFD:
+	case fd < 0 || fd >= maxHeldFD:
 	case held:
 		holds[fd].Add(1)
 	default:

@@ -152,8 +152,8 @@ func (w *worker) shotProcess(i int) bool {
 	}
 	p, t := &w.processes[i], &w.texts[i]
 	*p = Process{PID: pid, PPID: record.Parent, State: record.State, Start: ticks(record.Start), Threads: record.Threads,
-		UID: record.UID, GID: record.GID, cgroupID: record.Cgroup}
-	*t = texts{worker: w, name: w.keep(record.Name), pids: w.keepNumbers(record), kept: w.old.process(pid, p.Start, record.Name)}
+		UID: record.UID, GID: record.GID, groups: record.Groups}
+	*t = texts{worker: w, start: record.Start, name: w.keep(record.Name), pids: w.keepNumbers(record), kept: w.old.process(pid, p.Start, record.Name)}
 	p.setNamespaces(&seen)
 	w.pending(p.PIDForChildren, p.TimeForChildren, subject{pid: pid})
 	w.enter(p)
@@ -220,12 +220,9 @@ func (w *worker) withSerial(is taskiter.Namespace, kind species.NamespaceType) *
 // shotDetails reads what only /proc knows, of those that lead somewhere or if it is wanted.
 func (w *worker) shotDetails(p *Process, t *texts) {
 	leads := w.opts.has(Details) || w.first(p)
-	if w.opts.has(Cgroups) {
-		t.cgroup = w.knownCgroup(p, t)
-	}
+	t.cgroup = w.groups[p.groups].cgroup
 	cmdline := leads && (t.kept == nil || t.kept.Cmdline == nil)
-	cgroup := w.opts.has(Cgroups) && t.cgroup == nil && (leads || w.unified)
-	if !cmdline && !cgroup {
+	if !cmdline && (t.cgroup != nil || !w.opts.has(Cgroups)) {
 		return
 	}
 	dir, errno := sys.QuickOpen(w.proc, w.number.Number(p.PID), sys.ScanBase)
@@ -233,23 +230,13 @@ func (w *worker) shotDetails(p *Process, t *texts) {
 		return
 	}
 	defer sys.QuickClose(dir)
-	before := *t
 	if cmdline {
 		if text, errno := w.read.Short(dir, &cmdlinePath); errno == 0 {
 			t.cmdline = w.keep(text)
 		}
 	}
 	w.lookAtCgroup(p, t, subject{pid: p.PID, dir: dir, pidfd: sys.NoFD}, leads)
-	if p.PID != w.self && !w.started(p.Start, dir) {
-		*t = before
-	}
-}
-
-// started says whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
-func (w *worker) started(start uint64, dir int) bool {
-	text, errno := w.read.Quick(dir, &statPath)
-	stat, ok := procfs.ParseStat(text)
-	return errno == 0 && ok && stat.Start == start
+	t.unconfirmed = true
 }
 
 // shotTasks takes the other threads of a process from the snapshot. It is false if one of them cannot be had.

@@ -3,6 +3,7 @@ package discover
 import (
 	"cmp"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
@@ -89,4 +90,11 @@ func (w *worker) lookAt(p *Process, f taskiter.File, in *NamespacesSet) {
 	s := subject{pid: p.PID, tid: f.TID, dir: dir, pidfd: pidfd}
 	look := descriptorLook{worker: w, subject: s, in: in, dir: fds, sockets: w.opts.has(Sockets)}
 	_ = look.at(f.FD)
+}
+
+// started says whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
+func (w *worker) started(start uint64, dir int) bool {
+	text, errno := w.read.Quick(dir, &statPath)
+	stat, ok := procfs.ParseStat(text)
+	return errno == 0 && ok && stat.Start == start
 }

@@ -222,11 +222,11 @@ func (t *table) relative(n *Namespace, fd int, kind species.NamespaceType, open 
 	return t.learnLocked(other, st.Ino, kind), false
 }
 
-// known returns the namespace with that inode number, nil if it was not seen yet, or is gone.
+// known returns the namespace with that inode number, nil if it was not opened yet, or is gone.
 func (t *table) known(inode uint64) *Namespace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n := t.byInode[inode]; n != nil && t.lives(n) {
+	if n := t.byInode[inode]; n != nil && !n.unreachable && t.lives(n) {
 		return n
 	}
 	return nil

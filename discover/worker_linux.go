@@ -23,11 +23,11 @@ type worker struct {
 	paths    map[string]string // of pins
 	path     []byte
 	problems []Problem
-	sockets  map[uint64]struct{} // looked at
+	sockets  map[uint64]*Namespace // that were looked at, and where they are
 	tids     []int
 	fds      []int
 	cgroups  map[string]*cgroup
-	byID     map[uint64]*cgroup
+	groups   map[uint64]groups
 	unknown  []unknownPin
 	ids      []uint64
 	buf      []byte
@@ -52,6 +52,8 @@ type texts struct {
 	cgroup        *cgroup
 	tasks         []taskTexts
 	kept          *Process // of the last result, if it is the same process and program
+	start         uint64   // of the process, in nanoseconds after boot; 0 without snapshot
+	unconfirmed   bool     // see scan.confirm
 }
 
 type taskTexts struct {
@@ -66,9 +68,9 @@ func newWorker(s *scan, share int) *worker {
 	return &worker{
 		scan:    s,
 		read:    read,
-		sockets: map[uint64]struct{}{},
+		sockets: map[uint64]*Namespace{},
 		cgroups: map[string]*cgroup{},
-		byID:    map[uint64]*cgroup{},
+		groups:  map[uint64]groups{},
 		text:    make([]byte, 0, 1024+32*share),
 		paths:   map[string]string{},
 	}
@@ -110,6 +112,7 @@ func (w *worker) walk(i int) {
 	p, pid := &w.processes[i], w.pids[i]
 	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
 	if errno != 0 {
+		w.missing(pid, errno)
 		return
 	}
 	defer sys.QuickClose(dir)
@@ -121,7 +124,8 @@ func (w *worker) walk(i int) {
 		defer sys.QuickClose(s.pidfd)
 	}
 	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
-	if !w.identify(p, &w.texts[i], s) {
+	if errno = w.identify(p, &w.texts[i], s); errno != 0 {
+		w.missing(pid, errno)
 		return
 	}
 	var seen [allLinks]*Namespace
@@ -142,25 +146,32 @@ func (w *worker) walk(i int) {
 
 func zombie(state byte) bool { return state == 'Z' || state == 'X' || state == 'x' }
 
-// identify reads what tells one process from another. It is false if there is none any more.
-func (w *worker) identify(p *Process, t *texts, s subject) bool {
+// missing notes a process of which nothing can be seen, unless it is gone: EPERM is for a /proc with hidepid=1.
+func (w *worker) missing(pid int, errno syscall.Errno) {
+	if errno != syscall.ENOENT && errno != syscall.ESRCH {
+		w.problem(Problem{Source: Processes, PID: pid, Errno: errno})
+	}
+}
+
+// identify reads what tells one process from another. ESRCH: there is none any more.
+func (w *worker) identify(p *Process, t *texts, s subject) syscall.Errno {
 	text, errno := w.read.Quick(s.dir, &statPath)
 	if errno != 0 {
-		return false
+		return errno
 	}
 	stat, ok := procfs.ParseStat(text)
 	if !ok {
-		return false
+		return syscall.ESRCH
 	}
 	t.worker = w
 	t.name = w.keep(stat.Name)
 	*p = Process{PPID: stat.PPID, State: stat.State, Kernel: stat.KernelThread, Start: stat.Start, Threads: stat.Threads, UID: -1, GID: -1}
-	if t.kept = w.old.process(stat.PID, stat.Start, stat.Name); t.kept != nil {
-		p.UID, p.GID, p.cgroupID = t.kept.UID, t.kept.GID, t.kept.cgroupID
-		return true
+	if t.kept = w.old.process(stat.PID, stat.Start, stat.Name); t.kept != nil && !w.infos.Load() {
+		p.UID, p.GID = t.kept.UID, t.kept.GID
+		return 0
 	}
 	w.credentials(p, t, s)
-	return true
+	return 0
 }
 
 // credentials asks the pidfd for credentials and cgroup; before 6.13 it reads the credentials.
@@ -170,7 +181,9 @@ func (w *worker) credentials(p *Process, t *texts, s subject) {
 		errno := sys.QuickPidfdInfo(s.pidfd, &info)
 		if errno == 0 {
 			p.UID, p.GID = int(int32(info.UID)), int(int32(info.GID))
-			p.cgroupID = info.CgroupID
+			if w.unified && w.snapshot == nil {
+				p.groups = info.CgroupID
+			}
 			return
 		}
 		if sys.IsMissing(errno) || errno == syscall.EINVAL {
@@ -397,7 +410,7 @@ func (w *worker) readLinks(seen *[allLinks]*Namespace, s subject) syscall.Errno 
 
 // open returns the namespace of a link; it opens one that was not seen before.
 func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
-	if n := w.table.known(inode); n != nil && !n.unreachable {
+	if n := w.table.known(inode); n != nil {
 		return n
 	}
 	fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)

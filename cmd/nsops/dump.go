@@ -19,5 +19,6 @@ What could not be seen is written to stderr, and is in the JSON too.`,
 		},
 	}
 	d.flags(cmd)
+	cmd.MarkFlagsMutuallyExclusive("types", "input") // processes refer to namespaces of all types
 	return cmd
 }

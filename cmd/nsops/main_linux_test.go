@@ -67,6 +67,11 @@ func TestDumpAndBack(t *testing.T) {
 	require.NoError(t, err)
 	require.Contains(t, table, "user")
 	require.NotContains(t, table, " net ")
+	_, _, err = run(t, "dump", "-i", file, "-t", "user")
+	require.Error(t, err, "it could not be read back")
+	some, _, err := run(t, "dump", "-t", "user")
+	require.NoError(t, err)
+	require.NoError(t, json.Unmarshal([]byte(some), &r))
 	_, _, err = run(t, "ls", "-i", "/nowhere")
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -4,6 +4,7 @@ package sys
 
 import (
 	"errors"
+	"slices"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -73,15 +74,16 @@ func openIterator(code []byte, function uint32) (*FD, error) {
 	return bpf(unix.BPF_LINK_CREATE, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
 }
 
-// Read runs the program and returns what it has written. PIDs are looked up in the PID namespace of the caller.
-func (i *Iterator) Read() ([]byte, error) {
+// Read runs the program and returns what it has written, in the room of buf if that suffices. PIDs are looked up in the
+// PID namespace of the caller.
+func (i *Iterator) Read(buf []byte) ([]byte, error) {
 	create := linkAttributes{from: uint32(i.link.Int())}
 	iterator, err := bpf(unix.BPF_ITER_CREATE, unsafe.Pointer(&create), 8)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = iterator.Close() }()
-	return readAll(iterator.Int())
+	return readAll(iterator.Int(), buf[:0])
 }
 
 func bpf(command uintptr, attributes unsafe.Pointer, size uintptr) (*FD, error) {
@@ -94,11 +96,11 @@ func bpf(command uintptr, attributes unsafe.Pointer, size uintptr) (*FD, error) 
 	})
 }
 
-func readAll(fd int) ([]byte, error) {
-	all := make([]byte, 0, 8<<10)
+func readAll(fd int, all []byte) ([]byte, error) {
+	const least = 8 << 10
 	for {
-		if len(all) == cap(all) {
-			all = append(all, make([]byte, len(all))...)[:len(all)]
+		if cap(all)-len(all) < least {
+			all = slices.Grow(all, max(least, cap(all)))
 		}
 		n, errno := ScanRead(fd, all[len(all):cap(all)])
 		if errno != 0 {

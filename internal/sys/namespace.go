@@ -46,6 +46,24 @@ func OpenNamespace(path string) (*FD, error) {
 	if fs.Type != unix.NSFS_MAGIC {
 		return nil, unix.EINVAL
 	}
+	return openNamespace(path)
+}
+
+// OpenNamespaceOn is OpenNamespace when the device number of namespaces is known: what lies at path is not asked then
+// whether it is one, which a file system might not answer.
+func OpenNamespaceOn(dev uint64, path string) (*FD, error) {
+	var st ScanStat
+	text := NewPath(path)
+	if errno := ScanStatAt(CurrentDir, &text, &st); errno != 0 {
+		return nil, errno
+	}
+	if st.Dev != dev {
+		return nil, unix.EINVAL
+	}
+	return openNamespace(path)
+}
+
+func openNamespace(path string) (*FD, error) {
 	fd, err := open(func() (int, error) {
 		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
 	})

@@ -16,11 +16,11 @@ import (
 // maxSearch is how many 64-bit IDs are tried: for a second or so.
 const maxSearch = 3 << 20
 
-// SearchNamespace opens the namespace with that type and inode number by trying 64-bit IDs up from 1 to somewhat beyond
-// the highest known (6.18). ESTALE: there is none, or the caller lacks the rights.
+// SearchNamespace opens the namespace with that type and inode number by trying 64-bit IDs down from somewhat beyond the
+// highest known, since most namespaces that are there were made lately (6.18). ESTALE: there is none, or the caller lacks the rights.
 func SearchNamespace(t species.NamespaceType, inode uint32, highest uint64, stop <-chan struct{}) (*FD, error) {
 	beyond := highest + 4096*uint64(runtime.NumCPU()+1) // each processor has that many in store
-	for serial := uint64(1); serial <= min(beyond, maxSearch); serial++ {
+	for serial, tries := beyond, 0; serial > 0 && tries < maxSearch; serial, tries = serial-1, tries+1 {
 		fd, err := NamespaceHandle{Serial: serial, Type: t, Inode: inode}.Open()
 		if err == nil || !errors.Is(err, unix.ESTALE) {
 			return fd, err

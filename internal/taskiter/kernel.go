@@ -11,7 +11,7 @@ import (
 // A record of a thread, as the kernel writes it: where each field is.
 const (
 	taskStart       = 0  // nanoseconds after boot
-	taskCgroup      = 8  // 64-bit ID of the cgroup of version 2
+	taskGroups      = 8  // where the kernel keeps the set of its cgroups
 	taskTGID        = 16 // these three in the initial PID namespace
 	taskTID         = 20
 	taskParent      = 24
@@ -56,7 +56,7 @@ const (
 
 // wanted are the types that the programs need to know.
 var wanted = func() (all []typeName) {
-	for _, name := range []string{"task_struct", "signal_struct", "cred", "nsproxy", "css_set", "cgroup", "kernfs_node", "pid",
+	for _, name := range []string{"task_struct", "signal_struct", "cred", "nsproxy", "pid",
 		"upid", "ns_common", "mnt_namespace", "cgroup_namespace", "uts_namespace", "ipc_namespace", "user_namespace",
 		"pid_namespace", "net", "time_namespace", "file", "inode", "super_block", "socket", "sock",
 		"bpf_iter_meta", "bpf_iter__task", "bpf_iter__task_file"} {
@@ -171,10 +171,7 @@ func (w *writer) tasks() {
 	word(taskThreads, r8, "signal_struct", "nr_threads")
 	w.deref(r8, r7, w.at("task_struct", "real_parent"))
 	copied(taskParent, 4, r8, "task_struct", "tgid")
-	w.deref(r8, r7, w.at("task_struct", "cgroups"))
-	w.deref(r8, r8, w.at("css_set", "dfl_cgrp"))
-	w.deref(r8, r8, w.at("cgroup", "kn"))
-	copied(taskCgroup, 8, r8, "kernfs_node", "id")
+	copied(taskGroups, 8, r7, "task_struct", "cgroups")
 	w.deref(r8, r7, w.at("task_struct", "real_cred"))
 	copied(taskUID, 4, r8, "cred", "uid")
 	copied(taskGID, 4, r8, "cred", "gid")

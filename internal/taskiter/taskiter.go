@@ -7,6 +7,7 @@ import (
 	"math/bits"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -35,7 +36,7 @@ type Task struct {
 	State     byte   // of proc_pid_stat(5)
 	Start     uint64 // nanoseconds after boot
 	Threads   int    // of its process
-	Cgroup    uint64 // 64-bit ID of the cgroup of version 2
+	Groups    uint64 // the same for threads that are in the same cgroups of all hierarchies
 	Name      []byte
 	Links     [Links]Namespace
 	Numbers   []int // TIDs in each PID namespace, from the initial one to that of the thread
@@ -88,6 +89,8 @@ type iterator struct {
 	mu       sync.Mutex
 	kept     *sys.Iterator
 	failures int
+
+	size atomic.Int64 // of what was read last
 }
 
 var (
@@ -99,12 +102,19 @@ var (
 // maxFailures is how often a program is tried: a kernel that refuses it will do so again.
 const maxFailures = 3
 
-func (i *iterator) read() ([]byte, error) {
+// read reads all that the program writes, into the room of buf if that suffices.
+func (i *iterator) read(buf []byte) ([]byte, error) {
 	kept, err := i.get()
 	if err != nil {
 		return nil, err
 	}
-	return kept.Read()
+	const more = 16 << 10
+	if room := int(i.size.Load()) + more; cap(buf) < room {
+		buf = make([]byte, 0, room)
+	}
+	all, err := kept.Read(buf)
+	i.size.Store(int64(len(all)))
+	return all, err
 }
 
 func (i *iterator) get() (*sys.Iterator, error) {
@@ -146,14 +156,25 @@ func Read(unix bool) (*Snapshot, error) {
 	if unix {
 		files = &unixReader
 	}
-	var s Snapshot
-	var err error
-	if s.tasks, err = taskReader.read(); err != nil {
+	s, err := readTasks(nil)
+	if err != nil {
 		return nil, err
 	}
-	if s.files, err = files.read(); err != nil {
+	if s.files, err = files.read(nil); err != nil {
 		return nil, err
 	}
+	return s, nil
+}
+
+// Again reads all threads once more, and no descriptors. The first Snapshot is of no use any more.
+func (s *Snapshot) Again() (*Snapshot, error) { return readTasks(s.tasks) }
+
+func readTasks(buf []byte) (*Snapshot, error) {
+	tasks, err := taskReader.read(buf)
+	if err != nil {
+		return nil, err
+	}
+	s := Snapshot{tasks: tasks}
 	s.local = make(map[uint32]int, s.Len())
 	for i := range s.Len() {
 		r := s.record(i)
@@ -204,7 +225,7 @@ func (s *Snapshot) Task(i int, t *Task) bool {
 		State:   stateLetter(u32(r, taskState), u32(r, taskExit)),
 		Start:   u64(r, taskStart),
 		Threads: int(u32(r, taskThreads)),
-		Cgroup:  u64(r, taskCgroup),
+		Groups:  u64(r, taskGroups),
 		Numbers: t.Numbers[:0],
 		Level:   int(u32(r, taskReaderLevel)),
 	}

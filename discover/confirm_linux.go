@@ -1,0 +1,54 @@
+package discover
+
+import (
+	"slices"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/taskiter"
+)
+
+// life is what is the same as long as a process lives and is not moved to other cgroups. The start is in nanoseconds: a
+// PID can go to another process within a clock tick.
+type life struct{ start, groups uint64 }
+
+// confirm looks whether the processes of which /proc has told something are still those of the snapshot, and so were all
+// the time. What was told of others may be of those that have their PIDs by now.
+func (s *scan) confirm() {
+	if !slices.ContainsFunc(s.texts, func(t texts) bool { return t.unconfirmed }) {
+		return
+	}
+	lives := make(map[int]life, len(s.pids))
+	if again, err := s.snapshot.Again(); err == nil {
+		var t taskiter.Task
+		for i := range again.Len() {
+			if again.Task(i, &t) && t.TID == t.TGID {
+				lives[t.TID] = life{t.Start, t.Groups}
+			}
+		}
+	}
+	for i := range s.texts {
+		t, p := &s.texts[i], &s.processes[i]
+		if t.unconfirmed && lives[p.PID].start != t.start {
+			t.cmdline = span{}
+		}
+		if t.cgroup == nil || p.groups == 0 {
+			continue
+		}
+		if by := t.worker.groups[p.groups]; lives[by.pid] != (life{by.start, p.groups}) {
+			t.cgroup = nil
+			t.worker.cgroupAlone(p, t)
+		}
+	}
+}
+
+// cgroupAlone reads the cgroup of a process that was to have that of another, which has moved or ended meanwhile.
+func (w *worker) cgroupAlone(p *Process, t *texts) {
+	dir, errno := sys.QuickOpen(w.proc, w.number.Number(p.PID), sys.ScanBase)
+	if errno != 0 {
+		return
+	}
+	defer sys.QuickClose(dir)
+	if known := w.readCgroup(dir); w.started(p.Start, dir) {
+		t.cgroup = known
+	}
+}

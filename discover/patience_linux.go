@@ -1,0 +1,31 @@
+package discover
+
+import (
+	"syscall"
+	"time"
+)
+
+// within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is lost, and a
+// descriptor closed when it is collected.
+func within[T any](patience time.Duration, stop <-chan struct{}, f func() (T, error)) (T, error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	var none T
+	done := make(chan outcome, 1)
+	go func() {
+		result, err := f()
+		done <- outcome{result, err}
+	}()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-limit.C:
+		return none, syscall.ETIMEDOUT
+	case <-stop:
+		return none, syscall.EINTR
+	}
+}
