@@ -1,6 +1,7 @@
 package netconf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -132,21 +133,22 @@ type build struct {
 	old    record // what the steps found in files that they changed
 }
 
-// look finds the links that take part. Those that are missing are nil, but lo has index 1 in each namespace.
+// look finds the links that take part. Those that are missing are nil, but lo is in each namespace.
 func (s *session) look(want *checked) (*build, error) {
 	b := &build{session: s, want: want}
-	var err error
-	if b.bridge, err = find(s.outside, want.Bridge.Name); err != nil {
-		return nil, fmt.Errorf("look for bridge %s: %w", want.Bridge.Name, err)
+	bridge, host, ifname := want.Bridge.Name, s.hostName(want.Interface), want.Interface
+	outside := s.outside.send(getLink(bridge), getLink(host))
+	inside := s.inside.send(getLink(ifname), getLo())
+	if inside[1].err != nil {
+		return nil, fmt.Errorf("look for lo in the target: %w", inside[1].err)
 	}
-	if b.host, err = find(s.outside, s.hostName(want.Interface)); err != nil {
-		return nil, fmt.Errorf("look for the host end: %w", err)
-	}
-	if b.peer, err = find(s.inside, want.Interface); err != nil {
-		return nil, fmt.Errorf("look for %s in the target: %w", want.Interface, err)
-	}
-	if b.lo, err = s.inside.LinkByIndex(1); err != nil {
-		return nil, fmt.Errorf("look for lo in the target: %w", err)
+	b.lo = inside[1].link
+	var errs [3]error
+	b.bridge, errs[0] = outside[0].found("bridge " + bridge)
+	b.host, errs[1] = outside[1].found("the host end")
+	b.peer, errs[2] = inside[0].found(ifname + " in the target")
+	if err := cmp.Or(errs[:]...); err != nil {
+		return nil, err
 	}
 	return b, b.checkBridge()
 }

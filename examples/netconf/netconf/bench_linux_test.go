@@ -21,10 +21,7 @@ const inRow = 10
 // there already: Apply, and twelve ip commands. It times this only, not the making and deleting of the targets, of
 // which each round has new ones. Medians are reported, since a mean tells of the other users of the machine:
 //
-//	go test -timeout 0 -run '^$' -bench Configure -benchtime 20x ./examples/netconf/netconf
-//
-// Without -timeout 0 a timer is pending, for whose sake the Go runtime keeps a thread in epoll_wait(2), which each
-// answer of the kernel on a socket of package netlink wakes: that costs a tenth.
+//	go test -run '^$' -bench Configure -benchtime 20x ./examples/netconf/netconf
 func BenchmarkConfigure(b *testing.B) {
 	testutil.NeedRoot(b)
 	host := newNetns(b)

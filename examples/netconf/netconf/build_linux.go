@@ -8,6 +8,8 @@ import (
 	"syscall"
 
 	"github.com/vishvananda/netlink"
+	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 )
 
 // all returns the steps that make everything.
@@ -18,22 +20,26 @@ func (b *build) all() []step {
 	}
 	host, ifname, bridge := b.hostName(b.want.Interface), b.want.Interface, b.want.Bridge.Name
 	steps = append(steps,
-		step{"create the pair of " + host + " and " + ifname + " in the target", b.addPair, b.removePair},
-		step{"tag " + host + " as ours", b.tagHost, nil},
-		step{"attach " + host + " to bridge " + bridge, b.attach, nil},
-		step{"find " + ifname + " in the target", b.findPeer, nil},
+		step{what: "create the pair of " + host + " and " + ifname + " in the target", do: b.addPair, undo: b.removePair},
+		b.outside.step("tag "+host+" as ours", b.tagHost),
+		b.outside.step("attach "+host+" to bridge "+bridge, b.attach),
+		step{what: "find " + ifname + " in the target", do: b.findPeer},
 	)
 	steps = append(steps, b.sysctlSteps()...)
 	if !isUp(b.lo) {
-		steps = append(steps, step{"set lo up in the target", b.loUp, b.loDown})
+		up := b.inside.step("set lo up in the target", func() *nl.NetlinkRequest { return setUp(loIndex) })
+		up.undo = b.loDown
+		steps = append(steps, up)
 	}
-	steps = append(steps, step{"set " + ifname + " up", func() error { return b.inside.LinkSetUp(b.peer) }, nil})
+	steps = append(steps, b.inside.step("set "+ifname+" up", func() *nl.NetlinkRequest { return setUp(indexOf(b.peer)) }))
 	for _, a := range b.want.addresses {
-		steps = append(steps, step{"add address " + a.String() + " to " + ifname, b.addAddress(a), nil})
+		add := func() *nl.NetlinkRequest { return addAddress(indexOf(b.peer), a.Prefix) }
+		steps = append(steps, b.inside.step("add address "+a.String()+" to "+ifname, add))
 	}
 	for _, a := range b.want.addresses {
 		if a.gateway.IsValid() {
-			steps = append(steps, step{"add default route to " + a.gateway.String(), b.addDefaultRoute(a), nil})
+			add := func() *nl.NetlinkRequest { return addDefaultRoute(indexOf(b.peer), a.gateway) }
+			steps = append(steps, b.inside.step("add default route to "+a.gateway.String(), add))
 		}
 	}
 	return append(append(steps, b.resolvSteps()...), b.recordSteps()...)
@@ -43,26 +49,33 @@ func (b *build) all() []step {
 func (b *build) bridgeSteps() []step {
 	name := b.want.Bridge.Name
 	steps := []step{
-		{"create bridge " + name, b.addBridge, b.removeBridge},
-		{"tag " + name + " as ours", func() error { return b.outside.LinkSetAlias(b.bridge, bridgeTag) }, nil},
+		{what: "create bridge " + name, do: b.addBridge, undo: b.removeBridge},
+		b.outside.step("tag "+name+" as ours", func() *nl.NetlinkRequest { return setAlias(indexOf(b.bridge), bridgeTag) }),
 	}
 	for _, p := range b.want.bridgeAddresses {
-		add := func() error { return b.outside.AddrAdd(b.bridge, newAddr(p)) }
-		steps = append(steps, step{"add address " + p.String() + " to " + name, add, nil})
+		add := func() *nl.NetlinkRequest { return addAddress(indexOf(b.bridge), p) }
+		steps = append(steps, b.outside.step("add address "+p.String()+" to "+name, add))
 	}
-	return append(steps, step{"set " + name + " up", func() error { return b.outside.LinkSetUp(b.bridge) }, nil})
+	return append(steps, b.outside.step("set "+name+" up", func() *nl.NetlinkRequest { return setUp(indexOf(b.bridge)) }))
 }
 
-func (b *build) addBridge() error {
-	attrs := netlink.NewLinkAttrs() // a literal would ask for a queue of length 0
-	attrs.Name = b.want.Bridge.Name
-	attrs.HardwareAddr = newMAC()
-	bridge := &netlink.Bridge{LinkAttrs: attrs}
-	if err := b.outside.LinkAdd(bridge); err != nil {
-		return err
+func (b *build) addBridge() (err error) {
+	name := b.want.Bridge.Name
+	b.bridge, err = create(b.outside, name, newBridge(name, newMAC()))
+	return err
+}
+
+// create has a link made, and looks it up in the same message: from then on it goes by its index.
+func create(s *socket, name string, request *nl.NetlinkRequest) (netlink.Link, error) {
+	answers := s.send(request, getLink(name))
+	if err := answers[0].err; err != nil {
+		return nil, err
 	}
-	b.bridge = bridge
-	return nil
+	if err := answers[1].err; err != nil {
+		byName := linkRequest(unix.RTM_DELLINK, 0, named(name))
+		return nil, errors.Join(fmt.Errorf("look it up: %w", err), s.send(byName)[0].err)
+	}
+	return answers[1].link, nil
 }
 
 // removeBridge leaves a bridge that somebody uses meanwhile.
@@ -73,50 +86,36 @@ func (b *build) removeBridge() error {
 
 // addPair makes both ends in one message: the peer is born in the target, under its name. So there is no moment at
 // which it could be seen, renamed or configured on the host's side, and nothing to wait for: a move would take 20 ms.
-// The kernel refuses to set the peer up in that message, and ignores an alias.
-func (b *build) addPair() error {
-	attrs := netlink.NewLinkAttrs()
-	attrs.Name = b.hostName(b.want.Interface)
-	attrs.HardwareAddr = b.hostMAC(b.want.Interface)
-	attrs.MTU = b.want.MTU // the peer gets the same
-	attrs.Flags = net.FlagUp
-	// Without these, an end has as many queues as there are CPUs, each with its folders in /sys. Only XDP uses more
-	// than one: a veth has no queueing discipline.
-	attrs.NumTxQueues, attrs.NumRxQueues = 1, 1
-	veth := netlink.NewVeth(attrs)
-	veth.PeerName = b.want.Interface
-	veth.PeerHardwareAddr = b.want.mac
-	veth.PeerNamespace = netlink.NsFd(b.target)
-	if err := b.outside.LinkAdd(veth); err != nil {
-		return err
-	}
-	b.host = veth
-	return nil
+func (b *build) addPair() (err error) {
+	here := end{b.hostName(b.want.Interface), b.hostMAC(b.want.Interface), b.want.MTU}
+	there := end{b.want.Interface, b.want.mac, b.want.MTU}
+	b.host, err = create(b.outside, here.name, newPair(here, there, b.target))
+	return err
 }
 
 // removePair removes both ends.
 func (b *build) removePair() error { return deleteLink(b.outside, b.host) }
 
-func (b *build) tagHost() error {
+func (b *build) tagHost() *nl.NetlinkRequest {
 	tag := b.tag(b.want.Interface)
 	if !isUp(b.lo) {
 		tag += loWord
 	}
-	return b.outside.LinkSetAlias(b.host, tag)
+	return setAlias(indexOf(b.host), tag)
 }
 
-func (b *build) attach() error { return b.outside.LinkSetMaster(b.host, b.bridge) }
+func (b *build) attach() *nl.NetlinkRequest { return attachUp(indexOf(b.host), indexOf(b.bridge)) }
 
 // findPeer looks up the other end, whose index is not known yet.
 func (b *build) findPeer() error {
-	peer, err := b.inside.LinkByName(b.want.Interface)
-	if err != nil {
-		return err
+	a := b.inside.send(getLink(b.want.Interface))[0]
+	if a.err != nil {
+		return a.err
 	}
-	if !b.isPeer(peer) {
+	if !b.isPeer(a.link) {
 		return fmt.Errorf("%s: %w", b.want.Interface, ErrForeign)
 	}
-	b.peer = peer
+	b.peer = a.link
 	return nil
 }
 
@@ -127,44 +126,17 @@ func (b *build) isPeer(link netlink.Link) bool {
 	return link.Type() == "veth" && a.ParentIndex == b.host.Attrs().Index && a.NetNsID >= 0
 }
 
-func (b *build) loUp() error { return b.inside.LinkSetUp(b.lo) }
-
-func (b *build) loDown() error { return setLoDown(b.inside, b.lo) }
+func (b *build) loDown() error { return setLoDown(b.inside) }
 
 // setLoDown sets lo down as it was. IPv6 takes its address away, IPv4 leaves the one that it added.
-func setLoDown(h *netlink.Handle, lo netlink.Link) error {
-	if err := h.LinkSetDown(lo); err != nil {
+func setLoDown(s *socket) error {
+	answers := s.send(setDown(loIndex), deleteAddress(loIndex, netip.MustParsePrefix("127.0.0.1/8")))
+	if err := answers[0].err; err != nil || errors.Is(answers[1].err, syscall.EADDRNOTAVAIL) {
 		return err
 	}
-	err := h.AddrDel(lo, &netlink.Addr{IPNet: ipNet(netip.MustParsePrefix("127.0.0.1/8"))})
-	if errors.Is(err, syscall.EADDRNOTAVAIL) {
-		return nil
-	}
-	return err
-}
-
-func (b *build) addAddress(a address) func() error {
-	return func() error { return b.inside.AddrAdd(b.peer, newAddr(a.Prefix)) }
-}
-
-func (b *build) addDefaultRoute(a address) func() error {
-	return func() error {
-		to, via := ipNet(a.defaultRoute()), net.IP(a.gateway.AsSlice())
-		return b.inside.RouteAdd(&netlink.Route{LinkIndex: b.peer.Attrs().Index, Dst: to, Gw: via})
-	}
-}
-
-// newAddr returns an address that can be used at once: IPv6 would first ask for a second if somebody else has it.
-func newAddr(p netip.Prefix) *netlink.Addr {
-	a := &netlink.Addr{IPNet: ipNet(p)}
-	if p.Addr().Is6() {
-		a.Flags = syscall.IFA_F_NODAD
-	}
-	return a
-}
-
-func ipNet(p netip.Prefix) *net.IPNet {
-	return &net.IPNet{IP: p.Addr().AsSlice(), Mask: net.CIDRMask(p.Bits(), p.Addr().BitLen())}
+	return answers[1].err
 }
 
 func isUp(link netlink.Link) bool { return link.Attrs().Flags&net.FlagUp != 0 }
+
+func indexOf(link netlink.Link) int { return link.Attrs().Index }

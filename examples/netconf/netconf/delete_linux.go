@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 // Deleted says what Delete took away.
@@ -61,7 +62,7 @@ func isOurBridge(link netlink.Link) bool {
 func (s *session) deletePair(host netlink.Link, deleted *Deleted) error {
 	problems := []error{s.restoreRecord(host)}
 	if strings.HasSuffix(host.Attrs().Alias, loWord) {
-		problems = append(problems, setLoDown(s.inside, &netlink.Device{LinkAttrs: netlink.LinkAttrs{Index: 1}}))
+		problems = append(problems, setLoDown(s.inside))
 	}
 	err := deleteLink(s.outside, host)
 	if err == nil {
@@ -76,7 +77,7 @@ func (s *session) deleteBridge(name string, deleted *Deleted) error {
 		return fmt.Errorf("bridge %s stays: %w", name, err)
 	}
 	defer func() { _ = s.lockBridge(name, unlocked) }()
-	bridge, err := find(s.outside, name)
+	bridge, err := s.outside.send(getLink(name))[0].found(name)
 	if err != nil || !isOurBridge(bridge) {
 		return err
 	}
@@ -88,8 +89,8 @@ func (s *session) deleteBridge(name string, deleted *Deleted) error {
 }
 
 // deleteUnused deletes a bridge and says so, unless it has ports.
-func deleteUnused(h *netlink.Handle, bridge netlink.Link) (done bool, err error) {
-	links, err := listLinks(h)
+func deleteUnused(s *socket, bridge netlink.Link) (done bool, err error) {
+	links, err := listLinks(s)
 	if err != nil {
 		return false, err
 	}
@@ -97,18 +98,15 @@ func deleteUnused(h *netlink.Handle, bridge netlink.Link) (done bool, err error)
 	if slices.ContainsFunc(links, isPort) {
 		return false, nil
 	}
-	err = deleteLink(h, bridge)
+	err = deleteLink(s, bridge)
 	return err == nil, err
 }
 
 // deleteLink is content if somebody else was faster.
-func deleteLink(h *netlink.Handle, link netlink.Link) error {
-	err := h.LinkDel(link)
-	if isGone(err) {
+func deleteLink(s *socket, link netlink.Link) error {
+	err := s.send(linkRequest(unix.RTM_DELLINK, link.Attrs().Index))[0].err
+	if err == nil || isGone(err) {
 		return nil
 	}
-	if err != nil {
-		return fmt.Errorf("delete %s: %w", link.Attrs().Name, err)
-	}
-	return nil
+	return fmt.Errorf("delete %s: %w", link.Attrs().Name, err)
 }

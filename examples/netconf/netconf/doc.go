@@ -9,9 +9,10 @@
 // without it is ever deleted. The host end's name is computed from the target's identity, so that nothing has to be
 // remembered to find it again.
 //
-// Everything on the links is done with netlink from outside, through one socket in either namespace. Only name servers
-// and sysctls take code that runs in the target's namespaces: the handlers in inside_linux.go, called with package
-// call. So the program has to call call.HandleReexec first thing in main.
+// Everything on the links is done with netlink from outside, through a socket in either namespace, several requests in a
+// message; package netlink lists what is there. Only name servers and sysctls take code that runs in the target's
+// namespaces: the handlers in inside_linux.go, called with package call. So the program has to call
+// call.HandleReexec first thing in main.
 //
 // Do not use it to change the interface of a running container, and not as a CNI plugin: it lacks the protocol,
 // address management and every choice that needs a second kind of link.

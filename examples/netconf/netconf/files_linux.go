@@ -73,7 +73,7 @@ func (b *build) sysctlSteps() []step {
 	for _, name := range slices.Sorted(maps.Keys(b.want.Sysctls)) {
 		what += " " + name + "=" + b.want.Sysctls[name]
 	}
-	return []step{{what, set, restore}}
+	return []step{{what: what, do: set, undo: restore}}
 }
 
 func (b *build) resolvSteps() []step {
@@ -88,7 +88,7 @@ func (b *build) resolvSteps() []step {
 		return err
 	}
 	restore := func() error { return b.restoreResolv(b.old.Resolv) }
-	return []step{{"write /etc/resolv.conf in the target", set, restore}}
+	return []step{{what: "write /etc/resolv.conf in the target", do: set, undo: restore}}
 }
 
 // restInside returns the steps for those files that are not as configured.

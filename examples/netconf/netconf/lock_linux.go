@@ -1,6 +1,7 @@
 package netconf
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
@@ -24,13 +25,9 @@ const (
 	unlocked  = syscall.F_UNLCK
 )
 
-// runPath returns the path of a file for locks and records, and makes the folder.
-func (p Place) runPath(name string) (string, error) {
-	dir := p.RunDir
-	if dir == "" {
-		dir = DefaultRunDir
-	}
-	return filepath.Join(dir, name), os.MkdirAll(dir, 0o700)
+// runPath returns the path of a file for locks and records.
+func (p Place) runPath(name string) string {
+	return filepath.Join(cmp.Or(p.RunDir, DefaultRunDir), name)
 }
 
 // lockTarget lets nobody else configure the target until the session is closed.
@@ -63,16 +60,24 @@ func (s *session) lock(name string, kind int16) error {
 	}
 }
 
-// openLocks opens the file for the session: locks belong to the open file, not to the process.
+// openLocks opens the file for the session, in a folder that it makes if there is none: locks belong to the open file,
+// not to the process.
 func (s *session) openLocks() error {
 	if s.locks >= 0 {
 		return nil
 	}
-	path, err := s.runPath("lock")
-	if err != nil {
+	path := s.runPath("lock")
+	open := func() (err error) {
+		s.locks, err = syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
 		return err
 	}
-	s.locks, err = syscall.Open(path, syscall.O_RDWR|syscall.O_CREAT|syscall.O_NOFOLLOW|syscall.O_CLOEXEC, 0o600)
+	err := open()
+	if err == syscall.ENOENT { //nolint:errorlint // it comes from the system call
+		if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+			return err
+		}
+		err = open()
+	}
 	if err != nil {
 		return &fs.PathError{Op: "open", Path: path, Err: err}
 	}

@@ -19,7 +19,7 @@ type record struct {
 	Resolv  *replaced         `json:"resolv,omitempty"`
 }
 
-func (s *session) recordPath(host netlink.Link) (string, error) {
+func (s *session) recordPath(host netlink.Link) string {
 	return s.runPath(host.Attrs().Name + "-" + s.hostID.String() + ".json")
 }
 
@@ -28,15 +28,12 @@ func (b *build) recordSteps() []step {
 	if !b.want.needsProcess() {
 		return nil
 	}
-	return []step{{"keep a record of what to restore", b.saveRecord, nil}}
+	return []step{{what: "keep a record of what to restore", do: b.saveRecord}}
 }
 
 // saveRecord adds to the record of an earlier run, whose values are older.
 func (b *build) saveRecord() error {
-	path, err := b.recordPath(b.host)
-	if err != nil {
-		return err
-	}
+	path := b.recordPath(b.host)
 	r, err := readRecord(path, b.host)
 	if err != nil {
 		return err
@@ -86,10 +83,7 @@ func readRecord(path string, host netlink.Link) (r record, err error) {
 
 // restoreRecord restores what the record of a pair says, and forgets it.
 func (s *session) restoreRecord(host netlink.Link) error {
-	path, err := s.recordPath(host)
-	if err != nil {
-		return err
-	}
+	path := s.recordPath(host)
 	r, err := readRecord(path, host)
 	if err != nil {
 		return err

@@ -5,8 +5,10 @@ import (
 	"errors"
 	"os"
 	"slices"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -43,6 +45,10 @@ func TestRollbackBesides(t *testing.T) {
 	_, err := apply(t, Place{p.Host, pathOf(other), p.RunDir}, simple())
 	require.NoError(t, err)
 	ping(t, p.Host, "10.88.0.2") // bridge and port are operational
+	settled := func() bool { return !strings.Contains(ip(t, p.Host, "address"), "tentative") }
+	for end := time.Now().Add(10 * time.Second); !settled() && time.Now().Before(end); { // accept_dad or not, it takes a moment
+		time.Sleep(time.Millisecond)
+	}
 	ip(t, target, "link", "set", "lo", "up")
 	before := listing(t, p)
 	c := simple()
@@ -62,7 +68,7 @@ func failAt(t *testing.T, p Place, c Config, i int) (left int) {
 	injected := errors.New("injected")
 	err := applyChanged(t.Context(), t, p, c, func(_ *build, steps []step) []step {
 		left = len(steps) - i
-		return slices.Insert(steps, i, step{"fail", func() error { return injected }, nil})
+		return slices.Insert(steps, i, step{what: "fail", do: func() error { return injected }})
 	})
 	require.EqualError(t, err, "fail: injected", "and nothing went wrong with the undoing")
 	return left
@@ -91,7 +97,7 @@ func TestInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	err := applyChanged(ctx, t, p, withFiles(), func(_ *build, steps []step) []step {
 		last := len(steps) - 1 // the record
-		return slices.Insert(steps, last, step{"stop", func() error { cancel(); return nil }, nil})
+		return slices.Insert(steps, last, step{what: "stop", do: func() error { cancel(); return nil }})
 	})
 	require.ErrorIs(t, err, context.Canceled)
 	require.Equal(t, before, listing(t, p))
@@ -109,7 +115,7 @@ func TestSwappedPeer(t *testing.T) {
 			return nil
 		}
 		i := slices.IndexFunc(steps, func(s step) bool { return s.what == "find eth0 in the target" })
-		return slices.Insert(steps, i, step{"swap", swap, nil})
+		return slices.Insert(steps, i, step{what: "swap", do: swap})
 	})
 	require.ErrorIs(t, err, ErrForeign)
 	require.NotContains(t, ip(t, p.Host, "link"), "br0")
@@ -123,7 +129,7 @@ func TestDeletedPeer(t *testing.T) {
 	p := newPlace(t, pathOf(target))
 	err := applyChanged(t.Context(), t, p, simple(), func(_ *build, steps []step) []step {
 		i := slices.IndexFunc(steps, func(s step) bool { return s.what == "set eth0 up" })
-		return slices.Insert(steps, i, step{"delete", func() error { ip(t, target, "link", "del", "eth0"); return nil }, nil})
+		return slices.Insert(steps, i, step{what: "delete", do: func() error { ip(t, target, "link", "del", "eth0"); return nil }})
 	})
 	require.EqualError(t, err, "set eth0 up: no such device")
 	require.NotContains(t, ip(t, p.Host, "link"), "br0")
@@ -151,10 +157,10 @@ func TestRollbackReal(t *testing.T) {
 func TestUndoGoesOn(t *testing.T) {
 	var undone []string
 	made := func(name string, err error) step {
-		return step{name, func() error { return nil }, func() error { undone = append(undone, name); return err }}
+		return step{what: name, do: func() error { return nil }, undo: func() error { undone = append(undone, name); return err }}
 	}
-	last := step{"d", func() error { return syscall.EIO }, func() error { panic("was never made") }}
-	err := run(t.Context(), []step{made("a", nil), made("b", syscall.EBUSY), {"c", func() error { return nil }, nil}, made("c2", nil), last})
+	last := step{what: "d", do: func() error { return syscall.EIO }, undo: func() error { panic("was never made") }}
+	err := run(t.Context(), []step{made("a", nil), made("b", syscall.EBUSY), {what: "c", do: func() error { return nil }}, made("c2", nil), last})
 	require.ErrorIs(t, err, syscall.EIO)
 	require.ErrorIs(t, err, syscall.EBUSY)
 	require.Equal(t, "d: input/output error\nundo b: device or resource busy", err.Error())

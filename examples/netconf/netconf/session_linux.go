@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"syscall"
-
-	"github.com/vishvananda/netlink"
-	"github.com/vishvananda/netns"
 
 	"github.com/nsops/nsops/handle"
 )
@@ -20,13 +18,15 @@ type session struct {
 	target  handle.NsHandle
 	id      identity // of the target
 	hostID  identity
-	outside *netlink.Handle // a socket in Place.Host
-	inside  *netlink.Handle // a socket in the target
-	locks   int             // descriptor of the file of locks, -1 until it is needed
+	outside *socket // in Place.Host
+	inside  *socket // in the target
+	locks   int     // descriptor of the file of locks, -1 until it is needed
 }
 
 // open finds the target, refuses our own namespace, and opens a socket in either. The caller closes the session.
 func (p Place) open(ctx context.Context) (s *session, err error) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	s = &session{Place: p, ctx: ctx, target: handle.None(), locks: -1}
 	defer func() {
 		if err != nil {
@@ -36,26 +36,35 @@ func (p Place) open(ctx context.Context) (s *session, err error) {
 	if s.target, err = p.Target.open(); err != nil {
 		return s, err
 	}
-	ownID, err := s.identify()
+	own, err := handle.Get()
 	if err != nil {
 		return s, err
 	}
-	if s.outside, err = openSocket(p.Host, s.hostID == ownID); err != nil {
-		return s, fmt.Errorf("socket in the host's namespace: %w", err)
+	defer func() { _ = own.Close() }()
+	return s, s.openSockets(own)
+}
+
+func (s *session) openSockets(own handle.NsHandle) error {
+	ownID, err := s.identify(own)
+	if err != nil {
+		return err
 	}
-	if s.inside, err = openSocket(s.target, false); err != nil {
-		return s, fmt.Errorf("socket in the target's namespace: %w", err)
+	home := own
+	if s.hostID == ownID {
+		home = handle.None()
 	}
-	return s, nil
+	if s.outside, err = openSocket(s.Host, home); err != nil {
+		return fmt.Errorf("socket in the host's namespace: %w", err)
+	}
+	if s.inside, err = openSocket(s.target, own); err != nil {
+		return fmt.Errorf("socket in the target's namespace: %w", err)
+	}
+	return nil
 }
 
 func (s *session) close() {
-	if s.outside != nil {
-		s.outside.Close()
-	}
-	if s.inside != nil {
-		s.inside.Close()
-	}
+	s.outside.close()
+	s.inside.close()
 	if s.target.IsOpen() {
 		_ = s.target.Close()
 	}
@@ -74,24 +83,20 @@ func (t Target) open() (handle.NsHandle, error) {
 	return handle.None(), errors.New("a target is given by exactly one of PID, path and name")
 }
 
-// identify reads who target and host are, compares them and the calling thread's namespace, and returns that.
-func (s *session) identify() (own identity, err error) {
+// identify finds out who target and host are, compares them and the calling thread's own namespace, and returns who
+// that is.
+func (s *session) identify(own handle.NsHandle) (ownID identity, err error) {
 	if s.id, err = identify(s.target); err != nil {
-		return own, fmt.Errorf("identity of the target: %w", err)
+		return ownID, fmt.Errorf("identity of the target: %w", err)
 	}
 	if s.hostID, err = identify(s.Host); err != nil {
-		return own, fmt.Errorf("identity of the host's namespace: %w", err)
+		return ownID, fmt.Errorf("identity of the host's namespace: %w", err)
 	}
-	h, err := handle.Get()
-	if err != nil {
-		return own, err
-	}
-	defer func() { _ = h.Close() }()
-	own, err = identify(h)
-	if err == nil && (s.id == s.hostID || s.id == own) {
+	ownID, err = identify(own)
+	if err == nil && (s.id == s.hostID || s.id == ownID) {
 		err = ErrOwnNamespace
 	}
-	return own, err
+	return ownID, err
 }
 
 // identity is what tells a namespace from all others that exist now.
@@ -105,12 +110,3 @@ func identify(ns handle.NsHandle) (identity, error) {
 
 // String returns device and inode number, as handles print them.
 func (id identity) String() string { return fmt.Sprintf("%d:%d", id.dev, id.ino) }
-
-// openSocket opens a netlink socket in a namespace, of one family: unless told, netlink opens all twenty. Where we are
-// already, no thread has to go there and back.
-func openSocket(ns handle.NsHandle, here bool) (*netlink.Handle, error) {
-	if here {
-		ns = handle.None()
-	}
-	return netlink.NewHandleAt(netns.NsHandle(ns), syscall.NETLINK_ROUTE)
-}

@@ -52,16 +52,16 @@ func Show(ctx context.Context, p Place) (*State, error) {
 	return nil, &Error{"show", p.Target.String(), err}
 }
 
-func readState(h *netlink.Handle) (*State, error) {
-	links, err := listLinks(h)
+func readState(s *socket) (*State, error) {
+	links, err := listLinks(s)
 	if err != nil {
 		return nil, err
 	}
-	addresses, err := listAddresses(h, nil)
+	addresses, err := listAddresses(s, nil)
 	if err != nil {
 		return nil, err
 	}
-	routes, err := listRoutes(h, nil)
+	routes, err := listRoutes(s, nil)
 	if err != nil {
 		return nil, err
 	}

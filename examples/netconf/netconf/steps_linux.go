@@ -4,27 +4,73 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/vishvananda/netlink/nl"
 )
 
-// step is one change, which is made completely or not at all.
+// step is one change, which is made completely or not at all: by do, or by a request to the kernel. Requests of
+// neighbours to one socket go in one message; so none may need what comes of another.
 type step struct {
-	what string // such as "create bridge br0"
-	do   func() error
-	undo func() error // nil: what it made goes away with that of an earlier step
+	what    string // such as "create bridge br0"
+	do      func() error
+	undo    func() error // nil: what it made goes away with that of an earlier step
+	to      *socket      // of a request
+	request func() *nl.NetlinkRequest
 }
 
-// run takes the steps one after the other. If one fails, or the context ends, those before it are undone, last first.
+// step returns a step that is a request.
+func (s *socket) step(what string, request func() *nl.NetlinkRequest) step {
+	return step{what: what, to: s, request: request}
+}
+
+// run takes the steps one after the other. If one fails, or the context ends, those before it are undone, last first;
+// and those after it that went in the same message.
 func run(ctx context.Context, steps []step) error {
-	for i, s := range steps {
-		err := context.Cause(ctx)
-		if err == nil {
-			err = s.do()
+	var done []step
+	for len(steps) > 0 {
+		var failed error
+		together := steps[:countTogether(steps)]
+		for i, err := range take(ctx, together) {
+			if err == nil || errors.Is(err, errUnanswered) {
+				done = append(done, together[i])
+			}
+			if err != nil && failed == nil {
+				failed = fmt.Errorf("%s: %w", together[i].what, err)
+			}
 		}
-		if err != nil {
-			return errors.Join(fmt.Errorf("%s: %w", s.what, err), undo(steps[:i]))
+		if failed != nil {
+			return errors.Join(failed, undo(done))
 		}
+		steps = steps[len(together):]
 	}
 	return nil
+}
+
+// countTogether says how many of the first steps go in one message.
+func countTogether(steps []step) int {
+	n := 1
+	for n < min(len(steps), maxBatch) && steps[0].to != nil && steps[n].to == steps[0].to {
+		n++
+	}
+	return n
+}
+
+// take takes steps that go together, and returns an error for each, or one if the context has ended.
+func take(ctx context.Context, steps []step) []error {
+	if err := context.Cause(ctx); err != nil {
+		return []error{err}
+	}
+	if steps[0].to == nil {
+		return []error{steps[0].do()}
+	}
+	requests, errs := make([]*nl.NetlinkRequest, len(steps)), make([]error, len(steps))
+	for i, s := range steps {
+		requests[i] = s.request()
+	}
+	for i, a := range steps[0].to.send(requests...) {
+		errs[i] = a.err
+	}
+	return errs
 }
 
 // undo goes on after a failure: as much as possible is undone.

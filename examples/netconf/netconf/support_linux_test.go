@@ -56,6 +56,17 @@ func in(t testing.TB, ns handle.NsHandle, f func()) {
 	f()
 }
 
+// socketIn opens a socket in a network namespace, which the caller closes.
+func socketIn(t testing.TB, ns handle.NsHandle) (s *socket) {
+	t.Helper()
+	in(t, ns, func() {
+		var err error
+		s, err = openSocket(ns, handle.None())
+		require.NoError(t, err)
+	})
+	return s
+}
+
 // ip runs ip(8) in a network namespace.
 func ip(t testing.TB, ns handle.NsHandle, args ...string) string {
 	t.Helper()
@@ -117,10 +128,9 @@ func listing(t testing.TB, p Place) string {
 	defer func() { require.NoError(t, target.Close()) }()
 	var s strings.Builder
 	for _, ns := range []handle.NsHandle{p.Host, target} {
-		h, err := openSocket(ns, false)
-		require.NoError(t, err)
-		state, err := readState(h)
-		h.Close()
+		socket := socketIn(t, ns)
+		state, err := readState(socket)
+		socket.close()
 		require.NoError(t, err)
 		fmt.Fprintf(&s, "%+v\n", state)
 		for _, args := range []string{"-o address", "-4 route show table all", "-6 route show table all"} {
