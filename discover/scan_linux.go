@@ -179,6 +179,8 @@ func (s *scan) look() error {
 	s.share(len(s.pids), (*worker).process)
 	if s.opts.has(Mounts) {
 		s.lookAtMounts()
+	} else if s.opts.has(KernelList) {
+		s.listNamespaces()
 	}
 	return s.ctx.Err()
 }
