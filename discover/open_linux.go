@@ -15,18 +15,26 @@ var errNoWay = errors.New("nothing leads there any more")
 // descriptor, a pin, or a namespace that it is the owner or parent of. The caller closes it. ErrStale: the namespace is
 // gone, or what led there leads to another one by now. PIDs are looked up in /proc.
 func (n *Namespace) Open() (*handle.NamespaceFile, error) {
-	var errs []error
-	for _, way := range n.ways(0) {
+	fd, err := n.open(0)
+	if err != nil {
+		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+	}
+	return handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
+}
+
+func (n *Namespace) open(detour int) (*sys.FD, error) {
+	errs := []error{ErrStale, errNoWay}
+	for _, way := range n.ways(detour) {
 		fd, err := way()
 		if err == nil {
 			if err = n.verify(fd); err == nil {
-				return handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
+				return fd, nil
 			}
 			_ = fd.Close()
 		}
 		errs = append(errs, err)
 	}
-	return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: errors.Join(append([]error{ErrStale, errNoWay}, errs...)...)}
+	return nil, errors.Join(errs...)
 }
 
 // verify says whether fd is of this very namespace.
@@ -67,6 +75,9 @@ func (n *Namespace) ways(detour int) []way {
 			break
 		}
 		ways = append(ways, n.wayOf(r))
+		if r.Kind == ByPin {
+			ways = append(ways, func() (*sys.FD, error) { return n.openInside(r, detour) })
+		}
 	}
 	return append(ways, n.relativesWays(detour)...)
 }
@@ -86,6 +97,8 @@ func (n *Namespace) wayOf(r Reference) way {
 		return opening(dir + "/fd/" + strconv.Itoa(r.FD))
 	case BySocket, ByTun:
 		return func() (*sys.FD, error) { return sys.NetworkOfOther(r.PID, r.FD, r.Kind == ByTun) }
+	case ByMessage:
+		return func() (*sys.FD, error) { return sys.NamespaceInFlight(r.PID, r.FD, n.ID) }
 	case ByPin:
 		if r.PID != 0 {
 			return opening(dir + "/root" + r.Path)
@@ -95,6 +108,22 @@ func (n *Namespace) wayOf(r Reference) way {
 }
 
 func opening(path string) way { return func() (*sys.FD, error) { return sys.OpenNamespace(path) } }
+
+// maxPinDetour is how deep the mount namespaces may be pinned in each other on the way to a pin.
+const maxPinDetour = 2
+
+// openInside opens a pin from inside the mount namespace. The processes there may have roots of their own, or be none.
+func (n *Namespace) openInside(r Reference, detour int) (*sys.FD, error) {
+	if r.MountNamespace == nil || detour >= maxPinDetour {
+		return nil, errNoWay
+	}
+	in, err := r.MountNamespace.open(detour + 1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	return reopen(findIn(in.Int(), unknownPin{n: n, path: r.Path}))
+}
 
 // relativesWays leads from a namespace that it is the owner or parent of.
 func (n *Namespace) relativesWays(detour int) []way {

@@ -99,12 +99,17 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 	return sys.Reopen(found)
 }
 
-// findInside joins a mount namespace that no process is in, on a thread that is thrown away.
+// findInside finds a pin in a mount namespace that no process is in.
 func (s *scan) findInside(u unknownPin) (*sys.FD, error) {
 	in := s.table.fd(u.in)
 	if in == sys.NoFD {
 		return nil, syscall.EBADF
 	}
+	return findIn(in, u)
+}
+
+// findIn joins the mount namespace behind in, on a thread that is thrown away.
+func findIn(in int, u unknownPin) (*sys.FD, error) {
 	type opened struct {
 		fd  *sys.FD
 		err error
