@@ -115,6 +115,9 @@ func (w *worker) mountsOf(i int) {
 	}
 	partial, found2, unknown2 := table, len(w.pins), len(w.unknown)
 	table, errno = w.listMounts(n, 0)
+	if sys.IsMissing(errno) {
+		table, errno = w.readMountsInside(n)
+	}
 	if errno == 0 {
 		// what a process with a root of its own saw is in there too, but with other paths
 		w.pins = append(w.pins[:found], w.pins[found2:]...)
@@ -145,28 +148,45 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 	if _, inode, ok := procfs.ParseLink(link); errno != 0 || !ok || inode != n.ID.Ino {
 		return nil, syscall.ESRCH // the process has left, or another has its PID
 	}
+	table := w.parseMounts(n, pid, text)
+	if w.seesPart(n, dir, text) {
+		return table, syscall.ERANGE
+	}
+	return table, 0
+}
+
+// parseMounts takes up the pins in mountinfo.
+func (w *worker) parseMounts(n *Namespace, pid int, text []byte) *MountTable {
 	for m, rest, ok := procfs.NextPin(text); ok; m, rest, ok = procfs.NextPin(rest) {
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok {
 			w.path = procfs.Unescape(w.path[:0], m.Point)
 			w.pin(n, pid, kind, inode, w.path)
 		}
 	}
-	var table *MountTable
-	if w.opts.has(MountTables) {
-		table = parseMountTable(n, text)
+	if !w.opts.has(MountTables) {
+		return nil
 	}
-	// The root of the namespace itself is out of sight where the process has another one, and cannot be a pin.
-	if fd := w.table.fd(n); fd != sys.NoFD {
-		if count, errno := sys.CountMounts(fd); errno == 0 && bytes.Count(text, []byte{'\n'}) < count-1 {
-			return table, syscall.ERANGE
-		}
+	return parseMountTable(n, text)
+}
+
+// seesPart says whether a process has a root of its own, so that its mountinfo does not show all mounts.
+func (w *worker) seesPart(n *Namespace, dir int, text []byte) bool {
+	fd := w.table.fd(n)
+	if fd == sys.NoFD {
+		return false
 	}
-	return table, 0
+	// The root of the namespace itself is out of sight even then, and cannot be a pin.
+	if count, errno := sys.CountMounts(fd); errno == 0 {
+		return bytes.Count(text, []byte{'\n'}) < count-1
+	}
+	root, errno := w.read.Link(dir, &rootPath) // before 6.12
+	return errno == 0 && string(root) != "/"
 }
 
 var (
 	mountinfoPath = sys.NewPath("mountinfo")
 	mntPath       = sys.NewPath("ns/mnt")
+	rootPath      = sys.NewPath("root")
 )
 
 // fewMounts says whether asking for each mount is cheaper than one text, which has to be opened and closed.
