@@ -4,11 +4,12 @@
 # lint    formatting, linters, import rules, the builds without cgo and for another system, the C part
 # fuzz    every fuzz test for FUZZTIME
 # bench   every benchmark, for BENCHTIME each, then ROUNDS of the comparisons with others
+# kernels the tests of PACKAGES in guests with the kernels in the directories KERNELS; docs/kernels.md has more
 
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test lint lint-go lint-gate lint-c fuzz bench tools needs
+.PHONY: build demo test lint lint-go lint-gate lint-c fuzz bench kernels tools needs
 
 export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
 FUZZTIME  ?= 10s
@@ -82,6 +83,9 @@ bench: needs
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 	go -C bench run ./spawn -n $(ROUNDS)
 	go -C bench run ./netconf -n $(ROUNDS)
+
+kernels: needs
+	test/kernels/run.sh $(KERNELS)
 
 tools:
 	@[ "$$($(LINTER) version --short 2>/dev/null)" = $(LINTER_VERSION) ] || \

@@ -54,6 +54,7 @@ func TestCoverageThatCannotBeWrittenIsSaid(t *testing.T) {
 }
 
 func buildCovered(t *testing.T, mode string) string {
+	testutil.NeedCommand(t, "go")
 	program := filepath.Join(t.TempDir(), "covered")
 	output, err := exec.Command("go", "build", "-cover", "-covermode="+mode, "-o", program, "./testdata/covered").CombinedOutput()
 	require.NoError(t, err, "%s", output)

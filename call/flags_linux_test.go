@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/internal/testutil"
 )
 
 func init() {
@@ -21,6 +23,7 @@ func TestNoGlobalFlagsAreRegistered(t *testing.T) {
 	for _, name := range strings.Fields(run(t, role(t, "flags")).Stdout) {
 		require.True(t, strings.HasPrefix(name, "test."), name)
 	}
+	testutil.NeedCommand(t, "go")
 	output, err := exec.Command("go", "list", "-deps", ".").Output()
 	require.NoError(t, err)
 	require.NotContains(t, strings.Split(string(output), "\n"), "flag", "not even imported")

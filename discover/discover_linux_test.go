@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -35,6 +36,9 @@ func requireTruth(t *testing.T, r *discover.Result, all []truth) {
 		require.True(t, slices.ContainsFunc(slices.Collect(n.Holders()), func(ref discover.Reference) bool {
 			return ref.Kind.String() == want.what
 		}), "%v is held by %v", want, n.References)
+		if !sys.HaveSerials() && slices.ContainsFunc(r.Problems, func(p discover.Problem) bool { return p.Namespace == n.ID }) {
+			continue // before 6.18 nothing leads to what is mounted over
+		}
 		require.NotNil(t, n.Owner, "%v\n%v", want, r.Problems)
 		require.GreaterOrEqual(t, n.OwnerUID, 0, "%v", want)
 		f, err := n.Open()
@@ -66,7 +70,8 @@ func TestEveryHolder(t *testing.T) {
 		return w.what == "message" || w.what == "tun" || w == pins[2] // has no owner without its file handle
 	}))
 	for _, p := range r.Problems { // the pins of others come and go
-		require.False(t, p.Source == discover.Mounts && slices.ContainsFunc(all, func(w truth) bool { return w.ino == p.Namespace.Ino }), "%v", p)
+		require.False(t, p.Source == discover.Mounts && sys.HaveSerials() &&
+			slices.ContainsFunc(all, func(w truth) bool { return w.ino == p.Namespace.Ino }), "%v", p)
 	}
 }
 
@@ -92,6 +97,7 @@ func TestHoldersOfTheUnprivileged(t *testing.T) {
 
 func TestPendingPIDNamespace(t *testing.T) {
 	testutil.NeedRoot(t)
+	testutil.NeedKernel(t, 6, 11) // the link in /proc comes with the first process in it
 	onThread(t, func() { require.NoError(t, unshare(species.CLONE_NEWPID)) })
 	r := full(t)
 	found := false

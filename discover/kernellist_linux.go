@@ -1,9 +1,11 @@
 package discover
 
 import (
+	"slices"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
 )
 
 // listNamespaces asks the kernel for all namespaces (6.19) and takes up those that the walk has not found, such as those
@@ -29,11 +31,9 @@ func (s *scan) listNamespaces() {
 			if seen[serial] {
 				continue
 			}
-			fd, err := sys.NamespaceHandle{Serial: serial}.Open() // the type alone, without the inode number, is refused
+			fd, err := sys.NamespaceHandle{Serial: serial}.Open() // since 6.19 that alone will do
 			if err != nil {
-				if errnoOf(err) != syscall.ESTALE {
-					s.workers[0].problem(Problem{Source: KernelList, Type: t, Errno: errnoOf(err)})
-				}
+				s.cannotOpen(t, serial, errnoOf(err))
 				continue
 			}
 			if n := s.table.learn(fd.Disown(), t); n != nil {
@@ -41,4 +41,16 @@ func (s *scan) listNamespaces() {
 			}
 		}
 	}
+}
+
+// cannotOpen tells of a namespace that is listed and cannot be opened. ESTALE is said of those that are gone, but also
+// where they are only shown: opening them takes CAP_SYS_ADMIN and the initial PID namespace.
+func (s *scan) cannotOpen(t species.NamespaceType, serial uint64, errno syscall.Errno) {
+	if errno == syscall.ESTALE {
+		errno = syscall.EPERM
+		if serials, _ := sys.ListNamespaces(t); !slices.Contains(serials, serial) {
+			return
+		}
+	}
+	s.workers[0].problem(Problem{Source: KernelList, Type: t, Errno: errno})
 }

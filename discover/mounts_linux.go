@@ -6,7 +6,6 @@ import (
 	"sync"
 	"syscall"
 
-	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -119,18 +118,17 @@ func (w *worker) mountsOf(i int) {
 	}
 	partial, found2, unknown2 := table, len(w.pins), len(w.unknown)
 	table, errno = w.listMounts(n, 0)
+	if errno != 0 {
+		if inside, failed := w.readMountsInside(n); failed == 0 {
+			table, errno = inside, 0
+		}
+	}
 	if errno == 0 {
 		// what a process with a root of its own saw is in there too, but with other paths
 		w.pins = append(w.pins[:found], w.pins[found2:]...)
 		w.unknown = append(w.unknown[:unknown], w.unknown[unknown2:]...)
 		w.mounts.tables[i] = table
 		return
-	}
-	if w.table.member(n) == 0 {
-		if table, joined := w.joinMounts(n); joined == 0 {
-			w.mounts.tables[i] = table
-			return
-		}
 	}
 	w.mounts.tables[i] = partial
 	w.problem(Problem{Source: Mounts, Type: n.Type, Namespace: n.ID, Errno: errno})
@@ -156,13 +154,24 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 		return nil, syscall.ESRCH // the process has left, or another has its PID
 	}
 	table := w.parseMounts(n, pid, text)
-	// The root of the namespace itself is out of sight where the process has another one, and cannot be a pin.
-	if fd := w.table.fd(n); fd != sys.NoFD {
-		if count, errno := sys.CountMounts(fd); errno == 0 && bytes.Count(text, []byte{'\n'}) < count-1 {
-			return table, syscall.ERANGE
-		}
+	if w.seesPart(n, dir, text) {
+		return table, syscall.ERANGE
 	}
 	return table, 0
+}
+
+// seesPart says whether a process has a root of its own, so that its mountinfo does not show all mounts.
+func (w *worker) seesPart(n *Namespace, dir int, text []byte) bool {
+	fd := w.table.fd(n)
+	if fd == sys.NoFD {
+		return false
+	}
+	// The root of the namespace itself is out of sight even then, and cannot be a pin.
+	if count, errno := sys.CountMounts(fd); errno == 0 {
+		return bytes.Count(text, []byte{'\n'}) < count-1
+	}
+	root, errno := w.read.Link(dir, &rootPath) // before 6.12
+	return errno == 0 && string(root) != "/"
 }
 
 // parseMounts notes the pins in a mountinfo, and with MountTables all of it. pid is that of pin.
@@ -179,32 +188,10 @@ func (w *worker) parseMounts(n *Namespace, pid int, text []byte) *MountTable {
 	return parseMountTable(n, text)
 }
 
-// joinMounts reads the mounts of a mount namespace that no process is in, where the kernel does not list them, on a
-// thread that joins it and is thrown away.
-func (w *worker) joinMounts(n *Namespace) (*MountTable, syscall.Errno) {
-	fd := w.table.fd(n)
-	if fd == sys.NoFD {
-		return nil, syscall.EBADF
-	}
-	var text []byte
-	errno, err := handle.Execute(func() (errno syscall.Errno) {
-		text, errno = w.read.Whole(w.proc, &threadMountinfoPath)
-		return errno
-	}, handle.NamespaceFd(fd))
-	if err != nil {
-		return nil, errnoOf(err)
-	}
-	if errno != 0 {
-		return nil, errno
-	}
-	return w.parseMounts(n, 0, text), 0
-}
-
 var (
-	threadMountinfoPath = sys.NewPath("thread-self/mountinfo")
-
 	mountinfoPath = sys.NewPath("mountinfo")
 	mntPath       = sys.NewPath("ns/mnt")
+	rootPath      = sys.NewPath("root")
 )
 
 // fewMounts says whether asking for each mount is cheaper than one text, which has to be opened and closed.

@@ -17,29 +17,33 @@ var errNoWay = errors.New("nothing leads there any more")
 // gone, or what led there leads to another one by now; EACCES or EPERM instead: the caller lacks the rights to find out.
 // PIDs are looked up in /proc. For a pin on a file system that does not answer it waits a second.
 func (n *Namespace) Open() (*handle.NamespaceFile, error) {
+	fd, err := n.open(0)
+	if err != nil {
+		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+	}
+	f, err := handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
+	if err != nil {
+		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+	}
+	return f, nil
+}
+
+func (n *Namespace) open(detour int) (*sys.FD, error) {
 	errs := []error{ErrStale, errNoWay}
-	for _, way := range n.ways(0) {
+	for _, way := range n.ways(detour) {
 		fd, err := way()
 		if err == nil {
 			if err = n.verify(fd); err == nil {
-				return n.file(fd)
+				return fd, nil
 			}
 			_ = fd.Close()
 		}
 		errs = append(errs, err)
 	}
 	if err := errors.Join(errs[2:]...); errors.Is(err, syscall.EACCES) || errors.Is(err, syscall.EPERM) {
-		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+		return nil, err
 	}
-	return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: errors.Join(errs...)}
-}
-
-func (n *Namespace) file(fd *sys.FD) (*handle.NamespaceFile, error) {
-	f, err := handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
-	if err != nil {
-		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
-	}
-	return f, nil
+	return nil, errors.Join(errs...)
 }
 
 // verify says whether fd is of this very namespace.
@@ -68,6 +72,7 @@ const maxDetour = 8
 
 func (n *Namespace) ways(detour int) []way {
 	var ways []way
+	stuck := false
 	if n.Serial != 0 {
 		ways = append(ways, func() (*sys.FD, error) {
 			return sys.NamespaceHandle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)}.Open()
@@ -76,11 +81,28 @@ func (n *Namespace) ways(detour int) []way {
 	const enough = 8 // of a kind: if these are stale, the next are most likely too
 	count := map[HolderKind]int{}
 	for r := range n.Holders() {
-		if count[r.Kind]++; count[r.Kind] <= enough {
-			ways = append(ways, n.wayOf(r))
+		if count[r.Kind]++; count[r.Kind] > enough {
+			continue
+		}
+		ways = append(ways, n.wayOf(r))
+		if r.Kind == ByPin {
+			ways[len(ways)-1] = patient(&stuck, ways[len(ways)-1])
+			ways = append(ways, patient(&stuck, func() (*sys.FD, error) { return n.openInside(r, detour) }))
 		}
 	}
 	return append(ways, n.relativesWays(detour)...)
+}
+
+// patient goes a way that may lead through a file system which does not answer: no further one, once one did not.
+func patient(stuck *bool, w way) way {
+	return func() (*sys.FD, error) {
+		if *stuck {
+			return nil, syscall.ETIMEDOUT
+		}
+		fd, err := within(defaultPatience, nil, w)
+		*stuck = errors.Is(err, syscall.ETIMEDOUT)
+		return fd, err
+	}
 }
 
 // wayOf leads through a reference. Anything but a namespace is not opened.
@@ -98,11 +120,11 @@ func (n *Namespace) wayOf(r Reference) way {
 		return n.opening(dir + "/fd/" + strconv.Itoa(r.FD))
 	case BySocket, ByTun:
 		return func() (*sys.FD, error) { return sys.NetworkOfOther(r.PID, r.FD, r.Kind == ByTun) }
+	case ByMessage:
+		return func() (*sys.FD, error) { return sys.NamespaceInFlight(r.PID, r.FD, n.ID) }
 	case ByPin:
 		if r.PID != 0 {
-			return func() (*sys.FD, error) {
-				return within(defaultPatience, nil, n.opening(dir+"/root"+r.Path))
-			}
+			return n.opening(dir + "/root" + r.Path)
 		}
 	}
 	return func() (*sys.FD, error) { return nil, errNoWay }
@@ -110,6 +132,22 @@ func (n *Namespace) wayOf(r Reference) way {
 
 func (n *Namespace) opening(path string) way {
 	return func() (*sys.FD, error) { return sys.OpenNamespaceOn(n.ID.Dev, path) }
+}
+
+// maxPinDetour is how deep the mount namespaces may be pinned in each other on the way to a pin.
+const maxPinDetour = 2
+
+// openInside opens a pin from inside the mount namespace. The processes there may have roots of their own, or be none.
+func (n *Namespace) openInside(r Reference, detour int) (*sys.FD, error) {
+	if r.MountNamespace == nil || detour >= maxPinDetour {
+		return nil, errNoWay
+	}
+	in, err := r.MountNamespace.open(detour + 1)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = in.Close() }()
+	return reopen(findIn(in.Int(), unknownPin{n: n, path: r.Path}))
 }
 
 // relativesWays leads from a namespace that it is the owner or parent of.

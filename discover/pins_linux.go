@@ -119,11 +119,16 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 	return sys.Reopen(found)
 }
 
-// findInside joins a mount namespace that no process is in, on a thread that is thrown away.
+// findInside finds a pin in a mount namespace that no process is in.
 func (o *opening) findInside() (*sys.FD, error) {
 	if o.inside == sys.NoFD {
 		return nil, syscall.EBADF
 	}
+	return findIn(o.inside, o.unknownPin)
+}
+
+// findIn joins the mount namespace behind in, on a thread that is thrown away.
+func findIn(in int, u unknownPin) (*sys.FD, error) {
 	type opened struct {
 		fd  *sys.FD
 		err error
@@ -133,9 +138,9 @@ func (o *opening) findInside() (*sys.FD, error) {
 		if err != nil {
 			return opened{nil, err}
 		}
-		fd, err := find(root, o.unknownPin)
+		fd, err := find(root, u)
 		return opened{fd, err}
-	}, handle.NamespaceFd(o.inside))
+	}, handle.NamespaceFd(in))
 	if err != nil {
 		return nil, err
 	}

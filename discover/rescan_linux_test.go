@@ -121,9 +121,9 @@ func knownOf(n *discover.Namespace) (known []any) {
 	if n == nil {
 		return nil
 	}
-	known = append(known, n.Serial, n.Type, n.Owner.String(), n.Parent.String(), n.OwnerUID, n.OwnerName, n.Hidden(), n.Tasks)
-	for r := range n.Holders() {
-		if r.Kind != discover.ByFD || r.PID == pid() {
+	known = append(known, n.Serial, n.Type, n.Owner.String(), n.Parent.String(), n.OwnerUID, n.OwnerName)
+	for r := range n.Holders() { // of this process, threads of discoveries may not have ended yet; others may discover, too
+		if (r.Kind != discover.ByFD || r.PID == pid()) && (r.Kind != discover.ByTask || r.PID != pid()) {
 			known = append(known, r.String())
 		}
 	}

@@ -284,6 +284,7 @@ func TestSerials(t *testing.T) {
 func TestSerialsBefore6_18(t *testing.T) {
 	testutil.CheckLeaks(t)
 	testutil.NeedRoot(t)
+	testutil.NeedKernel(t, 5, 14) // sockets know the number
 	ns, err := handle.Get()
 	require.NoError(t, err)
 	defer func() { _ = ns.Close() }()

@@ -35,6 +35,7 @@ func TestNamespaceHandlesOfTheKernel(t *testing.T) {
 	for of := range species.Set(species.AllNS).All() {
 		fd, err := sys.OpenNamespace("/proc/self/ns/" + of.Name())
 		require.NoError(t, err)
+		t.Cleanup(func() { _ = fd.Close() })
 		h, err := sys.HandleOf(fd.Int())
 		testutil.NeedFeature(t, "file handles of namespaces", 6, 18, err)
 		id, err := sys.IDOf(fd.Int())

@@ -6,6 +6,8 @@ import (
 	"os"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/species"
 )
 
 // OSFile makes an os.File of a descriptor, which takes it over.
@@ -13,14 +15,9 @@ func OSFile(fd *FD, name string) *os.File { return os.NewFile(uintptr(fd.Disown(
 
 // NetworkOfOther opens the network namespace of another process's socket, or of its TUN or TAP descriptor.
 func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
-	process, err := OpenProcess(pid)
+	own, err := takeFD(pid, fd)
 	if err != nil {
 		return nil, err
-	}
-	defer func() { _ = process.Close() }()
-	own, errno := ScanGetFD(process.Int(), fd)
-	if errno != 0 {
-		return nil, errno
 	}
 	defer ScanClose(own)
 	var st ScanStat
@@ -38,4 +35,43 @@ func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
 		return nil, errno
 	}
 	return NewFD(network), nil
+}
+
+// NamespaceInFlight opens the namespace with that ID of which a descriptor waits in another process's unix socket. It
+// goes on waiting there. ENOENT: the next message has none.
+func NamespaceInFlight(pid, fd int, id species.NamespaceID) (*FD, error) {
+	own, err := takeFD(pid, fd)
+	if err != nil {
+		return nil, err
+	}
+	defer ScanClose(own)
+	var found *FD
+	_, errno := PeekFDs(own, func(fd int) {
+		if got, err := IDOf(fd); found == nil && err == nil && got == id {
+			found = NewFD(fd)
+		} else {
+			ScanClose(fd)
+		}
+	})
+	switch {
+	case errno != 0:
+		return nil, errno
+	case found == nil:
+		return nil, unix.ENOENT
+	}
+	return found, nil
+}
+
+// takeFD returns a duplicate of another process's descriptor.
+func takeFD(pid, fd int) (int, error) {
+	process, err := OpenProcess(pid)
+	if err != nil {
+		return NoFD, err
+	}
+	defer func() { _ = process.Close() }()
+	own, errno := ScanGetFD(process.Int(), fd)
+	if errno != 0 {
+		return NoFD, errno
+	}
+	return own, nil
 }

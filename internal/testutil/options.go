@@ -49,7 +49,6 @@ func (o TargetOptions) need(t testing.TB) {
 	}
 	NeedCommand(t, "mount", "hostname", "nsenter")
 	if o.has(species.CLONE_NEWTIME) {
-		NeedKernel(t, 6, 3) // exec(2) enters the time namespace for children
 		NeedCommand(t, "unshare")
 	}
 	if o.LoUp {

@@ -14,8 +14,9 @@ const sleeper = "cat"
 
 // argv returns the command that makes a target of a process in new namespaces.
 func (o TargetOptions) argv() []string {
-	if o.has(species.CLONE_NEWTIME) { // is entered by the shell that is executed next
-		return []string{"/bin/sh", "-ec", o.mountScript() + `exec unshare --time /bin/sh -ec "$1"`, "sh", o.script()}
+	if o.has(species.CLONE_NEWTIME) { // is entered by whatever is executed next, before 6.3 only by children
+		return []string{"/bin/sh", "-ec", o.mountScript() + `exec unshare --time \
+			nsenter --time=/proc/self/ns/time_for_children /bin/sh -ec "$1"`, "sh", o.script()}
 	}
 	return []string{"/bin/sh", "-ec", o.mountScript() + o.script()}
 }

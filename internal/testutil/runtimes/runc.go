@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -60,7 +61,11 @@ func configureRunc(t testing.TB, bundle string, userns bool) {
 	config["root"].(object)["readonly"] = false
 	process, linux := config["process"].(object), config["linux"].(object)
 	process["terminal"], process["args"] = false, []string{"sleep", "100000"}
-	namespaces := append(linux["namespaces"].([]any), object{"type": "cgroup"})
+	namespaces := linux["namespaces"].([]any)
+	cgroup := func(n any) bool { return n.(object)["type"] == "cgroup" } // there where all cgroups are of version 2
+	if !slices.ContainsFunc(namespaces, cgroup) {
+		namespaces = append(namespaces, object{"type": "cgroup"})
+	}
 	if userns {
 		namespaces = append(namespaces, object{"type": "user"})
 		mapping := []object{{"containerID": 0, "hostID": UserBase, "size": 65536}}

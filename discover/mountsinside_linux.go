@@ -1,0 +1,31 @@
+package discover
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+var mountinfoHere = sys.NewPath("thread-self/mountinfo")
+
+// readMountsInside reads mountinfo on a thread that joins the mount namespace, where the kernel lists no mounts (before
+// 6.11), or not to us.
+func (w *worker) readMountsInside(n *Namespace) (*MountTable, syscall.Errno) {
+	fd := w.table.fd(n)
+	if fd == sys.NoFD {
+		return nil, syscall.EBADF
+	}
+	var text []byte
+	errno, err := handle.Execute(func() (errno syscall.Errno) {
+		text, errno = w.read.Whole(w.proc, &mountinfoHere)
+		return errno
+	}, handle.NamespaceFd(fd))
+	if err != nil {
+		return nil, errnoOf(err)
+	}
+	if errno != 0 {
+		return nil, errno
+	}
+	return w.parseMounts(n, 0, text), 0
+}
