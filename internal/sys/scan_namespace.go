@@ -78,7 +78,7 @@ func IsProc(fd int) (processes int, ok bool) {
 	if Retry(func() error { return unix.Fstat(fd, &st) }) != nil || Retry(func() error { return unix.Fstatfs(fd, &fs) }) != nil {
 		return 0, false
 	}
-	return int(st.Nlink), st.Ino == procRootInode && fs.Type == unix.PROC_SUPER_MAGIC //nolint:unconvert // 32 bits on some
+	return int(st.Nlink), st.Ino == procRootInode && fs.Type == unix.PROC_SUPER_MAGIC
 }
 
 // OwnPID returns the PID of this process in its own PID namespace.

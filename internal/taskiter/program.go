@@ -64,7 +64,6 @@ type jump int
 
 func (p *program) ifEqual(a register, n int) jump { return p.jumpOn(0x15, a, 0, n) }
 func (p *program) ifLess(a register, n int) jump  { return p.jumpOn(0xa5, a, 0, n) }
-func (p *program) ifSame(a, b register) jump      { return p.jumpOn(0x1d, a, b, 0) }
 func (p *program) ifDifferent(a, b register) jump { return p.jumpOn(0x5d, a, b, 0) }
 func (p *program) ifNot(a register, n int) jump   { return p.jumpOn(0x55, a, 0, n) }
 func (p *program) goTo() jump                     { return p.jumpOn(0x05, 0, 0, 0) }

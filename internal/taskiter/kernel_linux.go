@@ -218,15 +218,17 @@ func (w *writer) numbers() {
 	w.here(last...)
 }
 
+// What struct inode and the others have in their fields.
+const (
+	typeMask, socketType, deviceType = 0o170000, 0o140000, 0o020000
+	tunDevice                        = 10<<20 | 200
+	nsfsMagic                        = 0x6e736673
+	unixFamily                       = 1
+)
+
 // files writes the program that is run for each open descriptor. It lets through those of namespaces, of TUN and TAP
 // devices, and of sockets in another network namespace than their process; with unix also all unix sockets.
 func (w *writer) files(unix bool) {
-	const (
-		typeMask, socketType, deviceType = 0o170000, 0o140000, 0o020000
-		tunDevice                        = 10<<20 | 200
-		nsfsMagic                        = 0x6e736673
-		unixFamily                       = 1
-	)
 	skip := []jump{w.begin("bpf_iter__task_file")}
 	w.load(r8, r1, w.at("bpf_iter__task_file", "file"))
 	skip = append(skip, w.ifEqual(r8, 0))
@@ -254,6 +256,20 @@ func (w *writer) files(unix bool) {
 	found = append(found, w.goTo())
 
 	w.here(socket)
+	elsewhere, here := w.socket(unix)
+	found, skip = append(found, elsewhere...), append(skip, here...)
+
+	w.here(found...)
+	w.read(onStackFile+fileTGID, 4, r7, w.at("task_struct", "tgid"))
+	w.read(onStackFile+fileTID, 4, r7, w.at("task_struct", "pid"))
+	w.read(onStackFile+fileInode, 8, r9, w.at("inode", "i_ino"))
+	w.write(r6, onStackFile, fileSize)
+	w.here(skip...)
+	w.exit()
+}
+
+// socket finds out where the socket of a file is, to which r8 points, and whether that is elsewhere than the thread.
+func (w *writer) socket(unix bool) (found, skip []jump) {
 	w.load(r8, r8, w.at("file", "private_data"))
 	w.deref(r8, r8, w.at("socket", "sk"))
 	skip = append(skip, w.ifEqual(r8, 0))
@@ -268,13 +284,5 @@ func (w *writer) files(unix bool) {
 		w.loadWord(r1, fp, onStackFile+fileFamily)
 		found = append(found, w.ifEqual(r1, unixFamily))
 	}
-	skip = append(skip, w.goTo())
-
-	w.here(found...)
-	w.read(onStackFile+fileTGID, 4, r7, w.at("task_struct", "tgid"))
-	w.read(onStackFile+fileTID, 4, r7, w.at("task_struct", "pid"))
-	w.read(onStackFile+fileInode, 8, r9, w.at("inode", "i_ino"))
-	w.write(r6, onStackFile, fileSize)
-	w.here(skip...)
-	w.exit()
+	return found, append(skip, w.goTo())
 }
