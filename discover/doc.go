@@ -8,15 +8,16 @@
 // # What it takes
 //
 // Nothing: without privileges it sees the caller's own processes, and what these hold. CAP_SYS_PTRACE shows those of
-// others, CAP_SYS_ADMIN the mount namespaces that no process is in. What could not be seen is in [Result.Problems];
-// that is no error. docs/discovery.md has the walk, the sources, and what is missing without which privilege or kernel.
+// others, CAP_SYS_ADMIN the mount namespaces that no process is in. With CAP_BPF and CAP_PERFMON, from 6.18 on, it takes
+// a third of the time. What could not be seen is in [Result.Problems]; that is no error. docs/discovery.md says how it goes
+// about it, where it looks, and what is missing without which privilege or kernel.
 //
 // # What it does to the machine
 //
 // It reads. It starts no process, joins mount namespaces on threads that end there only to see what is mounted where no
-// process is, and writes nothing. While it is under way it holds a descriptor of each namespace, up to half of what the
-// process may have; afterwards none. A context that ends is obeyed at once, even while a file does not answer: what was
-// begun then ends by itself.
+// process is, and writes nothing. While it is under way it holds descriptors of namespaces, up to half of what the process
+// may have; afterwards none, but for two or three BPF iterators, which are kept for the next time. A context that ends is
+// obeyed at once, even while a file does not answer: what was begun then ends by itself.
 //
 // # When not to use it
 //
