@@ -3,7 +3,6 @@ package discover
 import (
 	"syscall"
 
-	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -16,16 +15,15 @@ func (w *worker) readMountsInside(n *Namespace) (*MountTable, syscall.Errno) {
 	if fd == sys.NoFD {
 		return nil, syscall.EBADF
 	}
-	var text []byte
-	errno, err := handle.Execute(func() (errno syscall.Errno) {
-		text, errno = w.read.Whole(w.proc, &mountinfoHere)
-		return errno
-	}, handle.NamespaceFd(fd))
+	text, err := inside(fd, func() ([]byte, error) {
+		text, errno := w.read.Whole(w.proc, &mountinfoHere)
+		if errno != 0 {
+			return nil, errno
+		}
+		return text, nil
+	})
 	if err != nil {
 		return nil, errnoOf(err)
-	}
-	if errno != 0 {
-		return nil, errno
 	}
 	return w.parseMounts(n, 0, text), 0
 }

@@ -7,7 +7,6 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -129,22 +128,13 @@ func (o *opening) findInside() (*sys.FD, error) {
 
 // findIn joins the mount namespace behind in, on a thread that is thrown away.
 func findIn(in int, u unknownPin) (*sys.FD, error) {
-	type opened struct {
-		fd  *sys.FD
-		err error
-	}
-	got, err := handle.Execute(func() opened {
+	return inside(in, func() (*sys.FD, error) {
 		root, err := sys.OpenRootHere()
 		if err != nil {
-			return opened{nil, err}
+			return nil, err
 		}
-		fd, err := find(root, u)
-		return opened{fd, err}
-	}, handle.NamespaceFd(in))
-	if err != nil {
-		return nil, err
-	}
-	return got.fd, got.err
+		return find(root, u)
+	})
 }
 
 // find finds a pin below a root, which it closes. Anything else than the namespace that is meant is not opened.

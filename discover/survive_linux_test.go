@@ -21,25 +21,26 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// TestChurn has processes with and without namespaces of their own come and go while discoveries run.
+// TestChurn has six hundred processes at a time come and go while discoveries run, some in namespaces of their own.
 func TestChurn(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.CheckLeaks(t)
-	discoveries, churners := 200, 4
+	discoveries, churners := 200, 600
 	if testing.Short() {
-		discoveries = 10
+		discoveries, churners = 10, 60
 	}
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
 	ctx, cancel := context.WithCancel(context.Background())
 	var churn sync.WaitGroup
 	for i := range churners {
 		churn.Go(func() {
-			for ctx.Err() == nil {
-				args := []string{"-n", "-u", "-i", "-m", "true"}
-				if i%2 == 0 {
-					args = []string{"true"}
+			lives := strconv.Itoa(i%4) + ".5" // seconds
+			for n := i; ctx.Err() == nil; n++ {
+				args := []string{"sleep", lives}
+				if n%8 == 0 {
+					args = []string{"unshare", "-n", "-u", "-i", "-m", "sleep", lives}
 				}
-				_ = exec.Command("unshare", args...).Run()
+				_ = exec.CommandContext(ctx, args[0], args[1:]...).Run()
 			}
 		})
 	}

@@ -3,6 +3,9 @@
 package sys
 
 import (
+	"os"
+	"time"
+
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/species"
@@ -32,4 +35,16 @@ func OpenThreadNamespace(t species.NamespaceType) (*FD, error) {
 // ThreadNamespaceID returns the identity of the calling thread's namespace of type t.
 func ThreadNamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
 	return idOfFD(OpenThreadNamespace(t))
+}
+
+// OwnTID returns the TID of the calling thread in its own PID namespace.
+func OwnTID() int { return unix.Gettid() }
+
+// AwaitThreadEnd waits for the end of a thread of this process that is about to end, but not for long.
+func AwaitThreadEnd(tid int) {
+	const patience, look = 20 * time.Millisecond, 20 * time.Microsecond
+	own := os.Getpid()
+	for deadline := time.Now().Add(patience); unix.Tgkill(own, tid, 0) == nil && time.Now().Before(deadline); {
+		time.Sleep(look)
+	}
 }
