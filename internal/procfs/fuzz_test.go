@@ -1,6 +1,8 @@
 package procfs_test
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -25,9 +27,22 @@ func TestStat(t *testing.T) {
 	}
 }
 
+// addRecorded adds what the kernel of this machine writes, if it is Linux.
+func addRecorded(f *testing.F, pattern string) {
+	names, err := filepath.Glob(pattern)
+	require.NoError(f, err)
+	const enough = 64
+	for _, name := range names[:min(len(names), enough)] {
+		if text, err := os.ReadFile(name); err == nil {
+			f.Add(text)
+		}
+	}
+}
+
 func FuzzStat(f *testing.F) {
 	f.Add([]byte(stat))
 	f.Add([]byte("1 (\xff\xfe) S 1"))
+	addRecorded(f, "/proc/[0-9]*/stat")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, ok := procfs.ParseStat(text)
 		require.False(t, ok && (s.PID < 0 || s.PPID < 0))
@@ -46,6 +61,7 @@ func TestStatus(t *testing.T) {
 
 func FuzzStatus(f *testing.F) {
 	f.Add([]byte(status))
+	addRecorded(f, "/proc/[0-9]*/status")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, _ := procfs.ParseStatus(text, nil)
 		for _, pid := range s.PIDs {
@@ -91,6 +107,7 @@ func TestCgroups(t *testing.T) {
 
 func FuzzCgroups(f *testing.F) {
 	f.Add([]byte(cgroups))
+	addRecorded(f, "/proc/[0-9]*/cgroup")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		for c, rest, ok := procfs.NextCgroup(text); ok; c, rest, ok = procfs.NextCgroup(rest) {
 			require.EqualValues(t, '/', c.Path[0])
@@ -105,6 +122,7 @@ func TestFDInfo(t *testing.T) {
 
 func FuzzFDInfo(f *testing.F) {
 	f.Add([]byte("mnt_id:\t9\nscm_fds: 2\n"))
+	addRecorded(f, "/proc/self/fdinfo/*")
 	f.Fuzz(func(_ *testing.T, text []byte) { procfs.ParseFDInfo(text) })
 }
 
@@ -139,6 +157,7 @@ func TestPins(t *testing.T) {
 
 func FuzzMounts(f *testing.F) {
 	f.Add([]byte(mountinfo))
+	addRecorded(f, "/proc/self/mountinfo")
 	f.Add([]byte(" - nsfs \n - nsfs nsfs\n"))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		pins := 0

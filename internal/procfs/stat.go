@@ -52,6 +52,9 @@ func (s *Stat) parseFields(rest []byte) bool {
 			return false
 		}
 		rest = after
+		if (field == 4 || field == 20) && n > 1<<31-1 {
+			return false
+		}
 		switch field {
 		case 4:
 			s.PPID = int(n)
