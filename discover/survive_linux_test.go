@@ -26,6 +26,9 @@ func TestChurn(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.CheckLeaks(t)
 	discoveries, churners := 200, 600
+	if os.Getenv(withoutIterators) != "" {
+		discoveries = 40
+	}
 	if testing.Short() {
 		discoveries, churners = 10, 60
 	}
