@@ -171,12 +171,11 @@ func (l *descriptorLook) path(fd int, path *sys.Path) {
 func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	n := l.table.known(inode)
 	if n == nil {
-		own, errno := sys.ScanOpen(l.dir, path, sys.ScanFile)
+		var errno syscall.Errno
+		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) { return sys.ScanOpen(l.dir, path, sys.ScanFile) })
 		if errno != 0 {
 			l.descriptorProblem(FDs, l.subject, fd, errno)
-			return
 		}
-		n = l.table.learn(own, species.NaNS)
 	}
 	if n != nil {
 		l.refer(n, Reference{Kind: ByFD, PID: l.pid, TID: l.tid, FD: fd})
@@ -233,15 +232,11 @@ func (l *descriptorLook) networkOf(socket int) (*Namespace, syscall.Errno) {
 			return n, 0
 		}
 	}
-	own, errno := sys.ScanNetworkOfSocket(socket)
-	if errno != 0 {
-		return nil, errno
-	}
-	n := l.table.learn(own, species.CLONE_NEWNET)
+	n, errno := l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfSocket(socket) })
 	if n != nil && cookieErrno == 0 {
 		l.table.setCookie(cookie, n)
 	}
-	return n, 0
+	return n, errno
 }
 
 // tun looks which network namespace the device of a TUN or TAP descriptor is in.
@@ -255,10 +250,10 @@ func (l *descriptorLook) tun(fd int) {
 		return
 	}
 	defer sys.ScanClose(own)
-	network, errno := sys.ScanNetworkOfTun(own)
+	n, errno := l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfTun(own) })
 	switch errno {
 	case 0:
-		if n := l.table.learn(network, species.CLONE_NEWNET); n != nil {
+		if n != nil {
 			l.refer(n, Reference{Kind: ByTun, PID: l.pid, TID: l.tid, FD: fd})
 		}
 	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor, a kernel before 5.2
@@ -279,6 +274,8 @@ func (l *descriptorLook) messages(fd, socket int) {
 	if waiting == 0 {
 		return
 	}
+	uncounted.RLock()
+	defer uncounted.RUnlock()
 	seen, errno := sys.PeekFDs(socket, func(own int) {
 		if n := l.table.learn(own, species.NaNS); n != nil {
 			l.refer(n, Reference{Kind: ByMessage, PID: l.pid, TID: l.tid, FD: fd})

@@ -31,12 +31,13 @@ func (s *scan) listNamespaces() {
 			if seen[serial] {
 				continue
 			}
-			fd, err := sys.NamespaceHandle{Serial: serial}.Open() // since 6.19 that alone will do
-			if err != nil {
-				s.cannotOpen(t, serial, errnoOf(err))
-				continue
+			n, errno := s.table.open(t, func() (int, syscall.Errno) {
+				return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: serial}) // since 6.19 that alone will do
+			})
+			if errno != 0 {
+				s.cannotOpen(t, serial, errno)
 			}
-			if n := s.table.learn(fd.Disown(), t); n != nil {
+			if n != nil {
 				s.workers[0].refer(n, Reference{Kind: ByKernel})
 			}
 		}

@@ -64,15 +64,15 @@ func (s *scan) walkMountNamespaces() {
 	start := sys.NoFD
 	if len(known) > 0 {
 		start = s.table.fd(known[0])
-	} else if fd, err := sys.OpenThreadNamespace(species.CLONE_NEWNS); err == nil {
-		start = s.table.fd(s.table.learn(fd.Disown(), species.CLONE_NEWNS))
+	} else if own := s.openOwn(species.CLONE_NEWNS); own != nil {
+		start = s.table.fd(own)
 	}
 	if start == sys.NoFD {
 		return
 	}
 	for _, before := range [...]bool{false, true} {
 		for fd := start; s.ctx.Err() == nil; {
-			next, errno := sys.NextMountNamespace(fd, before)
+			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return sys.NextMountNamespace(fd, before) })
 			if errno == syscall.ENOENT {
 				break
 			}
@@ -80,7 +80,6 @@ func (s *scan) walkMountNamespaces() {
 				s.walkProblem(errno)
 				return
 			}
-			n := s.table.learn(next, species.CLONE_NEWNS)
 			if n == nil {
 				break
 			}

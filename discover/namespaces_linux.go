@@ -14,7 +14,7 @@ func (w *worker) namespaces(seen *[allLinks]*Namespace, s subject, state byte) s
 	}
 	for i := range w.links {
 		l := &w.links[i]
-		fd, errno := sys.QuickPidfdNamespace(s.pidfd, l.request)
+		n, errno := w.askPidfd(s.pidfd, l)
 		switch {
 		case errno == 0:
 		case sys.IsMissing(errno) || errno == syscall.EINVAL:
@@ -28,9 +28,19 @@ func (w *worker) namespaces(seen *[allLinks]*Namespace, s subject, state byte) s
 		default:
 			return errno
 		}
-		seen[l.slot] = w.identifyNamespace(fd, l)
+		seen[l.slot] = n
 	}
 	return 0
+}
+
+func (w *worker) askPidfd(pidfd int, l *link) (*Namespace, syscall.Errno) {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	fd, errno := sys.QuickPidfdNamespace(pidfd, l.request)
+	if errno != 0 {
+		return nil, errno
+	}
+	return w.identifyNamespace(fd, l), 0
 }
 
 // identifyNamespace owns fd.
@@ -105,10 +115,9 @@ func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
 	if n := w.table.known(inode); n != nil {
 		return n
 	}
-	fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
+	n, errno := w.table.open(l.kind, func() (int, syscall.Errno) { return sys.ScanOpen(s.dir, &l.path, sys.ScanFile) })
 	if errno != 0 {
-		n, _ := w.table.mention(inode, l.kind)
-		return n
+		n, _ = w.table.mention(inode, l.kind)
 	}
-	return w.table.learn(fd, l.kind)
+	return n
 }

@@ -26,10 +26,11 @@ func (s *scan) openPins() {
 			if !u.n.unreachable || s.ctx.Err() != nil {
 				continue
 			}
-			fd, err := s.patiently(u)
+			found, err := s.patiently(u)
 			if err == nil {
-				s.table.learn(fd.Disown(), u.n.Type)
-				continue
+				if err = s.openFound(found, u.n.Type); err == nil {
+					continue
+				}
 			}
 			if s.openBySearch(u.n) != nil { // says less than the path did
 				w.problem(Problem{Source: Mounts, Type: u.n.Type, Namespace: u.n.ID, Path: u.path, Errno: errnoOf(err)})
@@ -37,6 +38,21 @@ func (s *scan) openPins() {
 		}
 		w.unknown = w.unknown[:0]
 	}
+}
+
+// openFound opens what was found, which it closes.
+func (s *scan) openFound(found *sys.FD, kind species.NamespaceType) error {
+	_, errno := s.table.open(kind, func() (int, syscall.Errno) {
+		fd, err := reopen(found, nil)
+		if err != nil {
+			return sys.NoFD, errnoOf(err)
+		}
+		return fd.Disown(), 0
+	})
+	if errno != 0 {
+		return errno
+	}
+	return nil
 }
 
 func errnoOf(err error) syscall.Errno {
@@ -49,7 +65,7 @@ func errnoOf(err error) syscall.Errno {
 
 const tooManyStuck = 3
 
-// patiently opens a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an
+// patiently finds a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an
 // earlier discovery still waits for that one.
 func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
 	at := place{u.in.ID, u.path}
@@ -57,8 +73,8 @@ func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
 	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
 		return nil, syscall.ETIMEDOUT
 	}
-	o := opening{unknownPin: u, proc: sys.QuickDup(s.proc), inside: sys.QuickDup(s.table.fd(u.in))}
-	setBeingHeld(o.inside, true)
+	o := opening{unknownPin: u, proc: sys.QuickDup(s.proc)}
+	o.duplicate(s.table.fd(u.in))
 	fd, err := within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
 		defer o.close()
 		beingOpened.LoadOrStore(at, time.Now())
@@ -71,8 +87,8 @@ func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
 	return fd, err
 }
 
-// beingOpened are pins that are being opened, by their places, and since when. A program that discovers again and again, with a file system that never
-// answers, would have more and more threads waiting for it.
+// beingOpened are pins that are being opened, by their places, and since when. A program that discovers again and again,
+// with a file system that never answers, would have more and more threads waiting for it.
 var beingOpened sync.Map
 
 type place struct {
@@ -85,6 +101,13 @@ type opening struct {
 	unknownPin
 	proc   int // the proc file system
 	inside int // the mount namespace that the pin is in; sys.NoFD if none is held
+}
+
+func (o *opening) duplicate(in int) {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	o.inside = sys.QuickDup(in)
+	setBeingHeld(o.inside, true)
 }
 
 func (o *opening) close() {
@@ -102,11 +125,11 @@ func (o *opening) open() (*sys.FD, error) {
 		if errno != 0 {
 			return nil, errno
 		}
-		if fd, err := reopen(find(sys.NewFD(root), o.unknownPin)); err == nil {
+		if fd, err := find(sys.NewFD(root), o.unknownPin); err == nil {
 			return fd, nil
 		}
 	}
-	return reopen(o.findInside())
+	return o.findInside()
 }
 
 // reopen opens what was found, through our own /proc: there may be none where it was found.
@@ -173,6 +196,6 @@ func (s *scan) openBySearch(n *Namespace) error {
 	if err != nil {
 		return err
 	}
-	s.table.learn(fd.Disown(), n.Type)
+	_, _ = s.table.open(n.Type, func() (int, syscall.Errno) { return fd.Disown(), 0 })
 	return nil
 }

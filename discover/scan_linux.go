@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
@@ -145,11 +146,23 @@ func (s *scan) open() error {
 // ownPIDNamespace returns that of this process, if it is also that of the proc file system.
 func (s *scan) ownPIDNamespace() *Namespace {
 	s.askOwnPID.Do(func() {
-		if fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID); err == nil && s.own {
-			s.ownPID = s.table.learn(fd.Disown(), species.CLONE_NEWPID)
+		if s.own {
+			s.ownPID = s.openOwn(species.CLONE_NEWPID)
 		}
 	})
 	return s.ownPID
+}
+
+// openOwn returns the calling thread's namespace of that type, nil if it cannot be opened.
+func (s *scan) openOwn(t species.NamespaceType) *Namespace {
+	n, _ := s.table.open(t, func() (int, syscall.Errno) {
+		fd, err := sys.OpenThreadNamespace(t)
+		if err != nil {
+			return sys.NoFD, errnoOf(err)
+		}
+		return fd.Disown(), 0
+	})
+	return n
 }
 
 // isOwn says whether the proc file system is of our own PID namespace: that is where we have a single PID.

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -17,8 +18,14 @@ type ownFD struct {
 	copy int // of the same open file, for those of namespaces; sys.NoFD otherwise
 }
 
+// uncounted is held for reading while a descriptor of a namespace is open that is neither held yet nor closed again, and
+// for writing while it is looked which ones this process has. It comes before table.mu.
+var uncounted sync.RWMutex
+
 // lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
 func (s *scan) lookAtSelf(only ...int) {
+	uncounted.Lock()
+	defer uncounted.Unlock()
 	s.ownFDs = map[int]ownFD{}
 	path := sys.NewPath("self/fd")
 	dir, errno := sys.ScanOpen(s.proc, &path, sys.ScanDir)

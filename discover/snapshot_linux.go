@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
@@ -210,11 +211,10 @@ func (w *worker) withSerial(is taskiter.Namespace, kind species.NamespaceType) *
 			return n
 		}
 	}
-	fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: is.Serial, Type: kind, Inode: is.Inode})
-	if errno != 0 {
-		return nil
-	}
-	return w.table.learn(fd, kind)
+	n, _ := w.table.open(kind, func() (int, syscall.Errno) {
+		return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: is.Serial, Type: kind, Inode: is.Inode})
+	})
+	return n
 }
 
 // shotDetails reads what only /proc knows, of those that lead somewhere or if it is wanted.

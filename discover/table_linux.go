@@ -45,6 +45,17 @@ func newTable(dev uint64, opts *Options) *table {
 	}
 }
 
+// open returns the namespace that f opens.
+func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) (*Namespace, syscall.Errno) {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	fd, errno := f()
+	if errno != 0 {
+		return nil, errno
+	}
+	return t.learn(fd, kind), 0
+}
+
 // learn returns the namespace behind a descriptor, which it owns from then on. It is nil if that is none.
 func (t *table) learn(fd int, kind species.NamespaceType) *Namespace {
 	var st sys.ScanStat
@@ -224,6 +235,8 @@ func (t *table) relative(n *Namespace, fd int, kind species.NamespaceType, open 
 
 // known returns the namespace with that inode number, nil if it was not opened yet, or is gone.
 func (t *table) known(inode uint64) *Namespace {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if n := t.byInode[inode]; n != nil && !n.unreachable && t.lives(n) {
@@ -234,6 +247,8 @@ func (t *table) known(inode uint64) *Namespace {
 
 // mention returns the namespace with that inode number, of which no more is known if it was not seen yet, or is gone.
 func (t *table) mention(inode uint64, kind species.NamespaceType) (n *Namespace, known bool) {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	n = t.byInode[inode]
@@ -250,6 +265,8 @@ func (t *table) mention(inode uint64, kind species.NamespaceType) (n *Namespace,
 
 // fd returns the descriptor that is held of a namespace, sys.NoFD if none is. One that was not opened yet is.
 func (t *table) fd(n *Namespace) int {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lives(n)
