@@ -1,6 +1,7 @@
 package netconf
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -97,6 +98,32 @@ func TestLongAnswer(t *testing.T) {
 	head := &nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Index: loIndex}}
 	require.NoError(t, s.send(newRequest(unix.RTM_NEWLINKPROP, created, head, []*nl.RtAttr{names}))[0].err)
 	require.ErrorIs(t, s.send(getLo())[0].err, syscall.EMSGSIZE)
+}
+
+// TestLostLink: a link that was made, but whose making has no answer, is deleted.
+func TestLostLink(t *testing.T) {
+	testutil.NeedRoot(t)
+	for _, what := range []string{"create bridge", "create the pair"} {
+		p := newPlace(t, pathOf(newNetns(t)))
+		before := listing(t, p)
+		err := applyChanged(t.Context(), t, p, simple(), func(b *build, steps []step) []step {
+			i := slices.IndexFunc(steps, func(s step) bool { return strings.HasPrefix(s.what, what) })
+			return slices.Insert(steps, i, step{what: "fill", do: func() error { return fill(b.outside) }})
+		})
+		require.ErrorIs(t, err, errUnanswered)
+		require.ErrorContains(t, err, what)
+		require.Equal(t, before, listing(t, p), what)
+	}
+}
+
+// fill leaves a socket no room for answers.
+func fill(s *socket) error {
+	err := syscall.SetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 1)
+	for range maxBatch {
+		_, failed := syscall.Write(s.fd, setUp(99).Serialize())
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 // TestForgedAnswer: a process in the container wants to answer first.

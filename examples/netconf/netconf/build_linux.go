@@ -1,6 +1,8 @@
 package netconf
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -9,7 +11,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
 )
 
 // all returns the steps that make everything.
@@ -60,22 +61,31 @@ func (b *build) bridgeSteps() []step {
 }
 
 func (b *build) addBridge() (err error) {
-	name := b.want.Bridge.Name
-	b.bridge, err = create(b.outside, name, newBridge(name, newMAC()))
+	name, mac := b.want.Bridge.Name, newMAC()
+	b.bridge, err = create(b.outside, name, mac, newBridge(name, mac))
 	return err
 }
 
-// create has a link made, and looks it up in the same message: from then on it goes by its index.
-func create(s *socket, name string, request *nl.NetlinkRequest) (netlink.Link, error) {
+// create has a link made, and looks it up in the same message: from then on it goes by its index. If
+// anything fails, or has no answer, the link that was made is deleted; it is known by its MAC.
+func create(s *socket, name string, mac net.HardwareAddr, request *nl.NetlinkRequest) (netlink.Link, error) {
 	answers := s.send(request, getLink(name))
-	if err := answers[0].err; err != nil {
-		return nil, err
+	err := cmp.Or(answers[0].err, answers[1].err)
+	if err == nil {
+		return answers[1].link, nil
 	}
-	if err := answers[1].err; err != nil {
-		byName := linkRequest(unix.RTM_DELLINK, 0, named(name))
-		return nil, errors.Join(fmt.Errorf("look it up: %w", err), s.send(byName)[0].err)
+	if made := answers[0].err; made == nil || errors.Is(made, errUnanswered) {
+		err = errors.Join(err, deleteMade(s, name, mac))
 	}
-	return answers[1].link, nil
+	return nil, err
+}
+
+func deleteMade(s *socket, name string, mac net.HardwareAddr) error {
+	link, err := s.send(getLink(name))[0].found(name)
+	if err != nil || link == nil || !bytes.Equal(link.Attrs().HardwareAddr, mac) {
+		return err
+	}
+	return deleteLink(s, link)
 }
 
 // removeBridge leaves a bridge that somebody uses meanwhile.
@@ -89,7 +99,7 @@ func (b *build) removeBridge() error {
 func (b *build) addPair() (err error) {
 	here := end{b.hostName(b.want.Interface), b.hostMAC(b.want.Interface), b.want.MTU}
 	there := end{b.want.Interface, b.want.mac, b.want.MTU}
-	b.host, err = create(b.outside, here.name, newPair(here, there, b.target))
+	b.host, err = create(b.outside, here.name, here.mac, newPair(here, there, b.target))
 	return err
 }
 
