@@ -22,7 +22,6 @@ func (b *build) all() []step {
 	host, ifname, bridge := b.hostName(b.want.Interface), b.want.Interface, b.want.Bridge.Name
 	steps = append(steps,
 		step{what: "create the pair of " + host + " and " + ifname + " in the target", do: b.addPair, undo: b.removePair},
-		b.outside.step("tag "+host+" as ours", b.tagHost),
 		b.outside.step("attach "+host+" to bridge "+bridge, b.attach),
 		step{what: "find " + ifname + " in the target", do: b.findPeer},
 	)
@@ -66,13 +65,16 @@ func (b *build) addBridge() (err error) {
 	return err
 }
 
-// create has a link made, and looks it up in the same message: from then on it goes by its index. If
+// create has a link made by the first request, and looks it up in the same message: from then on it goes by its index. If
 // anything fails, or has no answer, the link that was made is deleted; it is known by its MAC.
-func create(s *socket, name string, mac net.HardwareAddr, request *nl.NetlinkRequest) (netlink.Link, error) {
-	answers := s.send(request, getLink(name))
-	err := cmp.Or(answers[0].err, answers[1].err)
+func create(s *socket, name string, mac net.HardwareAddr, requests ...*nl.NetlinkRequest) (netlink.Link, error) {
+	answers := s.send(append(requests, getLink(name))...)
+	var err error
+	for _, a := range answers {
+		err = cmp.Or(err, a.err)
+	}
 	if err == nil {
-		return answers[1].link, nil
+		return answers[len(requests)].link, nil
 	}
 	if made := answers[0].err; made == nil || errors.Is(made, errUnanswered) {
 		err = errors.Join(err, deleteMade(s, name, mac))
@@ -96,23 +98,20 @@ func (b *build) removeBridge() error {
 
 // addPair makes both ends in one message: the peer is born in the target, under its name. So there is no moment at
 // which it could be seen, renamed or configured on the host's side, and nothing to wait for: a move would take 20 ms.
+// Nor is there one at which it has no tag, without which Delete would leave what a program made that was killed.
 func (b *build) addPair() (err error) {
 	here := end{b.hostName(b.want.Interface), b.hostMAC(b.want.Interface), b.want.MTU}
 	there := end{b.want.Interface, b.want.mac, b.want.MTU}
-	b.host, err = create(b.outside, here.name, here.mac, newPair(here, there, b.target))
+	tag := b.tag(b.want.Interface)
+	if !isUp(b.lo) {
+		tag += loWord
+	}
+	b.host, err = create(b.outside, here.name, here.mac, newPair(here, there, b.target), setAliasOf(here.name, tag))
 	return err
 }
 
 // removePair removes both ends.
 func (b *build) removePair() error { return deleteLink(b.outside, b.host) }
-
-func (b *build) tagHost() *nl.NetlinkRequest {
-	tag := b.tag(b.want.Interface)
-	if !isUp(b.lo) {
-		tag += loWord
-	}
-	return setAlias(indexOf(b.host), tag)
-}
 
 func (b *build) attach() *nl.NetlinkRequest { return attachUp(indexOf(b.host), indexOf(b.bridge)) }
 

@@ -53,6 +53,12 @@ func setAlias(index int, alias string) *nl.NetlinkRequest {
 	return linkRequest(unix.RTM_SETLINK, index, nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
 }
 
+// setAliasOf is for a link that is made in the same message, with a name that nobody else uses: it does not matter to the
+// kernel which link has it.
+func setAliasOf(name, alias string) *nl.NetlinkRequest {
+	return linkRequest(unix.RTM_SETLINK, 0, named(name), nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
+}
+
 func setUp(index int) *nl.NetlinkRequest { return setFlags(index, unix.IFF_UP) }
 
 func setDown(index int) *nl.NetlinkRequest { return setFlags(index, 0) }
