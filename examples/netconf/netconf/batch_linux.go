@@ -124,11 +124,11 @@ func (s *socket) receive(number uint32) (answer, error) {
 		if err != nil {
 			return answer{}, err
 		}
-		if n > len(buffer) { // a link with a hundred other names
-			return answer{}, syscall.EMSGSIZE
-		}
 		if !isKernel(from) {
 			continue
+		}
+		if n > len(buffer) { // a link with a hundred other names
+			return answer{}, syscall.EMSGSIZE
 		}
 		messages, err := syscall.ParseNetlinkMessage(bytes.Clone(buffer[:n])) // a link keeps parts
 		if err != nil {
