@@ -54,8 +54,8 @@ func TestParseLink(t *testing.T) {
 			if b.HardwareAddr != nil { // that of lo is all zeroes
 				require.Equal(t, b.HardwareAddr, a.HardwareAddr)
 			}
-			require.Equal(t, []any{b.Index, b.Name, b.Alias, b.MTU, b.MasterIndex, b.ParentIndex, b.NetNsID},
-				[]any{a.Index, a.Name, a.Alias, a.MTU, a.MasterIndex, a.ParentIndex, a.NetNsID})
+			require.Equal(t, []any{b.Index, b.Name, b.Alias, b.MTU, b.MasterIndex, b.ParentIndex, b.NetNsID, b.Group},
+				[]any{a.Index, a.Name, a.Alias, a.MTU, a.MasterIndex, a.ParentIndex, a.NetNsID, a.Group})
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (b *build) bridgeSteps() []step {
 	name := b.want.Bridge.Name
 	steps := []step{
 		{what: "create bridge " + name, do: b.addBridge, undo: b.removeBridge},
-		b.outside.step("tag "+name+" as ours", func() *nl.NetlinkRequest { return setAlias(indexOf(b.bridge), bridgeTag) }),
+		b.outside.step("tag "+name+" as ours", func() *nl.NetlinkRequest { return tagBridge(indexOf(b.bridge)) }),
 	}
 	for _, p := range b.want.bridgeAddresses {
 		add := func() *nl.NetlinkRequest { return addAddress(indexOf(b.bridge), p) }
