@@ -101,7 +101,18 @@ func (s *socket) send(requests ...*nl.NetlinkRequest) []answer {
 			answers[i].err = fmt.Errorf("%w: %w", errUnanswered, err)
 		}
 	}
+	if err != nil {
+		s.drop()
+	}
 	return answers
+}
+
+// drop makes room for other answers by throwing away those that came after one that could not be read.
+func (s *socket) drop() {
+	var nothing [1]byte
+	for err := error(nil); err == nil || errors.Is(err, syscall.ENOBUFS); {
+		_, _, err = syscall.Recvfrom(s.fd, nothing[:], syscall.MSG_DONTWAIT)
+	}
 }
 
 // receive returns the answer to the request with that number. Answers come in the order of the requests; others are left
@@ -109,9 +120,15 @@ func (s *socket) send(requests ...*nl.NetlinkRequest) []answer {
 func (s *socket) receive(number uint32) (answer, error) {
 	var buffer [8 << 10]byte
 	for {
-		n, _, err := syscall.Recvfrom(s.fd, buffer[:], syscall.MSG_DONTWAIT)
+		n, from, err := syscall.Recvfrom(s.fd, buffer[:], syscall.MSG_DONTWAIT|syscall.MSG_TRUNC)
 		if err != nil {
 			return answer{}, err
+		}
+		if !isKernel(from) {
+			continue
+		}
+		if n > len(buffer) { // a link with a hundred other names
+			return answer{}, syscall.EMSGSIZE
 		}
 		messages, err := syscall.ParseNetlinkMessage(bytes.Clone(buffer[:n])) // a link keeps parts
 		if err != nil {
@@ -121,6 +138,12 @@ func (s *socket) receive(number uint32) (answer, error) {
 			return parseAnswer(messages[0]), nil
 		}
 	}
+}
+
+// isKernel tells what the kernel says from what somebody sent while the socket was being connected to it.
+func isKernel(from syscall.Sockaddr) bool {
+	a, ok := from.(*syscall.SockaddrNetlink)
+	return ok && a.Pid == 0
 }
 
 func parseAnswer(m syscall.NetlinkMessage) (a answer) {

@@ -1,6 +1,7 @@
 package netconf
 
 import (
+	"errors"
 	"fmt"
 	"net/netip"
 	"runtime"
@@ -11,6 +12,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/vishvananda/netlink/nl"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/testutil"
@@ -52,8 +54,8 @@ func TestParseLink(t *testing.T) {
 			if b.HardwareAddr != nil { // that of lo is all zeroes
 				require.Equal(t, b.HardwareAddr, a.HardwareAddr)
 			}
-			require.Equal(t, []any{b.Index, b.Name, b.Alias, b.MTU, b.MasterIndex, b.ParentIndex, b.NetNsID},
-				[]any{a.Index, a.Name, a.Alias, a.MTU, a.MasterIndex, a.ParentIndex, a.NetNsID})
+			require.Equal(t, []any{b.Index, b.Name, b.Alias, b.MTU, b.MasterIndex, b.ParentIndex, b.NetNsID, b.Group},
+				[]any{a.Index, a.Name, a.Alias, a.MTU, a.MasterIndex, a.ParentIndex, a.NetNsID, a.Group})
 		}
 	}
 }
@@ -81,24 +83,83 @@ func TestLostAnswers(t *testing.T) {
 	require.EqualError(t, err, "up: no answer: no buffer space available")
 	require.ErrorIs(t, err, syscall.ENOBUFS)
 	require.Equal(t, maxBatch, undone)
+	require.Equal(t, syscall.ENODEV, s.send(setUp(99))[0].err, "there is room again")
+}
+
+// TestLongAnswer: the container may give lo more names than an answer has room for.
+func TestLongAnswer(t *testing.T) {
+	testutil.NeedRoot(t)
+	s := socketIn(t, newNetns(t))
+	defer s.close()
+	names := nl.NewRtAttr(unix.IFLA_PROP_LIST|unix.NLA_F_NESTED, nil)
+	for i := range 100 {
+		names.AddRtAttr(unix.IFLA_ALT_IFNAME, nl.ZeroTerminated(fmt.Sprintf("%0100d", i)))
+	}
+	head := &nl.IfInfomsg{IfInfomsg: unix.IfInfomsg{Index: loIndex}}
+	require.NoError(t, s.send(newRequest(unix.RTM_NEWLINKPROP, created, head, []*nl.RtAttr{names}))[0].err)
+	require.ErrorIs(t, s.send(getLo())[0].err, syscall.EMSGSIZE)
+}
+
+// TestLostLink: a link that was made, but whose making has no answer, is deleted.
+func TestLostLink(t *testing.T) {
+	testutil.NeedRoot(t)
+	for _, what := range []string{"create bridge", "create the pair"} {
+		p := newPlace(t, pathOf(newNetns(t)))
+		before := listing(t, p)
+		err := applyChanged(t.Context(), t, p, simple(), func(b *build, steps []step) []step {
+			i := slices.IndexFunc(steps, func(s step) bool { return strings.HasPrefix(s.what, what) })
+			return slices.Insert(steps, i, step{what: "fill", do: func() error { return fill(b.outside) }})
+		})
+		require.ErrorIs(t, err, errUnanswered)
+		require.ErrorContains(t, err, what)
+		require.Equal(t, before, listing(t, p), what)
+	}
+}
+
+// fill leaves a socket no room for answers.
+func fill(s *socket) error {
+	err := syscall.SetsockoptInt(s.fd, syscall.SOL_SOCKET, syscall.SO_RCVBUF, 1)
+	for range maxBatch {
+		_, failed := syscall.Write(s.fd, setUp(99).Serialize())
+		err = errors.Join(err, failed)
+	}
+	return err
 }
 
 // TestForgedAnswer: a process in the container wants to answer first.
 func TestForgedAnswer(t *testing.T) {
 	testutil.NeedRoot(t)
 	ns := newNetns(t)
-	s, forger := socketIn(t, ns), newForger(t, ns)
+	s, forger := socketIn(t, ns), rawSocket(t, ns)
 	defer s.close()
-	own, err := syscall.Getsockname(s.fd)
-	require.NoError(t, err)
 	request := getLink("none")
-	forged := nl.NetlinkRequest{NlMsghdr: request.NlMsghdr, RawData: make([]byte, 4)} // success
-	forged.Type = syscall.NLMSG_ERROR
-	require.Equal(t, syscall.ECONNREFUSED, syscall.Sendto(forger, forged.Serialize(), 0, own))
+	require.Equal(t, syscall.ECONNREFUSED, forge(t, forger, request, s.fd))
 	require.Equal(t, syscall.ENODEV, s.send(request)[0].err)
 }
 
-func newForger(t *testing.T, ns handle.NsHandle) (fd int) {
+// TestForgedEarly: it does so before the socket is connected.
+func TestForgedEarly(t *testing.T) {
+	testutil.NeedRoot(t)
+	ns := newNetns(t)
+	s, forger := &socket{ns: ns, fd: rawSocket(t, ns)}, rawSocket(t, ns)
+	require.NoError(t, syscall.Bind(s.fd, &syscall.SockaddrNetlink{Family: syscall.AF_NETLINK}))
+	request := getLink("none")
+	require.NoError(t, forge(t, forger, request, s.fd))
+	require.Equal(t, syscall.ENODEV, s.send(request)[0].err)
+}
+
+// forge says to a socket that a request was fulfilled.
+func forge(t *testing.T, forger int, request *nl.NetlinkRequest, fd int) error {
+	t.Helper()
+	to, err := syscall.Getsockname(fd)
+	require.NoError(t, err)
+	forged := nl.NetlinkRequest{NlMsghdr: request.NlMsghdr, RawData: make([]byte, 4)}
+	forged.Type = syscall.NLMSG_ERROR
+	return syscall.Sendto(forger, forged.Serialize(), 0, to)
+}
+
+// rawSocket opens a socket that is not connected.
+func rawSocket(t *testing.T, ns handle.NsHandle) (fd int) {
 	t.Helper()
 	in(t, ns, func() {
 		var err error

@@ -1,6 +1,8 @@
 package netconf
 
 import (
+	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -9,7 +11,6 @@ import (
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netlink/nl"
-	"golang.org/x/sys/unix"
 )
 
 // all returns the steps that make everything.
@@ -21,7 +22,6 @@ func (b *build) all() []step {
 	host, ifname, bridge := b.hostName(b.want.Interface), b.want.Interface, b.want.Bridge.Name
 	steps = append(steps,
 		step{what: "create the pair of " + host + " and " + ifname + " in the target", do: b.addPair, undo: b.removePair},
-		b.outside.step("tag "+host+" as ours", b.tagHost),
 		b.outside.step("attach "+host+" to bridge "+bridge, b.attach),
 		step{what: "find " + ifname + " in the target", do: b.findPeer},
 	)
@@ -50,7 +50,7 @@ func (b *build) bridgeSteps() []step {
 	name := b.want.Bridge.Name
 	steps := []step{
 		{what: "create bridge " + name, do: b.addBridge, undo: b.removeBridge},
-		b.outside.step("tag "+name+" as ours", func() *nl.NetlinkRequest { return setAlias(indexOf(b.bridge), bridgeTag) }),
+		b.outside.step("tag "+name+" as ours", func() *nl.NetlinkRequest { return tagBridge(indexOf(b.bridge)) }),
 	}
 	for _, p := range b.want.bridgeAddresses {
 		add := func() *nl.NetlinkRequest { return addAddress(indexOf(b.bridge), p) }
@@ -60,22 +60,34 @@ func (b *build) bridgeSteps() []step {
 }
 
 func (b *build) addBridge() (err error) {
-	name := b.want.Bridge.Name
-	b.bridge, err = create(b.outside, name, newBridge(name, newMAC()))
+	name, mac := b.want.Bridge.Name, newMAC()
+	b.bridge, err = create(b.outside, name, mac, newBridge(name, mac))
 	return err
 }
 
-// create has a link made, and looks it up in the same message: from then on it goes by its index.
-func create(s *socket, name string, request *nl.NetlinkRequest) (netlink.Link, error) {
-	answers := s.send(request, getLink(name))
-	if err := answers[0].err; err != nil {
-		return nil, err
+// create has a link made by the first request, and looks it up in the same message: from then on it goes by its index. If
+// anything fails, or has no answer, the link that was made is deleted; it is known by its MAC.
+func create(s *socket, name string, mac net.HardwareAddr, requests ...*nl.NetlinkRequest) (netlink.Link, error) {
+	answers := s.send(append(requests, getLink(name))...)
+	var err error
+	for _, a := range answers {
+		err = cmp.Or(err, a.err)
 	}
-	if err := answers[1].err; err != nil {
-		byName := linkRequest(unix.RTM_DELLINK, 0, named(name))
-		return nil, errors.Join(fmt.Errorf("look it up: %w", err), s.send(byName)[0].err)
+	if err == nil {
+		return answers[len(requests)].link, nil
 	}
-	return answers[1].link, nil
+	if made := answers[0].err; made == nil || errors.Is(made, errUnanswered) {
+		err = errors.Join(err, deleteMade(s, name, mac))
+	}
+	return nil, err
+}
+
+func deleteMade(s *socket, name string, mac net.HardwareAddr) error {
+	link, err := s.send(getLink(name))[0].found(name)
+	if err != nil || link == nil || !bytes.Equal(link.Attrs().HardwareAddr, mac) {
+		return err
+	}
+	return deleteLink(s, link)
 }
 
 // removeBridge leaves a bridge that somebody uses meanwhile.
@@ -86,23 +98,20 @@ func (b *build) removeBridge() error {
 
 // addPair makes both ends in one message: the peer is born in the target, under its name. So there is no moment at
 // which it could be seen, renamed or configured on the host's side, and nothing to wait for: a move would take 20 ms.
+// Nor is there one at which it has no tag, without which Delete would leave what a program made that was killed.
 func (b *build) addPair() (err error) {
 	here := end{b.hostName(b.want.Interface), b.hostMAC(b.want.Interface), b.want.MTU}
 	there := end{b.want.Interface, b.want.mac, b.want.MTU}
-	b.host, err = create(b.outside, here.name, newPair(here, there, b.target))
+	tag := b.tag(b.want.Interface)
+	if !isUp(b.lo) {
+		tag += loWord
+	}
+	b.host, err = create(b.outside, here.name, here.mac, newPair(here, there, b.target), setAliasOf(here.name, tag))
 	return err
 }
 
 // removePair removes both ends.
 func (b *build) removePair() error { return deleteLink(b.outside, b.host) }
-
-func (b *build) tagHost() *nl.NetlinkRequest {
-	tag := b.tag(b.want.Interface)
-	if !isUp(b.lo) {
-		tag += loWord
-	}
-	return setAlias(indexOf(b.host), tag)
-}
 
 func (b *build) attach() *nl.NetlinkRequest { return attachUp(indexOf(b.host), indexOf(b.bridge)) }
 

@@ -55,7 +55,11 @@ func (s *session) deleteAll(deleted *Deleted) error {
 }
 
 func isOurBridge(link netlink.Link) bool {
-	return link != nil && link.Type() == "bridge" && link.Attrs().Alias == bridgeTag
+	if link == nil || link.Type() != "bridge" {
+		return false
+	}
+	a := link.Attrs()
+	return a.Alias == bridgeTag || a.Alias == "" && a.Group == unfinished
 }
 
 // deletePair deletes a pair, and first what would not go with it.

@@ -5,9 +5,9 @@
 // refuses an interface that was changed meanwhile. [MakePlan] tells what Apply would do, [Show] what the target has,
 // [Delete] takes away what Apply made.
 //
-// What is ours is tagged: the host end of each pair, and each bridge that was made here, carries an alias. Nothing
-// without it is ever deleted. The host end's name is computed from the target's identity, so that nothing has to be
-// remembered to find it again.
+// What is ours is tagged: the host end of each pair, and each bridge that was made here, carries an alias, or a bridge
+// that is not finished a group. Nothing without it is ever deleted. The host end's name is computed from the target's
+// identity, so that nothing has to be remembered to find it again.
 //
 // Everything on the links is done with netlink from outside, through a socket in either namespace, several requests in a
 // message; package netlink lists what is there. Only name servers and sysctls take code that runs in the target's

@@ -41,6 +41,8 @@ func parseAttribute(link *netlink.LinkAttrs, a syscall.NetlinkRouteAttr) {
 		link.Alias = unix.ByteSliceToString(a.Value)
 	case unix.IFLA_ADDRESS:
 		link.HardwareAddr = a.Value
+	case unix.IFLA_GROUP:
+		link.Group = uint32(number())
 	case unix.IFLA_MTU:
 		link.MTU = number()
 	case unix.IFLA_MASTER:

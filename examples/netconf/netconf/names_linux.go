@@ -17,6 +17,10 @@ const (
 	loWord    = " lo"                  // in the tag of a pair: lo was down, Delete sets it down again
 )
 
+// unfinished is the group of a bridge that has no alias yet: unlike an alias, a group can be given in the message that
+// makes a link. Delete takes such a bridge away after a program was killed.
+const unfinished = 0x6e736f70
+
 // hostName returns the name of the host end: the same in every run for the same target and interface.
 func (s *session) hostName(ifname string) string {
 	sum := s.sum(ifname)

@@ -49,8 +49,17 @@ func getLo() *nl.NetlinkRequest { return linkRequest(unix.RTM_GETLINK, loIndex, 
 // loIndex is the index of lo in each namespace.
 const loIndex = 1
 
-func setAlias(index int, alias string) *nl.NetlinkRequest {
-	return linkRequest(unix.RTM_SETLINK, index, nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)))
+func aliased(alias string) *nl.RtAttr { return nl.NewRtAttr(unix.IFLA_IFALIAS, []byte(alias)) }
+
+// tagBridge takes a bridge out of the group of those that have no alias, too.
+func tagBridge(index int) *nl.NetlinkRequest {
+	return linkRequest(unix.RTM_SETLINK, index, aliased(bridgeTag), number(unix.IFLA_GROUP, 0))
+}
+
+// setAliasOf is for a link that is made in the same message, with a name that nobody else uses: it does not matter to the
+// kernel which link has it.
+func setAliasOf(name, alias string) *nl.NetlinkRequest {
+	return linkRequest(unix.RTM_SETLINK, 0, named(name), aliased(alias))
 }
 
 func setUp(index int) *nl.NetlinkRequest { return setFlags(index, unix.IFF_UP) }
@@ -70,7 +79,7 @@ func attachUp(index, bridge int) *nl.NetlinkRequest {
 func newBridge(name string, mac net.HardwareAddr) *nl.NetlinkRequest {
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
 	info.AddRtAttr(unix.IFLA_INFO_KIND, []byte("bridge"))
-	attributes := []*nl.RtAttr{named(name), nl.NewRtAttr(unix.IFLA_ADDRESS, mac), info}
+	attributes := []*nl.RtAttr{named(name), nl.NewRtAttr(unix.IFLA_ADDRESS, mac), number(unix.IFLA_GROUP, unfinished), info}
 	return newRequest(unix.RTM_NEWLINK, created, &nl.IfInfomsg{}, attributes)
 }
 

@@ -103,6 +103,27 @@ func TestInterrupted(t *testing.T) {
 	require.Equal(t, before, listing(t, p))
 }
 
+// TestKilled stops after any step, and undoes nothing. Delete takes all of it away.
+func TestKilled(t *testing.T) {
+	testutil.NeedRoot(t)
+	p := newPlace(t, pathOf(newNetns(t)))
+	before := listing(t, p)
+	for i := 1; ; i++ {
+		left := 0
+		err := applyChanged(t.Context(), t, p, simple(), func(_ *build, steps []step) []step {
+			left = len(steps) - i
+			return steps[:i]
+		})
+		require.NoError(t, err)
+		_, err = Delete(t.Context(), p)
+		require.NoError(t, err)
+		require.Equal(t, before, listing(t, p), "after %d steps", i)
+		if left == 0 {
+			return
+		}
+	}
+}
+
 // TestSwappedPeer: a container that puts another link in the place of the one that was made is found out.
 func TestSwappedPeer(t *testing.T) {
 	testutil.NeedRoot(t)

@@ -31,7 +31,8 @@ func run(ctx context.Context, steps []step) error {
 		var failed error
 		together := steps[:countTogether(steps)]
 		for i, err := range take(ctx, together) {
-			if err == nil || errors.Is(err, errUnanswered) {
+			unknown := together[i].to != nil && errors.Is(err, errUnanswered)
+			if err == nil || unknown {
 				done = append(done, together[i])
 			}
 			if err != nil && failed == nil {
