@@ -243,10 +243,14 @@ func namespaceIn(link []byte) Namespace {
 	return Namespace{u64(link, linkSerial), u64(link, linkOwner), u32(link, linkInode)}
 }
 
-// stateLetter is how proc_pid_stat(5) writes a state: the highest bit counts.
+// stateLetter is how proc_pid_stat(5) writes a state: the highest bit counts. What waits for a lock of a real-time
+// kernel, or is frozen by version 1 of cgroups, is uninterruptible there.
 func stateLetter(state, exit uint32) byte {
-	const idle, reported = 0x402, 0x7f // TASK_IDLE, TASK_REPORT
-	if state&idle == idle {
+	const idle, lockOrFrozen, reported = 0x402, 0x9000, 0x7f // TASK_IDLE, TASK_RTLOCK_WAIT|TASK_FROZEN, TASK_REPORT
+	switch {
+	case state&lockOrFrozen != 0:
+		return 'D'
+	case state&idle == idle:
 		return 'I'
 	}
 	return "RSDTtXZP"[bits.Len32((state|exit)&reported)]
