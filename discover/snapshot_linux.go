@@ -135,6 +135,7 @@ func (w *worker) shot(i int) bool {
 		return true
 	}
 	w.found, w.targets = w.found[:found], w.targets[:found]
+	w.processes[i], w.texts[i] = Process{}, texts{}
 	return false
 }
 
