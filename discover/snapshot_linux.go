@@ -158,13 +158,12 @@ func (w *worker) shotProcess(i int) bool {
 	p.setNamespaces(&seen)
 	w.pending(p.PIDForChildren, p.TimeForChildren, subject{pid: pid})
 	w.enter(p)
-	if zombie(p.State) {
-		return true
-	}
 	if w.opts.has(Tasks) && len(tasks) > 1 && !w.shotTasks(p, t, tasks) {
 		return false
 	}
-	w.shotDetails(p, t)
+	if !zombie(p.State) {
+		w.shotDetails(p, t)
+	}
 	if w.opts.has(FDs) {
 		w.shotFiles(p, files)
 	}

@@ -211,8 +211,10 @@ func (s *Snapshot) localOf(number uint32) int {
 
 const kernelThread = 0x00200000 // PF_KTHREAD
 
-// Task reads one of the threads. It is false if that had just ended. What it returns is valid as long as the Snapshot;
-// its Numbers, until the next call with the same t.
+var mountNamespace = place(species.CLONE_NEWNS)
+
+// Task reads one of the threads. It is false if that had just ended, or was about to: it has left its namespaces by then,
+// and is no zombie yet. What it returns is valid as long as the Snapshot; its Numbers, until the next call with the same t.
 func (s *Snapshot) Task(i int, t *Task) bool {
 	r := s.record(i)
 	*t = Task{
@@ -236,7 +238,8 @@ func (s *Snapshot) Task(i int, t *Task) bool {
 	for level := range min(int(u32(r, taskLevel))+1, maxNumbers) {
 		t.Numbers = append(t.Numbers, int(u32(r, taskNumbers+4*level)))
 	}
-	return t.TID != 0 && t.TGID != 0
+	left := t.Links[mountNamespace].Serial == 0 && t.State != 'Z' && t.State != 'X'
+	return t.TID != 0 && t.TGID != 0 && !left
 }
 
 func namespaceIn(link []byte) Namespace {
