@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -18,7 +19,41 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-const leaderless = "NSOPS_TEST_LEADERLESS"
+// What a process of this program is to be, other than one that tests.
+const (
+	leaderless = "NSOPS_TEST_LEADERLESS"
+	restless   = "NSOPS_TEST_RESTLESS"
+)
+
+// init makes a process that goes from one namespace to the next.
+func init() {
+	if os.Getenv(restless) == "" {
+		return
+	}
+	for unix.Unshare(unix.CLONE_NEWUTS|unix.CLONE_NEWIPC) == nil {
+		time.Sleep(100 * time.Microsecond)
+	}
+	os.Exit(1)
+}
+
+// TestRestlessProcess has one leave namespaces whose numbers the next ones get.
+func TestRestlessProcess(t *testing.T) {
+	testutil.NeedRoot(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), restless+"=1")
+	require.NoError(t, cmd.Start())
+	defer func() { _, _ = cmd.Process.Kill(), cmd.Wait() }()
+	for range 200 {
+		r := full(t)
+		p := r.Process(cmd.Process.Pid)
+		require.NotNil(t, p)
+		for _, n := range p.Namespaces {
+			require.NotNil(t, n)
+			require.Same(t, n, r.Namespace(n.ID))
+			require.Contains(t, n.Processes, p)
+		}
+	}
+}
 
 // init makes a process whose first thread has ended, while another one goes on, in namespaces and with descriptors of its
 // own.
