@@ -5,9 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
-	"os"
-	"sync"
-	"sync/atomic"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -68,79 +65,6 @@ type Snapshot struct {
 	tasks, files []byte
 	local        map[uint32]int // PIDs in the initial PID namespace to ours
 	initial      bool           // they are the same
-}
-
-const kernelTypesFile = "/sys/kernel/btf/vmlinux"
-
-// kernelTypes are looked at once: they do not change until the next boot.
-var kernelTypes = sync.OnceValues(func() (*types, error) {
-	text, err := os.ReadFile(kernelTypesFile)
-	if err != nil {
-		return nil, err
-	}
-	return parseTypes(text, wanted)
-})
-
-// iterator is one that the kernel has checked, which takes longer than to run it for a few hundred processes.
-type iterator struct {
-	function string
-	write    func(w *writer)
-
-	mu       sync.Mutex
-	kept     *sys.Iterator
-	failures int
-
-	size atomic.Int64 // of what was read last
-}
-
-var (
-	taskReader = iterator{function: taskIterator, write: (*writer).tasks}
-	fileReader = iterator{function: fileIterator, write: func(w *writer) { w.files(false) }}
-	unixReader = iterator{function: fileIterator, write: func(w *writer) { w.files(true) }}
-)
-
-// maxFailures is how often a program is tried: a kernel that refuses it will do so again.
-const maxFailures = 3
-
-// read reads all that the program writes, into the room of buf if that suffices.
-func (i *iterator) read(buf []byte) ([]byte, error) {
-	kept, err := i.get()
-	if err != nil {
-		return nil, err
-	}
-	const more = 16 << 10
-	if room := int(i.size.Load()) + more; cap(buf) < room {
-		buf = make([]byte, 0, room)
-	}
-	all, err := kept.Read(buf)
-	i.size.Store(int64(len(all)))
-	return all, err
-}
-
-func (i *iterator) get() (*sys.Iterator, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.kept != nil {
-		return i.kept, nil
-	}
-	if i.failures == maxFailures {
-		return nil, errors.ErrUnsupported
-	}
-	i.failures++
-	t, err := kernelTypes()
-	if err != nil {
-		return nil, err
-	}
-	number, err := t.find(kindFunc, i.function)
-	if err != nil {
-		return nil, err
-	}
-	w := &writer{types: t}
-	if i.write(w); w.err != nil {
-		return nil, w.err
-	}
-	i.kept, err = sys.KeepIterator(w.code, number)
-	return i.kept, err
 }
 
 // Read reads all threads, and the descriptors that lead to other namespaces than those of their process. With unix all
