@@ -158,7 +158,7 @@ func (w *worker) shotProcess(i int) bool {
 	p.setNamespaces(&seen)
 	w.pending(p.PIDForChildren, p.TimeForChildren, subject{pid: pid})
 	w.enter(p)
-	if w.opts.has(Tasks) && len(tasks) > 1 && !w.shotTasks(p, t, tasks) {
+	if w.opts.has(Tasks) && (len(tasks) < p.Threads || len(tasks) > 1 && !w.shotTasks(p, t, tasks)) {
 		return false
 	}
 	if !zombie(p.State) {
