@@ -131,7 +131,7 @@ func (s *scan) open() error {
 		s.takeSnapshot(processes)
 	}
 	if s.snapshot == nil {
-		s.lookAtSelf()
+		s.lookAtSelf(s.read)
 		s.table.serials = sys.HaveSerials()
 		s.own = s.isOwn()
 	}

@@ -18,7 +18,7 @@ type ownFD struct {
 }
 
 // lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
-func (s *scan) lookAtSelf(only ...int) {
+func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 	s.ownFDs = map[int]ownFD{}
 	path := sys.NewPath("self/fd")
 	dir, errno := sys.ScanOpen(s.proc, &path, sys.ScanDir)
@@ -27,15 +27,15 @@ func (s *scan) lookAtSelf(only ...int) {
 	}
 	defer sys.QuickClose(dir)
 	if only == nil {
-		_ = s.read.Numbers(dir, func(fd int) { s.noteOwnFD(dir, fd) })
+		_ = read.Numbers(dir, func(fd int) { s.noteOwnFD(read, dir, fd) })
 	}
 	for _, fd := range only {
-		s.noteOwnFD(dir, fd)
+		s.noteOwnFD(read, dir, fd)
 	}
 }
 
-func (s *scan) noteOwnFD(dir, fd int) {
-	text, errno := s.read.Link(dir, s.read.Number(fd))
+func (s *scan) noteOwnFD(read *procfs.Reader, dir, fd int) {
+	text, errno := read.Link(dir, read.Number(fd))
 	if errno != 0 || beingHeld(fd) {
 		return
 	}

@@ -62,7 +62,7 @@ func (s *scan) takeSnapshot(processes int) {
 		}
 	})
 	if own != nil {
-		s.lookAtSelf(own...)
+		s.lookAtSelf(s.read, own...)
 	}
 	slices.SortFunc(shot.files, func(a, b taskiter.File) int { return cmp.Or(a.TGID-b.TGID, a.TID-b.TID, a.FD-b.FD) })
 	s.snapshot, s.table.serials = shot, true
