@@ -10,6 +10,7 @@ import (
 // result puts together what the workers have found.
 func (s *scan) result() *Result {
 	r := &Result{Options: s.opts, Device: s.table.dev, Mounts: s.mounts.all, live: true}
+	s.lookAgain()
 	texts := map[*worker]string{}
 	words := 0
 	for _, w := range s.workers {
@@ -164,7 +165,5 @@ func (s *scan) choose(r *Result) {
 			}
 		}
 	}
-	if !s.opts.Types.Has(species.CLONE_NEWNS) {
-		r.Mounts = nil
-	}
+	r.Mounts = slices.DeleteFunc(r.Mounts, func(t *MountTable) bool { return wanted(t.Namespace) == nil })
 }

@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
 )
 
 // groups are the cgroups that some processes have in common, as they were read of one of them.
@@ -21,9 +22,19 @@ func (w *worker) lookAtCgroup(p *Process, t *texts, s subject, leads bool) {
 		return
 	}
 	t.cgroup = w.readCgroup(s.dir)
-	if p.groups != 0 && t.cgroup != nil {
+	if p.groups != 0 && t.cgroup != nil && w.stillIn(p.groups, s.pidfd) {
 		w.groups[p.groups] = groups{t.cgroup, p.PID, t.start}
 	}
+}
+
+// stillIn says whether a process is in the cgroup that it was in before its cgroups were read. Without a pidfd, confirm
+// does.
+func (w *worker) stillIn(groups uint64, pidfd int) bool {
+	if pidfd == sys.NoFD {
+		return w.snapshot != nil
+	}
+	var info sys.ScanInfo
+	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.CgroupID == groups
 }
 
 // readCgroup reads the cgroup of the process with that directory, nil if it is gone.

@@ -34,8 +34,11 @@ func (s *scan) confirm() {
 		if t.cgroup == nil || p.groups == 0 {
 			continue
 		}
-		if by := t.worker.groups[p.groups]; lives[by.pid] != (life{by.start, p.groups}) {
+		by, now := t.worker.groups[p.groups], lives[p.PID]
+		if lives[by.pid] != (life{by.start, p.groups}) {
 			t.cgroup = nil
+		}
+		if t.cgroup == nil || now.start == t.start && now.groups != p.groups {
 			t.worker.cgroupAlone(p, t)
 		}
 	}

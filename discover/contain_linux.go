@@ -94,7 +94,7 @@ func (s *scan) nameContainer(r *Result, c *Container) {
 	if c.Name == "" && !s.mounts.stateStuck {
 		name, err := within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
 			return StateFiles{}.NameContainer(s.ctx, &Container{ID: c.ID, Runtime: c.Runtime})
-		})
+		}, func(string) {})
 		s.mounts.stateStuck = err != nil
 		note(name, err)
 	}

@@ -25,7 +25,7 @@ func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count
 	look := descriptorLook{worker: w, subject: s, in: in, dir: dir, sockets: w.opts.has(Sockets)}
 	if s.pid == w.self && s.tid == 0 {
 		if w.ownFDs == nil {
-			w.lookAtSelf()
+			w.lookAtSelf(w.read)
 		}
 		for fd := range w.ownFDs {
 			_ = look.at(fd)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -182,5 +183,19 @@ func requireSame(t *testing.T, want, got *discover.Result, processes []int) {
 					[]any{m.String(), m.Initial, m.OwnerUID, m.OwnerName, m.OwnerHidden, m.Parent.String(), m.ParentHidden})
 			}
 		}
+	}
+}
+
+// TestThreadsThatCannotBeHad has threads of which only the last is in a namespace that cannot be opened by its file
+// handle, so that the process is looked at in /proc after all.
+func TestThreadsThatCannotBeHad(t *testing.T) {
+	testutil.NeedRoot(t)
+	full(t)
+	onThread(t, func() { require.NoError(t, unix.Unshare(unix.CLONE_NEWPID)) })
+	defer sys.Pretend(sys.NamespaceHandles)()
+	p := full(t).Process(pid())
+	require.NotEmpty(t, p.Tasks)
+	for _, task := range p.Tasks {
+		require.Equal(t, task.TID, task.TIDs[0])
 	}
 }

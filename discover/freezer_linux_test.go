@@ -36,6 +36,11 @@ func requireFrozen(t *testing.T, pid int, want bool) {
 		r, err := discover.Discover(t.Context(), discover.Options{Sources: sources})
 		require.NoError(t, err)
 		require.Equal(t, want, r.Process(pid).Frozen, "%s", r.Process(pid).Cgroup)
+		if want { // and so it stays in that state
+			text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+			require.NoError(t, err)
+			require.Contains(t, string(text), ") "+string(r.Process(pid).State)+" ")
+		}
 		again, err := discover.Rescan(t.Context(), r)
 		require.NoError(t, err)
 		require.Equal(t, want, again.Process(pid).Frozen)

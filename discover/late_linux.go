@@ -32,8 +32,10 @@ func (w *worker) lateLeader(p *Process) {
 		return
 	}
 	words, _ := splitWords(string(text), nil)
-	var t texts
-	w.lookAtCgroup(p, &t, subject{pid: p.PID, dir: dir, pidfd: sys.NoFD}, true)
+	cgroup := p.cgroup
+	if cgroup == nil && w.opts.has(Cgroups) {
+		cgroup = w.readCgroup(dir)
+	}
 	if text, errno = w.read.Quick(dir, &statPath); errno != 0 {
 		return
 	}
@@ -41,7 +43,7 @@ func (w *worker) lateLeader(p *Process) {
 		return
 	}
 	p.Cmdline = words
-	if t.cgroup != nil {
-		p.cgroup, p.Cgroup = t.cgroup, t.cgroup.path
+	if cgroup != nil {
+		p.cgroup, p.Cgroup = cgroup, cgroup.path
 	}
 }

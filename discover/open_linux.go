@@ -99,7 +99,7 @@ func patient(stuck *bool, w way) way {
 		if *stuck {
 			return nil, syscall.ETIMEDOUT
 		}
-		fd, err := within(defaultPatience, nil, w)
+		fd, err := within(defaultPatience, nil, w, func(fd *sys.FD) { _ = fd.Close() })
 		*stuck = errors.Is(err, syscall.ETIMEDOUT)
 		return fd, err
 	}

@@ -5,21 +5,27 @@ import (
 	"time"
 )
 
-// within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is lost, and a
-// descriptor closed when it is collected.
-func within[T any](patience time.Duration, stop <-chan struct{}, f func() (T, error)) (T, error) {
+// within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is dropped.
+func within[T any](patience time.Duration, stop <-chan struct{}, f func() (T, error), drop func(T)) (T, error) {
 	type outcome struct {
 		result T
 		err    error
 	}
 	var none T
-	done := make(chan outcome, 1)
+	done, gone := make(chan outcome), make(chan struct{})
 	go func() {
 		result, err := f()
-		done <- outcome{result, err}
+		select {
+		case done <- outcome{result, err}:
+		case <-gone:
+			if err == nil {
+				drop(result)
+			}
+		}
 	}()
 	limit := time.NewTimer(patience)
 	defer limit.Stop()
+	defer close(gone)
 	select {
 	case o := <-done:
 		return o.result, o.err

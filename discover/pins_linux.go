@@ -80,7 +80,7 @@ func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
 		beingOpened.LoadOrStore(at, time.Now())
 		defer beingOpened.Delete(at)
 		return o.open()
-	})
+	}, closeFound)
 	if errors.Is(err, syscall.ETIMEDOUT) {
 		s.mounts.stuck++
 	}
@@ -137,8 +137,15 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = found.Close() }()
+	defer closeFound(found)
 	return sys.Reopen(found)
+}
+
+// closeFound closes what find has found.
+func closeFound(found *sys.FD) {
+	number := found.Int()
+	_ = found.Close()
+	setBeingHeld(number, false)
 }
 
 // findInside finds a pin in a mount namespace that no process is in.
@@ -160,22 +167,36 @@ func findIn(in int, u unknownPin) (*sys.FD, error) {
 	})
 }
 
-// find finds a pin below a root, which it closes. Anything else than the namespace that is meant is not opened.
+// find finds a pin below a root, which it closes; closeFound closes what it returns. Anything else than the namespace that is meant is not opened.
 func find(root *sys.FD, u unknownPin) (*sys.FD, error) {
 	defer func() { _ = root.Close() }()
 	found, err := sys.Resolve(root, u.path, true)
 	if err != nil {
 		return nil, err
 	}
+	setBeingHeld(found.Int(), true)
 	id, err := sys.IDOf(found.Int())
 	if err == nil && id != u.n.ID {
 		err = syscall.ESTALE // mounted over
 	}
 	if err != nil {
-		_ = found.Close()
+		closeFound(found)
 		return nil, err
 	}
 	return found, nil
+}
+
+// haveHandles says, as nil, that namespaces have file handles here.
+func haveHandles() error {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	own, err := sys.OpenThreadNamespace(species.CLONE_NEWUSER)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = own.Close() }()
+	_, err = sys.HandleOf(own.Int())
+	return err
 }
 
 // openBySearch finds a namespace of which type and inode number are known by counting the 64-bit IDs down (6.18): one that
@@ -184,12 +205,7 @@ func (s *scan) openBySearch(n *Namespace) error {
 	if !s.opts.has(AllMountNamespaces) {
 		return syscall.ESTALE
 	}
-	own, err := sys.OpenThreadNamespace(species.CLONE_NEWUSER)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = own.Close() }()
-	if _, err := sys.HandleOf(own.Int()); err != nil {
+	if err := haveHandles(); err != nil {
 		return err
 	}
 	fd, err := sys.SearchNamespace(n.Type, uint32(n.ID.Ino), s.table.highest(), s.ctx.Done())

@@ -116,7 +116,7 @@ func (s *scan) open() error {
 	}
 	s.procFD, s.proc = sys.NewFD(proc), proc
 	processes, ok := sys.IsProc(proc)
-	dev, err := sys.NsfsDevice()
+	dev, err := nsfsDevice()
 	if !ok {
 		err = errNoProc
 	}
@@ -132,8 +132,8 @@ func (s *scan) open() error {
 		s.takeSnapshot(processes)
 	}
 	if s.snapshot == nil {
-		s.lookAtSelf()
-		s.table.serials = sys.HaveSerials()
+		s.lookAtSelf(s.read)
+		s.table.serials = haveSerials()
 		s.own = s.isOwn()
 	}
 	s.pidfds.Store(s.own)
@@ -141,6 +141,20 @@ func (s *scan) open() error {
 	s.unified = s.isUnified()
 	s.prepareLinks()
 	return nil
+}
+
+// Both open a namespace for a moment.
+
+func nsfsDevice() (uint64, error) {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	return sys.NsfsDevice()
+}
+
+func haveSerials() bool {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	return sys.HaveSerials()
 }
 
 // ownPIDNamespace returns that of this process, if it is also that of the proc file system.

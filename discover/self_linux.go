@@ -23,7 +23,7 @@ type ownFD struct {
 var uncounted sync.RWMutex
 
 // lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
-func (s *scan) lookAtSelf(only ...int) {
+func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 	uncounted.Lock()
 	defer uncounted.Unlock()
 	s.ownFDs = map[int]ownFD{}
@@ -34,15 +34,15 @@ func (s *scan) lookAtSelf(only ...int) {
 	}
 	defer sys.QuickClose(dir)
 	if only == nil {
-		_ = s.read.Numbers(dir, func(fd int) { s.noteOwnFD(dir, fd) })
+		_ = read.Numbers(dir, func(fd int) { s.noteOwnFD(read, dir, fd) })
 	}
 	for _, fd := range only {
-		s.noteOwnFD(dir, fd)
+		s.noteOwnFD(read, dir, fd)
 	}
 }
 
-func (s *scan) noteOwnFD(dir, fd int) {
-	text, errno := s.read.Link(dir, s.read.Number(fd))
+func (s *scan) noteOwnFD(read *procfs.Reader, dir, fd int) {
+	text, errno := read.Link(dir, read.Number(fd))
 	if errno != 0 || beingHeld(fd) {
 		return
 	}

@@ -63,7 +63,7 @@ func (s *scan) takeSnapshot(processes int) {
 		}
 	})
 	if own != nil {
-		s.lookAtSelf(own...)
+		s.lookAtSelf(s.read, own...)
 	}
 	slices.SortFunc(shot.files, func(a, b taskiter.File) int { return cmp.Or(a.TGID-b.TGID, a.TID-b.TID, a.FD-b.FD) })
 	s.snapshot, s.table.serials = shot, true
@@ -136,6 +136,7 @@ func (w *worker) shot(i int) bool {
 		return true
 	}
 	w.found, w.targets = w.found[:found], w.targets[:found]
+	w.processes[i], w.texts[i] = Process{}, texts{}
 	return false
 }
 
@@ -158,13 +159,12 @@ func (w *worker) shotProcess(i int) bool {
 	p.setNamespaces(&seen)
 	w.pending(p.PIDForChildren, p.TimeForChildren, subject{pid: pid})
 	w.enter(p)
-	if zombie(p.State) {
-		return true
-	}
-	if w.opts.has(Tasks) && len(tasks) > 1 && !w.shotTasks(p, t, tasks) {
+	if w.opts.has(Tasks) && (len(tasks) < p.Threads || len(tasks) > 1 && !w.shotTasks(p, t, tasks)) {
 		return false
 	}
-	w.shotDetails(p, t)
+	if !zombie(p.State) {
+		w.shotDetails(p, t)
+	}
 	if w.opts.has(FDs) {
 		w.shotFiles(p, files)
 	}

@@ -111,10 +111,22 @@ func (t *table) believe(is taskiter.Namespace, kind species.NamespaceType) *Name
 	if owner == nil {
 		return nil
 	}
-	n := t.reachable(uint64(is.Inode), kind)
-	n.Serial = is.Serial
+	n := t.told(uint64(is.Inode), is.Serial, kind)
 	if t.ownership {
 		n.Owner = owner
+	}
+	return n
+}
+
+// told returns a new entry for a namespace that was not opened, so that it may be gone, and its number be the one of
+// another that was seen before.
+func (t *table) told(inode, serial uint64, kind species.NamespaceType) *Namespace {
+	was := t.byInode[inode]
+	late := was != nil && !was.unreachable && t.lives(was)
+	n := t.reachable(inode, kind)
+	if n.Serial = serial; late {
+		n.gone, was.gone = true, false
+		t.byInode[inode] = was
 	}
 	t.note(n)
 	return n
@@ -124,7 +136,7 @@ func (t *table) believe(is taskiter.Namespace, kind species.NamespaceType) *Name
 // if it is no more than that, or a new one.
 func (t *table) reachable(inode uint64, kind species.NamespaceType) *Namespace {
 	n := t.byInode[inode]
-	if n == nil || !n.unreachable {
+	if n == nil || !n.unreachable || n.Type != kind {
 		if n != nil {
 			n.gone = true
 		}
@@ -145,12 +157,15 @@ func (t *table) takeOverLocked(old *Namespace) *Namespace {
 	if old == nil {
 		return nil
 	}
-	if n := t.by64[old.Serial]; n != nil && old.Serial != 0 {
+	n := present(t.by64[old.Serial])
+	if old.Serial == 0 { // before 6.18, where all are held; of a mount namespace the owner has none
+		n = t.byInode[old.ID.Ino]
+	}
+	if n != nil && n.Type == old.Type && !n.unreachable {
 		return n
 	}
-	n := t.reachable(old.ID.Ino, old.Type)
-	n.Serial, n.OwnerUID, n.OwnerHidden, n.ParentHidden = old.Serial, old.OwnerUID, old.OwnerHidden, old.ParentHidden
-	t.note(n)
+	n = t.told(old.ID.Ino, old.Serial, old.Type)
+	n.OwnerUID, n.OwnerHidden, n.ParentHidden = old.OwnerUID, old.OwnerHidden, old.ParentHidden
 	n.Owner, n.Parent = t.takeOverLocked(old.Owner), t.takeOverLocked(old.Parent)
 	return n
 }
@@ -317,7 +332,7 @@ func (t *table) member(n *Namespace) int {
 func (t *table) cookie(cookie uint64) *Namespace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.byCookie[cookie]
+	return present(t.byCookie[cookie])
 }
 
 func (t *table) setCookie(cookie uint64, n *Namespace) {
@@ -330,7 +345,15 @@ func (t *table) setCookie(cookie uint64, n *Namespace) {
 func (t *table) withSerial(serial uint64) *Namespace {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.by64[serial]
+	return present(t.by64[serial])
+}
+
+// present is nil for a namespace whose number another has by now.
+func present(n *Namespace) *Namespace {
+	if n == nil || n.gone {
+		return nil
+	}
+	return n
 }
 
 // ofType returns those seen so far.

@@ -40,10 +40,17 @@ func (w *worker) tasks(p *Process, t *texts, s subject) {
 	}
 }
 
+// survivors looks at the threads of a process whose first thread has ended: a zombie until they have, too.
+func (w *worker) survivors(p *Process, t *texts, s subject) {
+	if w.opts.has(Tasks) && p.Threads > 1 {
+		w.tasks(p, t, s)
+	}
+}
+
 // likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (6.9, 6.13), and
 // without its name and start. It is false if the long way has to be taken.
 func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts) bool {
-	if process.pidfd == sys.NoFD || !w.pidfds.Load() || !w.infos.Load() || w.opts.has(Details) {
+	if zombie(p.State) || process.pidfd == sys.NoFD || !w.pidfds.Load() || !w.infos.Load() || w.opts.has(Details) {
 		return false
 	}
 	pidfd, errno := sys.QuickPidfd(t.TID, true)

@@ -131,7 +131,10 @@ func (w *worker) walk(i int) {
 	var seen [allLinks]*Namespace
 	errno = w.namespaces(&seen, s, p.State)
 	if errno == syscall.ESRCH && !zombie(p.State) {
-		return
+		if p.Threads <= 1 {
+			return
+		}
+		p.State = 'Z' // or about to be
 	}
 	if errno != 0 && errno != syscall.ESRCH {
 		w.problem(Problem{Source: Processes, PID: pid, Errno: errno})
@@ -247,6 +250,7 @@ func (w *worker) enter(p *Process) {
 // details looks at what else a process has, as far as it lets us.
 func (w *worker) details(p *Process, t *texts, s subject, readable bool) {
 	if zombie(p.State) {
+		w.survivors(p, t, s)
 		return
 	}
 	leads := w.opts.has(Details) || w.first(p)

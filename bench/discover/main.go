@@ -86,10 +86,33 @@ func contestants(dir, lsns string) []*contestant {
 		{name: "nsops standard, one worker", run: find(discover.Options{Workers: 1}), own: true},
 		{name: "nsops full", run: find(discover.Options{Sources: discover.Full}), own: true},
 		{name: "nsops rescan", run: rescan, own: true},
+		{name: "nsops standard, 4 one after the other", run: four(find(discover.Options{}), 1), own: true},
+		{name: "nsops standard, 4 at once", run: four(find(discover.Options{}), 4), own: true},
 		{name: "lxkns standard", run: func() int { return count(lxkns.Namespaces(lxkns.WithStandardDiscovery())) }, own: true},
 		{name: "lxkns full", run: func() int { return count(lxkns.Namespaces(lxkns.WithFullDiscovery())) }, own: true},
 		{name: "lsns", run: command(lsns)},
 		{name: "nsops ls", run: command(dir+"/nsops", "ls")},
+	}
+}
+
+// four runs it four times, so many at once.
+func four(run func() int, atOnce int) func() int {
+	return func() int {
+		found := make(chan int)
+		for range atOnce {
+			go func() {
+				n := 0
+				for range 4 / atOnce {
+					n = run()
+				}
+				found <- n
+			}()
+		}
+		n := 0
+		for range atOnce {
+			n = <-found
+		}
+		return n
 	}
 }
 

@@ -86,6 +86,33 @@ func (i *Iterator) Read(buf []byte) ([]byte, error) {
 	return readAll(iterator.Int(), buf[:0])
 }
 
+// KernelTypes returns the kernel's description of its own types, in the BPF Type Format. As it is relied on for good, it is
+// read in the process's own mount namespace, and only from sysfs.
+func KernelTypes() ([]byte, error) {
+	fd, err := keep(func() (*FD, error) {
+		return open(func() (int, error) {
+			return unix.Open("/sys/kernel/btf/vmlinux", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = fd.Close() }()
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Fstatfs(fd.Int(), &fs) }); err != nil {
+		return nil, err
+	}
+	if fs.Type != unix.SYSFS_MAGIC {
+		return nil, unix.ENOENT
+	}
+	var st ScanStat
+	if errno := QuickStat(fd.Int(), &st); errno != 0 {
+		return nil, errno
+	}
+	const spare = 16 << 10 // more than what readAll wants at the end
+	return readAll(fd.Int(), make([]byte, 0, st.Size+spare))
+}
+
 func bpf(command uintptr, attributes unsafe.Pointer, size uintptr) (*FD, error) {
 	return open(func() (int, error) {
 		fd, _, errno := unix.Syscall(unix.SYS_BPF, command, uintptr(attributes), size)

@@ -142,7 +142,8 @@ func (t *types) offset(structure string, path ...string) (int, error) {
 	}
 	sum := 0
 	for _, field := range path {
-		bits, kind, ok := t.member(number, field, 0)
+		left := mostLooks
+		bits, kind, ok := t.member(number, field, &left)
 		if !ok || bits%8 != 0 {
 			return 0, fmt.Errorf("this kernel has no %s in struct %s: %w", field, structure, errors.ErrUnsupported)
 		}
@@ -152,12 +153,15 @@ func (t *types) offset(structure string, path ...string) (int, error) {
 	return sum, nil
 }
 
-const deepest = 16 // of nested unions and typedefs
+const (
+	deepest   = 16   // of typedefs
+	mostLooks = 1000 // at structs and unions for one field
+)
 
 // member finds a field of a struct or union, also in the nameless ones in it.
-func (t *types) member(number uint32, field string, depth int) (bits int, of uint32, ok bool) {
+func (t *types) member(number uint32, field string, left *int) (bits int, of uint32, ok bool) {
 	number, ok = t.plain(number)
-	if !ok || depth > deepest {
+	if *left--; !ok || *left < 0 {
 		return 0, 0, false
 	}
 	at := int(t.starts[number])
@@ -176,7 +180,7 @@ func (t *types) member(number uint32, field string, depth int) (bits int, of uin
 			return offset, of, true
 		}
 		if len(name) == 0 {
-			if inner, of, ok := t.member(of, field, depth+1); ok {
+			if inner, of, ok := t.member(of, field, left); ok {
 				return offset + inner, of, true
 			}
 		}

@@ -3,10 +3,11 @@ package taskiter
 import (
 	"encoding/binary"
 	"errors"
-	"os"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/internal/sys"
 )
 
 // described is a description of three types: an int, struct outer { int first; union { int second; }; }, and a function.
@@ -87,10 +88,40 @@ func FuzzTypes(f *testing.F) {
 }
 
 func BenchmarkTypes(b *testing.B) {
-	text, err := os.ReadFile(kernelTypesFile)
+	text, err := sys.KernelTypes()
 	require.NoError(b, err)
 	for b.Loop() {
 		_, err := parseTypes(text, wanted)
 		require.NoError(b, err)
 	}
+}
+
+// TestTypesOfAnotherKernel has none of the types that the programs need.
+func TestTypesOfAnotherKernel(t *testing.T) {
+	types, err := parseTypes(described(), wanted)
+	require.NoError(t, err)
+	for program := range unixProgram + 1 {
+		_, err = types.program(program)
+		require.ErrorIs(t, err, errors.ErrUnsupported)
+		require.False(t, mayPass(err))
+	}
+}
+
+// TestTypesOfThemselves has a struct of many nameless members of its own type, each of which would be searched.
+func TestTypesOfThemselves(t *testing.T) {
+	const members = 100
+	text := []byte("\x00outer\x00")
+	data := []uint32{1, kindStruct<<24 | members, 8}
+	for range members {
+		data = append(data, 0, 1, 0)
+	}
+	b := binary.NativeEndian.AppendUint16(nil, typesMagic)
+	b = append(b, 1, 0)
+	for _, w := range append([]uint32{24, 0, uint32(4 * len(data)), uint32(4 * len(data)), uint32(len(text))}, data...) {
+		b = binary.NativeEndian.AppendUint32(b, w)
+	}
+	types, err := parseTypes(append(b, text...), some)
+	require.NoError(t, err)
+	_, err = types.offset("outer", "missing")
+	require.ErrorIs(t, err, errors.ErrUnsupported)
 }

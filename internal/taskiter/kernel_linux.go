@@ -5,6 +5,8 @@
 package taskiter
 
 import (
+	"math"
+
 	"github.com/nsops/nsops/species"
 )
 
@@ -71,6 +73,9 @@ const (
 	fileIterator = "bpf_iter_task_file"
 )
 
+// farthest is the offset that instructions have room for, less the sums of two that are made of some.
+const farthest = math.MaxInt16 / 2
+
 // writer writes programs for a kernel with these types. The first type that is missing is its error.
 type writer struct {
 	program
@@ -80,6 +85,9 @@ type writer struct {
 
 func (w *writer) at(structure string, path ...string) int {
 	offset, err := w.offset(structure, path...)
+	if err == nil && offset > farthest {
+		err = errTypes
+	}
 	if err != nil && w.err == nil {
 		w.err = err
 	}
@@ -148,7 +156,7 @@ func place(t species.NamespaceType) int {
 func linkAt(link int) int { return onStackTask + taskLinks + link*linkSize }
 
 // tasks writes the program that is run for each thread. What the verifier knows the type of is loaded directly, the rest
-// is copied, which takes ten times as long.
+// is copied, which takes ten times as long. A thread that goes to other namespaces meanwhile is left out.
 func (w *writer) tasks() {
 	end := w.begin("bpf_iter__task")
 	w.clear(onStackTask, taskSize)
@@ -190,9 +198,11 @@ func (w *writer) tasks() {
 			w.store(linkAt(p.link)+linkOwner, r1)
 		}
 	}
+	w.load(r1, r7, w.at("task_struct", "nsproxy"))
+	switched := w.ifDifferent(r1, r8) // the one that was read is freed at once, without waiting for who reads it
 	w.numbers()
 	w.write(r6, onStackTask, taskSize)
-	w.here(end)
+	w.here(end, switched)
 	w.exit()
 }
 

@@ -5,9 +5,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"math/bits"
-	"os"
-	"sync"
-	"sync/atomic"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -68,79 +65,6 @@ type Snapshot struct {
 	tasks, files []byte
 	local        map[uint32]int // PIDs in the initial PID namespace to ours
 	initial      bool           // they are the same
-}
-
-const kernelTypesFile = "/sys/kernel/btf/vmlinux"
-
-// kernelTypes are looked at once: they do not change until the next boot.
-var kernelTypes = sync.OnceValues(func() (*types, error) {
-	text, err := os.ReadFile(kernelTypesFile)
-	if err != nil {
-		return nil, err
-	}
-	return parseTypes(text, wanted)
-})
-
-// iterator is one that the kernel has checked, which takes longer than to run it for a few hundred processes.
-type iterator struct {
-	function string
-	write    func(w *writer)
-
-	mu       sync.Mutex
-	kept     *sys.Iterator
-	failures int
-
-	size atomic.Int64 // of what was read last
-}
-
-var (
-	taskReader = iterator{function: taskIterator, write: (*writer).tasks}
-	fileReader = iterator{function: fileIterator, write: func(w *writer) { w.files(false) }}
-	unixReader = iterator{function: fileIterator, write: func(w *writer) { w.files(true) }}
-)
-
-// maxFailures is how often a program is tried: a kernel that refuses it will do so again.
-const maxFailures = 3
-
-// read reads all that the program writes, into the room of buf if that suffices.
-func (i *iterator) read(buf []byte) ([]byte, error) {
-	kept, err := i.get()
-	if err != nil {
-		return nil, err
-	}
-	const more = 16 << 10
-	if room := int(i.size.Load()) + more; cap(buf) < room {
-		buf = make([]byte, 0, room)
-	}
-	all, err := kept.Read(buf)
-	i.size.Store(int64(len(all)))
-	return all, err
-}
-
-func (i *iterator) get() (*sys.Iterator, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	if i.kept != nil {
-		return i.kept, nil
-	}
-	if i.failures == maxFailures {
-		return nil, errors.ErrUnsupported
-	}
-	i.failures++
-	t, err := kernelTypes()
-	if err != nil {
-		return nil, err
-	}
-	number, err := t.find(kindFunc, i.function)
-	if err != nil {
-		return nil, err
-	}
-	w := &writer{types: t}
-	if i.write(w); w.err != nil {
-		return nil, w.err
-	}
-	i.kept, err = sys.KeepIterator(w.code, number)
-	return i.kept, err
 }
 
 // Read reads all threads, and the descriptors that lead to other namespaces than those of their process. With unix all
@@ -211,8 +135,10 @@ func (s *Snapshot) localOf(number uint32) int {
 
 const kernelThread = 0x00200000 // PF_KTHREAD
 
-// Task reads one of the threads. It is false if that had just ended. What it returns is valid as long as the Snapshot;
-// its Numbers, until the next call with the same t.
+var mountNamespace = place(species.CLONE_NEWNS)
+
+// Task reads one of the threads. It is false if that had just ended, or was about to: it has left its namespaces by then,
+// and is no zombie yet. What it returns is valid as long as the Snapshot; its Numbers, until the next call with the same t.
 func (s *Snapshot) Task(i int, t *Task) bool {
 	r := s.record(i)
 	*t = Task{
@@ -236,17 +162,22 @@ func (s *Snapshot) Task(i int, t *Task) bool {
 	for level := range min(int(u32(r, taskLevel))+1, maxNumbers) {
 		t.Numbers = append(t.Numbers, int(u32(r, taskNumbers+4*level)))
 	}
-	return t.TID != 0 && t.TGID != 0
+	left := t.Links[mountNamespace].Serial == 0 && t.State != 'Z' && t.State != 'X'
+	return t.TID != 0 && t.TGID != 0 && !left
 }
 
 func namespaceIn(link []byte) Namespace {
 	return Namespace{u64(link, linkSerial), u64(link, linkOwner), u32(link, linkInode)}
 }
 
-// stateLetter is how proc_pid_stat(5) writes a state: the highest bit counts.
+// stateLetter is how proc_pid_stat(5) writes a state: the highest bit counts. What waits for a lock of a real-time
+// kernel, or is frozen by version 1 of cgroups, is uninterruptible there.
 func stateLetter(state, exit uint32) byte {
-	const idle, reported = 0x402, 0x7f // TASK_IDLE, TASK_REPORT
-	if state&idle == idle {
+	const idle, lockOrFrozen, reported = 0x402, 0x9000, 0x7f // TASK_IDLE, TASK_RTLOCK_WAIT|TASK_FROZEN, TASK_REPORT
+	switch {
+	case state&lockOrFrozen != 0:
+		return 'D'
+	case state&idle == idle:
 		return 'I'
 	}
 	return "RSDTtXZP"[bits.Len32((state|exit)&reported)]

@@ -81,17 +81,29 @@ func TestTaskIsLikeProc(t *testing.T) {
 	}
 }
 
+// discarded runs f on a thread that is not the main one and ends with it.
+func discarded(gone chan struct{}, f func()) {
+	defer close(gone)
+	runtime.LockOSThread()
+	if unix.Gettid() == unix.Getpid() {
+		there := make(chan struct{})
+		go discarded(there, f)
+		<-there
+		runtime.UnlockOSThread()
+		return
+	}
+	f()
+}
+
 func TestThreads(t *testing.T) {
 	testutil.NeedRoot(t)
 	tid, end, gone := make(chan int), make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(gone)
-		runtime.LockOSThread()
+	go discarded(gone, func() {
 		if unix.Unshare(unix.CLONE_NEWUTS) == nil {
 			tid <- unix.Gettid()
 		}
 		<-end
-	}()
+	})
 	number := <-tid
 	s := read(t, false)
 	stray, process := find(t, s, number), find(t, s, os.Getpid())

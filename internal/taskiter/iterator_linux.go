@@ -1,0 +1,126 @@
+package taskiter
+
+import (
+	"errors"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// iterator is one that the kernel has checked, which takes longer than to run it for a few hundred processes.
+type iterator struct {
+	program int // in programs
+
+	mu      sync.Mutex
+	kept    *sys.Iterator
+	refused error
+
+	size atomic.Int64 // of what was read last
+}
+
+// The programs.
+const (
+	taskProgram = iota
+	fileProgram
+	unixProgram
+)
+
+var (
+	taskReader = iterator{program: taskProgram}
+	fileReader = iterator{program: fileProgram}
+	unixReader = iterator{program: unixProgram}
+)
+
+// read reads all that the program writes, into the room of buf if that suffices.
+func (i *iterator) read(buf []byte) ([]byte, error) {
+	kept, err := i.get()
+	if err != nil {
+		return nil, err
+	}
+	const more = 16 << 10
+	if room := int(i.size.Load()) + more; cap(buf) < room {
+		buf = make([]byte, 0, room)
+	}
+	all, err := kept.Read(buf)
+	i.size.Store(int64(len(all)))
+	return all, err
+}
+
+// get returns what is kept. A kernel that refuses a program is not asked again.
+func (i *iterator) get() (*sys.Iterator, error) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	if i.kept != nil || i.refused != nil {
+		return i.kept, i.refused
+	}
+	all, err := programs()
+	if err == nil {
+		i.kept, err = sys.KeepIterator(all[i.program].code, all[i.program].function)
+	}
+	if err != nil && !mayPass(err) {
+		i.refused = err
+	}
+	return i.kept, err
+}
+
+// mayPass says whether something may work later: with rights, descriptors or memory, or once /sys is mounted.
+func mayPass(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.ENOENT},
+		func(e error) bool { return errors.Is(err, e) })
+}
+
+// written is a program, and the number of the function that stands for its iterator.
+type written struct {
+	code     []byte
+	function uint32
+}
+
+var writing struct {
+	sync.Mutex
+	programs []written
+}
+
+// programs returns the programs for this kernel. Its types, which take megabytes, are looked at once: they do not change
+// until the next boot.
+func programs() ([]written, error) {
+	writing.Lock()
+	defer writing.Unlock()
+	if writing.programs != nil {
+		return writing.programs, nil
+	}
+	text, err := sys.KernelTypes()
+	if err != nil {
+		return nil, err
+	}
+	t, err := parseTypes(text, wanted)
+	if err != nil {
+		return nil, err
+	}
+	all := make([]written, unixProgram+1)
+	for i := range all {
+		if all[i], err = t.program(i); err != nil {
+			return nil, err
+		}
+	}
+	writing.programs = all
+	return all, nil
+}
+
+func (t *types) program(which int) (written, error) {
+	w := &writer{types: t}
+	function := fileIterator
+	if which == taskProgram {
+		function = taskIterator
+		w.tasks()
+	} else {
+		w.files(which == unixProgram)
+	}
+	if w.err != nil {
+		return written{}, w.err
+	}
+	number, err := t.find(kindFunc, function)
+	return written{w.code, number}, err
+}
