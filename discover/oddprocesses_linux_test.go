@@ -2,6 +2,7 @@ package discover_test
 
 import (
 	"bufio"
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
@@ -23,7 +24,33 @@ import (
 const (
 	leaderless = "NSOPS_TEST_LEADERLESS"
 	restless   = "NSOPS_TEST_RESTLESS"
+	confined   = "NSOPS_TEST_CONFINED"
 )
+
+// init makes a process that discovers with few descriptors, and no poller yet.
+func init() {
+	if os.Getenv(confined) == "" {
+		return
+	}
+	err := unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 16, Max: 16})
+	if err == nil {
+		_, err = discover.Discover(context.Background(), discover.Options{})
+	}
+	if err != nil {
+		panic(err)
+	}
+	os.Exit(0)
+}
+
+// TestFewDescriptorsAndNoPoller has pins, which are waited for, when there are hardly any descriptors left to wait with.
+func TestFewDescriptorsAndNoPoller(t *testing.T) {
+	testutil.NeedRoot(t)
+	pinned(t)
+	cmd := exec.Command(os.Args[0])
+	cmd.Env = append(os.Environ(), confined+"=1")
+	out, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", out)
+}
 
 // init makes a process that goes from one namespace to the next.
 func init() {

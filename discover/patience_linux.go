@@ -35,3 +35,7 @@ func within[T any](patience time.Duration, stop <-chan struct{}, f func() (T, er
 		return none, syscall.EINTR
 	}
 }
+
+// makePoller has the runtime open what it waits with. It does so with the first timer, and ends the program if a discovery
+// has used up the descriptors by then.
+func makePoller() { time.AfterFunc(time.Hour, func() {}).Stop() }

@@ -88,6 +88,7 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 }
 
 func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
+	makePoller()
 	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), read: readers.Get().(*procfs.Reader)}
 	defer readers.Put(s.read)
 	if err := s.open(); err != nil {

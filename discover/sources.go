@@ -23,8 +23,8 @@ const (
 	Hierarchy
 	// Ownership is the owners of namespaces.
 	Ownership
-	// Cgroups are the cgroups of leaders, from which containers are known; with Details, or where there is only version 2,
-	// of all processes.
+	// Cgroups are the cgroups of leaders, from which containers are known; with Details, where there is only version 2, or
+	// where the kernel tells of all processes at once (6.18), of all processes.
 	Cgroups
 	// Details are the command lines of all processes, not only of those that lead somewhere, and the names of all
 	// threads.
@@ -42,7 +42,7 @@ const (
 	// MountTables are the mounts of each mount namespace, in Result.Mounts. It takes Mounts.
 	MountTables
 	// PathFDs looks at all descriptors with a path: they may have been opened through a pin. Without it, only those are
-	// looked at whose pin is gone. It takes FDs.
+	// looked at whose pin is gone, or all where the kernel tells of them (6.18). It takes FDs.
 	PathFDs
 
 	// Standard is what the zero value stands for.

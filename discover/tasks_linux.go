@@ -24,7 +24,7 @@ func (w *worker) tasks(p *Process, t *texts, s subject) {
 			continue
 		}
 		tasks = append(tasks, Task{TID: tid})
-		if w.likeProcess(p, &tasks[len(tasks)-1], s, t) {
+		if !zombie(p.State) && w.likeProcess(p, &tasks[len(tasks)-1], s, t) {
 			continue
 		}
 		text, ok := w.task(&tasks[len(tasks)-1], s, dir)
@@ -50,7 +50,7 @@ func (w *worker) survivors(p *Process, t *texts, s subject) {
 // likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (6.9, 6.13), and
 // without its name and start. It is false if the long way has to be taken.
 func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts) bool {
-	if zombie(p.State) || process.pidfd == sys.NoFD || !w.pidfds.Load() || !w.infos.Load() || w.opts.has(Details) {
+	if process.pidfd == sys.NoFD || !w.pidfds.Load() || !w.infos.Load() || w.opts.has(Details) {
 		return false
 	}
 	pidfd, errno := sys.QuickPidfd(t.TID, true)
