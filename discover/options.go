@@ -16,8 +16,8 @@ type Options struct {
 	// Proc is the directory of the proc file system, "" for /proc. It may be of another PID namespace than ours; PIDs
 	// are then those of that namespace.
 	Proc string
-	// Workers is how many threads share the work, 0 for one, and a second where
-	// there are thousands of processes. Two cost a tenth of CPU time more than one.
+	// Workers is how many threads share the work, 0 for one, and a second where there are thousands of processes. Two
+	// take up to a fifth more of CPU time than one.
 	Workers int
 	// Patience is how long to wait for one file outside /proc, which may be on a file system that does not answer; 0
 	// for a second. What takes longer becomes a Problem.

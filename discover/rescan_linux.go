@@ -18,7 +18,7 @@ import (
 // itself, and that a mount was moved, or changed in its options, or lies in a directory with another name; Discover does
 // not.
 //
-// The result that it starts from is not changed, and may have come from JSON, which saves less. From nil it is Discover
+// Errors and privileges are those of Discover. The result that it starts from is not changed, and may have come from JSON, which saves less. From nil it is Discover
 // with the zero Options.
 func Rescan(ctx context.Context, old *Result) (*Result, error) {
 	if old == nil {

@@ -58,8 +58,13 @@ const (
 )
 
 // Discover finds all namespaces that the options ask for. What it could not see is in the result's Problems; the error
-// is of ctx, or says that there is no proc file system. Without privileges it sees the caller's own processes and
-// what is theirs. It takes no namespace-related capability, but sees more with CAP_SYS_PTRACE and CAP_SYS_ADMIN.
+// is an *Error: of ctx, or that Options.Proc is no proc file system, or that there are no descriptors left. There is
+// nothing to close, and it may be called from any goroutine, also several times at once.
+//
+// It takes no privilege, but without one it sees only the caller's own processes and what is theirs. CAP_BPF and
+// CAP_PERFMON in the initial user namespace show all at once (6.18), or else CAP_SYS_PTRACE the processes of others;
+// CAP_SYS_ADMIN the mount namespaces that no process is in. Linux 5.10; see namespaces(7) for what can be found, and
+// docs/discovery.md for which kernel finds what.
 func Discover(ctx context.Context, opts Options) (*Result, error) { return discover(ctx, opts, nil) }
 
 // discover runs beside the caller, so that a read that hangs hangs nobody else.

@@ -19,10 +19,13 @@ func whole(b []byte) (uint64, bool) {
 	return n, ok && len(rest) == 0
 }
 
+// maxPID is more than the kernel ever gives.
+const maxPID = 1<<31 - 1
+
 // pid parses a number that fits into what the kernel takes for one.
 func pid(b []byte) (int, bool) {
 	n, ok := whole(b)
-	return int(n), ok && n <= 1<<31-1
+	return int(n), ok && n <= maxPID
 }
 
 // PID returns the number that a name in /proc stands for; ok is false if it is no process's.

@@ -32,6 +32,7 @@ func ParseStat(text []byte) (s Stat, ok bool) {
 
 // parseFields parses what follows the name, up to the 22nd field.
 func (s *Stat) parseFields(rest []byte) bool {
+	largest := uint64(0) // of the numbers that are counts of threads
 	for field := 3; field <= 22; field++ {
 		if len(rest) == 0 || rest[0] != ' ' {
 			return false
@@ -52,19 +53,16 @@ func (s *Stat) parseFields(rest []byte) bool {
 			return false
 		}
 		rest = after
-		if (field == 4 || field == 20) && n > 1<<31-1 {
-			return false
-		}
 		switch field {
 		case 4:
-			s.PPID = int(n)
+			s.PPID, largest = int(n), max(largest, n)
 		case 9:
 			s.KernelThread = n&kernelThread != 0
 		case 20:
-			s.Threads = int(n)
+			s.Threads, largest = int(n), max(largest, n)
 		case 22:
 			s.Start = n
 		}
 	}
-	return true
+	return largest <= maxPID
 }
