@@ -75,7 +75,7 @@ func TestCommand(t *testing.T) {
 	pid := strconv.Itoa(target.PID)
 	withDNS := strings.Replace(config, "{", `{"dns": {"nameservers": ["10.88.0.1"]}, "sysctls": {"net.ipv4.ip_forward": "1"}, `, 1)
 
-	require.Len(t, h.object(withDNS, "--pid", pid, "--dry-run")["steps"], 16)
+	require.Len(t, h.object(withDNS, "--pid", pid, "--dry-run")["steps"], 15)
 	require.NotContains(t, h.Sh("ip link"), "br0")
 
 	result := h.object(withDNS, "--pid", pid)

@@ -30,7 +30,7 @@ func testApply(t *testing.T) {
 
 	plan, err := MakePlan(t.Context(), p, simple())
 	require.NoError(t, err)
-	require.Len(t, plan.Steps, 14)
+	require.Len(t, plan.Steps, 13)
 	require.Equal(t, before, listing(t, p), "a plan changes nothing")
 	requireEmpty(t, p.RunDir)
 

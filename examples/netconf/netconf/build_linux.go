@@ -21,8 +21,8 @@ func (b *build) all() []step {
 	}
 	host, ifname, bridge := b.hostName(b.want.Interface), b.want.Interface, b.want.Bridge.Name
 	steps = append(steps,
-		step{what: "create the pair of " + host + " and " + ifname + " in the target", do: b.addPair, undo: b.removePair},
-		b.outside.step("attach "+host+" to bridge "+bridge, b.attach),
+		step{what: "create the pair of " + host + ", attached to bridge " + bridge + ", and " + ifname + " in the target",
+			do: b.addPair, undo: b.removePair},
 		step{what: "find " + ifname + " in the target", do: b.findPeer},
 	)
 	steps = append(steps, b.sysctlSteps()...)
@@ -106,14 +106,12 @@ func (b *build) addPair() (err error) {
 	if !isUp(b.lo) {
 		tag += loWord
 	}
-	b.host, err = create(b.outside, here.name, here.mac, newPair(here, there, b.target), setAliasOf(here.name, tag))
+	b.host, err = create(b.outside, here.name, here.mac, newPair(here, there, b.target), attach(here.name, tag, indexOf(b.bridge)))
 	return err
 }
 
 // removePair removes both ends.
 func (b *build) removePair() error { return deleteLink(b.outside, b.host) }
-
-func (b *build) attach() *nl.NetlinkRequest { return attachUp(indexOf(b.host), indexOf(b.bridge)) }
 
 // findPeer looks up the other end, whose index is not known yet.
 func (b *build) findPeer() error {

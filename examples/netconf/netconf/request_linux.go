@@ -56,12 +56,6 @@ func tagBridge(index int) *nl.NetlinkRequest {
 	return linkRequest(unix.RTM_SETLINK, index, aliased(bridgeTag), number(unix.IFLA_GROUP, 0))
 }
 
-// setAliasOf is for a link that is made in the same message, with a name that nobody else uses: it does not matter to the
-// kernel which link has it.
-func setAliasOf(name, alias string) *nl.NetlinkRequest {
-	return linkRequest(unix.RTM_SETLINK, 0, named(name), aliased(alias))
-}
-
 func setUp(index int) *nl.NetlinkRequest { return setFlags(index, unix.IFF_UP) }
 
 func setDown(index int) *nl.NetlinkRequest { return setFlags(index, 0) }
@@ -71,9 +65,10 @@ func setFlags(index int, flags uint32, attributes ...*nl.RtAttr) *nl.NetlinkRequ
 	return newRequest(unix.RTM_SETLINK, unix.NLM_F_ACK, &nl.IfInfomsg{IfInfomsg: head}, attributes)
 }
 
-// attachUp makes a link a port of a bridge, and sets it up.
-func attachUp(index, bridge int) *nl.NetlinkRequest {
-	return setFlags(index, unix.IFF_UP, number(unix.IFLA_MASTER, bridge))
+// attach tags a link, makes it a port of a bridge, and sets it up. It goes by a name that nobody else uses, since the link
+// is made in the same message.
+func attach(name, alias string, bridge int) *nl.NetlinkRequest {
+	return setFlags(0, unix.IFF_UP, named(name), aliased(alias), number(unix.IFLA_MASTER, bridge))
 }
 
 func newBridge(name string, mac net.HardwareAddr) *nl.NetlinkRequest {
@@ -106,7 +101,7 @@ func (e end) attributes() []*nl.RtAttr {
 }
 
 // newPair makes a veth pair: one end here, the other in the target. Both are down: the kernel refuses to set the other up
-// in the same message, and takes a tenth of a millisecond longer to set this one up now than when it is attached. It
+// in the same message, and takes a tenth of a millisecond longer to set this one up now than in a second one. It
 // would ignore an alias.
 func newPair(here, there end, target handle.NsHandle) *nl.NetlinkRequest {
 	info := nl.NewRtAttr(unix.IFLA_LINKINFO, nil)
