@@ -52,7 +52,7 @@ func requireTruth(t *testing.T, r *discover.Result, all []truth) {
 
 func TestEveryHolder(t *testing.T) {
 	testutil.NeedRoot(t)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	all := inThisProcess(t)
 	all = append(all, tunTap(t))
 	pins := pinned(t)
@@ -77,7 +77,7 @@ func TestEveryHolder(t *testing.T) {
 
 func TestHoldersOfTheUnprivileged(t *testing.T) {
 	testutil.InUserns(t, func(t *testing.T) {
-		testutil.CheckLeaks(t)
+		checkLeaks(t)
 		all := inThisProcess(t)
 		pins := pinned(t)
 		all = append(all, pins[:2]...)

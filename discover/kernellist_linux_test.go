@@ -66,7 +66,7 @@ func requireAgreement(t *testing.T, before map[uint64]species.NamespaceType, r *
 func TestKernelListAgreesWithTheWalk(t *testing.T) {
 	testutil.NeedRoot(t)
 	needKernelList(t)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	_, _, _ = inThisProcess(t), pinned(t), processLess(t)
 	testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
 	nested(t)
@@ -95,7 +95,7 @@ func watched(t *testing.T, count int) (all []truth) {
 func TestHoldersThatOnlyTheKernelKnows(t *testing.T) {
 	testutil.NeedRoot(t)
 	needKernelList(t)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	all := watched(t, 2)
 	for _, want := range all {
 		require.Nil(t, walked(t).Namespace(species.NamespaceIDFromInode(want.ino)))
@@ -111,7 +111,7 @@ func TestHoldersThatOnlyTheKernelKnows(t *testing.T) {
 func TestKernelListOfTheUnprivileged(t *testing.T) {
 	needKernelList(t)
 	testutil.InUserns(t, func(t *testing.T) {
-		testutil.CheckLeaks(t)
+		checkLeaks(t)
 		_ = inThisProcess(t)
 		ofKernel := func(p discover.Problem) bool { return p.Source == discover.KernelList }
 		r := full(t)
@@ -138,7 +138,7 @@ func TestKernelListOfTheUnprivileged(t *testing.T) {
 func TestKernelListOfManyNamespaces(t *testing.T) {
 	testutil.NeedRoot(t)
 	needKernelList(t)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	const many = 1100
 	own := make([]uint64, 0, many)
 	briefly(t, func() {

@@ -48,7 +48,7 @@ func requireStale(t *testing.T, n *discover.Namespace) {
 // TestOpenThroughEachReference goes by each kind of reference, on a kernel without file handles.
 func TestOpenThroughEachReference(t *testing.T) {
 	testutil.NeedRoot(t)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	all := inThisProcess(t)
 	all = append(all, tunTap(t))
 	all = append(all, pinned(t)[:2]...)
@@ -97,7 +97,7 @@ func endAll(all []*exec.Cmd) {
 
 func TestOpenOfADescriptorThatWasReplaced(t *testing.T) {
 	testutil.NeedRoot(t)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	withoutHandles(t)
 	var kept, other int
 	briefly(t, func() { kept = newNetwork(t) })

@@ -152,7 +152,7 @@ func TestPIDsChangeHands(t *testing.T) {
 
 // TestContextEndsMidway ends it at various points, and requires that everything is let go.
 func TestContextEndsMidway(t *testing.T) {
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	for i := range 60 {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Duration(i)*300*time.Microsecond)
 		start := time.Now()

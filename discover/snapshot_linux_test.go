@@ -20,7 +20,7 @@ import (
 func TestSnapshotAgreesWithProc(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.NeedKernel(t, 6, 18)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	all := append(inThisProcess(t), tunTap(t))
 	all = append(append(all, pinned(t)...), processLess(t)...)
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000,

@@ -23,7 +23,7 @@ import (
 // TestChurn has six hundred processes at a time come and go while discoveries run, some in namespaces of their own.
 func TestChurn(t *testing.T) {
 	testutil.NeedRoot(t)
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	discoveries, churners := 200, 600
 	if os.Getenv(withoutIterators) != "" {
 		discoveries = 40
@@ -66,7 +66,7 @@ func TestChurn(t *testing.T) {
 
 // TestConcurrentDiscoveries requires that none reports what another one holds.
 func TestConcurrentDiscoveries(t *testing.T) {
-	testutil.CheckLeaks(t)
+	checkLeaks(t)
 	full(t) // after which the process has opened what it keeps
 	kept := ownDescriptors(full(t))
 	const rounds = 5
