@@ -31,7 +31,7 @@ type scan struct {
 	askOwnPID sync.Once
 	pidfds    atomic.Bool // pidfds know their namespaces
 	infos     atomic.Bool // pidfds know credentials and cgroups
-	unified   bool        // there are only cgroups of version 2
+	unified   bool        // there are only cgroups of version 2; without snapshot
 	links     []link      // of a process to look at
 	table     *table
 	snapshot  *snapshot // nil if there is none
@@ -121,10 +121,12 @@ func (s *scan) open() error {
 		return errno
 	}
 	s.procFD, s.proc = sys.NewFD(proc), proc
-	processes, ok := sys.IsProc(proc)
 	dev, err := nsfsDevice()
-	if !ok {
+	switch {
+	case !sys.IsProc(proc):
 		err = errNoProc
+	case err == nil && s.opts.has(Processes):
+		err = s.listProcesses()
 	}
 	if err != nil {
 		_ = s.procFD.Close()
@@ -134,17 +136,16 @@ func (s *scan) open() error {
 	path = sys.NewPath("self")
 	text, _ := s.read.Link(s.proc, &path)
 	s.self, _ = procfs.PID(text)
-	if s.opts.has(Processes) {
-		s.takeSnapshot(processes)
-	}
-	if s.snapshot == nil {
+	if s.takeSnapshot(); s.snapshot == nil {
 		s.lookAtSelf(s.read)
 		s.table.serials = haveSerials()
 		s.own = s.isOwn()
+		s.unified = s.isUnified()
 	}
 	s.pidfds.Store(s.own)
 	s.infos.Store(s.own)
-	s.unified = s.isUnified()
+	s.processes = make([]Process, len(s.pids))
+	s.texts = make([]texts, len(s.pids))
 	s.prepareLinks()
 	return nil
 }
@@ -219,11 +220,6 @@ func (s *scan) prepareLinks() {
 
 // look looks at everything.
 func (s *scan) look() error {
-	if s.opts.has(Processes) {
-		if err := s.listProcesses(); err != nil {
-			return err
-		}
-	}
 	s.startWorkers()
 	s.share(len(s.pids), (*worker).process)
 	s.confirm()
@@ -244,11 +240,6 @@ func (s *scan) listProcesses() error {
 		return errors.New("shows no process")
 	}
 	slices.Sort(s.pids)
-	if s.snapshot != nil {
-		s.addNewcomers()
-	}
-	s.processes = make([]Process, len(s.pids))
-	s.texts = make([]texts, len(s.pids))
 	return nil
 }
 

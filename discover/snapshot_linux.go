@@ -23,17 +23,16 @@ type snapshot struct {
 // numberedTask is where the snapshot has a thread.
 type numberedTask struct{ pid, tid, index int }
 
-// worthASnapshot is the number of processes above which it costs less to have the kernel check two programs than to read
-// /proc. That is done once, so a program that discovers a second time does it in any case.
-const worthASnapshot = 40
+// worthASnapshot is the number of processes from which on it costs less to read the kernel's types and have it check two
+// programs than to read /proc. That is done once, so a program that discovers a second time does it in any case.
+const worthASnapshot = 160
 
 // discoveries is how many this program has made.
 var discoveries atomic.Int64
 
-// takeSnapshot asks the kernel for one on a machine with so many processes, before the discovery has any descriptors of
-// namespaces. It does without if that fails, or if the proc file system is not of the same processes.
-func (s *scan) takeSnapshot(processes int) {
-	if first := discoveries.Add(1) == 1; first && processes < worthASnapshot {
+// takeSnapshot asks the kernel for one before the discovery has any descriptors of namespaces. It does without if that fails, or if the proc file system is not of the same processes.
+func (s *scan) takeSnapshot() {
+	if len(s.pids) == 0 || discoveries.Add(1) == 1 && len(s.pids) < worthASnapshot {
 		return
 	}
 	all, err := taskiter.Read(s.opts.has(InFlight))
@@ -67,6 +66,7 @@ func (s *scan) takeSnapshot(processes int) {
 	}
 	slices.SortFunc(shot.files, func(a, b taskiter.File) int { return cmp.Or(a.TGID-b.TGID, a.TID-b.TID, a.FD-b.FD) })
 	s.snapshot, s.table.serials = shot, true
+	s.addNewcomers()
 }
 
 // isOwnFor says whether the proc file system is of our PID namespace, given our own record: so it is if only there we

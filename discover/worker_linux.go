@@ -184,7 +184,7 @@ func (w *worker) credentials(p *Process, t *texts, s subject) {
 		errno := sys.QuickPidfdInfo(s.pidfd, &info)
 		if errno == 0 {
 			p.UID, p.GID = int(int32(info.UID)), int(int32(info.GID))
-			if w.unified && w.snapshot == nil {
+			if w.unified {
 				p.groups = info.CgroupID
 			}
 			return

@@ -71,14 +71,12 @@ func ScanLimit() int {
 	return int(min(limit.Cur, 1<<20))
 }
 
-// IsProc says whether fd is the root of a proc file system, and how many processes the machine has.
-func IsProc(fd int) (processes int, ok bool) {
-	var st unix.Stat_t
+// IsProc says whether fd is the root of a proc file system.
+func IsProc(fd int) bool {
 	var fs unix.Statfs_t
-	if Retry(func() error { return unix.Fstat(fd, &st) }) != nil || Retry(func() error { return unix.Fstatfs(fd, &fs) }) != nil {
-		return 0, false
-	}
-	return int(st.Nlink), st.Ino == procRootInode && fs.Type == unix.PROC_SUPER_MAGIC
+	id, err := IDOf(fd)
+	return err == nil && id.Ino == procRootInode &&
+		Retry(func() error { return unix.Fstatfs(fd, &fs) }) == nil && fs.Type == unix.PROC_SUPER_MAGIC
 }
 
 // OwnPID returns the PID of this process in its own PID namespace.
