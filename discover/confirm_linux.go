@@ -18,12 +18,15 @@ func (s *scan) confirm() {
 		return
 	}
 	lives := make(map[int]life, len(s.pids))
-	if again, err := s.snapshot.Again(); err == nil {
-		var t taskiter.Task
-		for i := range again.Len() {
-			if again.Task(i, &t) && t.TID == t.TGID {
-				lives[t.TID] = life{t.Start, t.Groups}
-			}
+	again, err := s.snapshot.Again()
+	if err != nil { // nothing is confirmed
+		s.workers[0].problem(Problem{Source: Details, Errno: errnoOf(err)})
+		again = &taskiter.Snapshot{}
+	}
+	var record taskiter.Task
+	for i := range again.Len() {
+		if again.Task(i, &record) && record.TID == record.TGID {
+			lives[record.TID] = life{record.Start, record.Groups}
 		}
 	}
 	for i := range s.texts {

@@ -30,7 +30,8 @@ const worthASnapshot = 160
 // discoveries is how many this program has made.
 var discoveries atomic.Int64
 
-// takeSnapshot asks the kernel for one before the discovery has any descriptors of namespaces. It does without if that fails, or if the proc file system is not of the same processes.
+// takeSnapshot asks the kernel for one before the discovery has any descriptors of namespaces. It does without if that
+// fails, or if the proc file system is not of the same processes.
 func (s *scan) takeSnapshot() {
 	if len(s.pids) == 0 || discoveries.Add(1) == 1 && len(s.pids) < worthASnapshot {
 		return

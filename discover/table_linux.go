@@ -105,6 +105,8 @@ func (t *table) note(n *Namespace) {
 
 // believe takes a namespace as the kernel has told it, without opening it. It is nil if its owner was not seen yet.
 func (t *table) believe(is taskiter.Namespace, kind species.NamespaceType) *Namespace {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	owner := t.by64[is.Owner]
@@ -148,6 +150,8 @@ func (t *table) reachable(inode uint64, kind species.NamespaceType) *Namespace {
 
 // takeOver returns a namespace of the last result, of which nothing can have changed but who is in it. Nil stays nil.
 func (t *table) takeOver(old *Namespace) *Namespace {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return t.takeOverLocked(old)
