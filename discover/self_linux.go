@@ -42,8 +42,11 @@ func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 }
 
 func (s *scan) noteOwnFD(read *procfs.Reader, dir, fd int) {
+	if beingHeld(fd) {
+		return
+	}
 	text, errno := read.Link(dir, read.Number(fd))
-	if errno != 0 || beingHeld(fd) {
+	if errno != 0 {
 		return
 	}
 	own := ownFD{string(text), sys.NoFD}

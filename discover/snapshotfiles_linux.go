@@ -2,6 +2,8 @@ package discover
 
 import (
 	"cmp"
+	"maps"
+	"slices"
 
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
@@ -12,18 +14,23 @@ import (
 // shotFiles takes the descriptors of a process that lead to namespaces from the snapshot. Those of which the kernel has
 // not told enough are looked at in /proc.
 func (w *worker) shotFiles(p *Process, files []taskiter.File) {
+	if p.PID == w.self && len(w.ownFDs) != 0 {
+		w.lookAt(p, 0, &p.Namespaces, slices.Collect(maps.Keys(w.ownFDs))...)
+	}
 	for _, f := range files {
 		in := &p.Namespaces
 		if f.TID == p.PID {
+			if p.PID == w.self {
+				continue // done, or a discovery's
+			}
 			f.TID = 0
 		} else if task := p.task(f.TID); task != nil {
 			in = &task.Namespaces
 		} else {
 			continue
 		}
-		// of this process's descriptors some are those of discoveries
-		if p.PID == w.self || !w.shotFile(p, f, in) {
-			w.lookAt(p, f, in)
+		if !w.shotFile(p, f, in) {
+			w.lookAt(p, f.TID, in, f.FD)
 		}
 	}
 }
@@ -64,21 +71,21 @@ func (w *worker) shotFile(p *Process, f taskiter.File, in *NamespacesSet) bool {
 	return true
 }
 
-// lookAt looks at a descriptor of a process or thread, unless another has its number by now.
-func (w *worker) lookAt(p *Process, f taskiter.File, in *NamespacesSet) {
-	number := cmp.Or(f.TID, p.PID)
+// lookAt looks at descriptors of a process, or of one of its threads, unless another has its number by now.
+func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
+	number := cmp.Or(tid, p.PID)
 	dir, errno := sys.QuickOpen(w.proc, w.number.Number(number), sys.ScanBase) // threads are not listed there, but are there
 	if errno != 0 {
 		return
 	}
 	defer sys.QuickClose(dir)
-	pidfd, errno := sys.QuickPidfd(number, f.TID != 0)
+	pidfd, errno := sys.QuickPidfd(number, tid != 0)
 	if errno != 0 {
 		return
 	}
 	defer sys.QuickClose(pidfd)
 	start := p.Start
-	if task := p.task(f.TID); task != nil {
+	if task := p.task(tid); task != nil {
 		start = task.Start
 	}
 	fds, errno := sys.QuickOpen(dir, &fdPath, sys.ScanBase)
@@ -87,9 +94,11 @@ func (w *worker) lookAt(p *Process, f taskiter.File, in *NamespacesSet) {
 		return
 	}
 	defer sys.QuickClose(fds)
-	s := subject{pid: p.PID, tid: f.TID, dir: dir, pidfd: pidfd}
+	s := subject{pid: p.PID, tid: tid, dir: dir, pidfd: pidfd}
 	look := descriptorLook{worker: w, subject: s, in: in, dir: fds, sockets: w.opts.has(Sockets)}
-	_ = look.at(f.FD)
+	for _, fd := range files {
+		_ = look.at(fd)
+	}
 }
 
 // started says whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
