@@ -221,9 +221,12 @@ func (w *worker) withSerial(is taskiter.Namespace, kind species.NamespaceType) *
 // shotDetails reads what only /proc knows, of those that lead somewhere or if it is wanted.
 func (w *worker) shotDetails(p *Process, t *texts) {
 	leads := w.opts.has(Details) || w.first(p)
-	t.cgroup = w.groups[p.groups].cgroup
-	cmdline := leads && (t.kept == nil || t.kept.Cmdline == nil)
-	if !cmdline && (t.cgroup != nil || !w.opts.has(Cgroups)) {
+	if leads && (t.kept == nil || t.kept.Cmdline == nil) {
+		if text, errno := w.read.Short(w.proc, w.name.Below(p.PID, &cmdlinePath)); errno == 0 {
+			t.cmdline, t.unconfirmed = w.keep(text), true
+		}
+	}
+	if t.cgroup = w.groups[p.groups].cgroup; t.cgroup != nil || !w.opts.has(Cgroups) {
 		return
 	}
 	dir, errno := sys.QuickOpen(w.proc, w.number.Number(p.PID), sys.ScanBase)
@@ -231,11 +234,6 @@ func (w *worker) shotDetails(p *Process, t *texts) {
 		return
 	}
 	defer sys.QuickClose(dir)
-	if cmdline {
-		if text, errno := w.read.Short(dir, &cmdlinePath); errno == 0 {
-			t.cmdline = w.keep(text)
-		}
-	}
 	w.lookAtCgroup(p, t, subject{pid: p.PID, dir: dir, pidfd: sys.NoFD}, leads)
 	t.unconfirmed = true
 }

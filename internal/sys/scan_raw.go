@@ -28,6 +28,12 @@ func (p *Path) Number(n int) *Path {
 	return p
 }
 
+// Below sets the path to one below a directory whose name is a number.
+func (p *Path) Below(n int, path *Path) *Path {
+	p.text = append(append(appendDecimal(p.text[:0], n), '/'), path.text...)
+	return p
+}
+
 // Set sets the path to a text without zero bytes.
 func (p *Path) Set(text []byte) *Path {
 	p.text = append(append(p.text[:0], text...), 0)

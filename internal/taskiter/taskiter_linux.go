@@ -73,9 +73,6 @@ func Read(unix bool) (*Snapshot, error) {
 	if binary.NativeEndian.Uint16([]byte{1, 0}) != 1 || ^uintptr(0)>>32 == 0 {
 		return nil, errors.ErrUnsupported
 	}
-	if err := sys.MayTrace(); err != nil {
-		return nil, err
-	}
 	files := &fileReader
 	if unix {
 		files = &unixReader
@@ -94,6 +91,9 @@ func Read(unix bool) (*Snapshot, error) {
 func (s *Snapshot) Again() (*Snapshot, error) { return readTasks(s.tasks) }
 
 func readTasks(buf []byte) (*Snapshot, error) {
+	if err := sys.MayTrace(); err != nil {
+		return nil, err
+	}
 	tasks, err := taskReader.read(buf)
 	if err != nil {
 		return nil, err
