@@ -1,8 +1,6 @@
 package handle_test
 
 import (
-	"encoding/json"
-	"errors"
 	"io/fs"
 	"net"
 	"os"
@@ -236,27 +234,6 @@ func TestClimbInAUserNamespace(t *testing.T) {
 	})
 }
 
-func FuzzPortable(f *testing.F) {
-	f.Add([]byte(`{"id":{"dev":4,"ino":4026531833},"type":"net","path":"/proc/self/ns/net"}`))
-	f.Add([]byte(`{"id":{"dev":4,"ino":1},"type":"uts","pid":1,"start":1}`))
-	f.Add([]byte(`{"type":"mnt","serial":4}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		var p handle.Portable
-		if json.Unmarshal(text, &p) != nil {
-			return
-		}
-		again, err := json.Marshal(p)
-		require.NoError(t, err)
-		var same handle.Portable
-		require.NoError(t, json.Unmarshal(again, &same))
-		require.Equal(t, p.String(), same.String())
-		if ns, err := p.Open(); err == nil {
-			require.Equal(t, p.NSID, id(t, ns))
-			require.NoError(t, ns.Close())
-		}
-	})
-}
-
 func TestLostFilesAreClosed(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for range 10 {
@@ -267,40 +244,6 @@ func TestLostFilesAreClosed(t *testing.T) {
 		runtime.GC()
 		time.Sleep(5 * time.Millisecond)
 	}
-}
-
-func TestSerials(t *testing.T) {
-	testutil.CheckLeaks(t)
-	serials := map[uint64]bool{}
-	for of := range species.Set(species.AllNS).All() {
-		ref := handle.NamespacePath("/proc/self/ns/" + of.Name())
-		serial, err := handle.Serial(ref)
-		testutil.NeedFeature(t, "NS_GET_ID", 6, 18, err)
-		require.False(t, serials[serial])
-		serials[serial] = true
-	}
-}
-
-func TestSerialsBefore6_18(t *testing.T) {
-	testutil.CheckLeaks(t)
-	testutil.NeedRoot(t)
-	testutil.NeedKernel(t, 5, 14) // sockets know the number
-	ns, err := handle.Get()
-	require.NoError(t, err)
-	defer func() { _ = ns.Close() }()
-	want, err := handle.Serial(ns)
-	require.NoError(t, err)
-	defer sys.Pretend(sys.NamespaceSerials)()
-	got, err := handle.Serial(ns)
-	require.NoError(t, err)
-	require.Equal(t, want, got, "the cookie is the same number")
-	_, err = handle.Serial(handle.NamespacePath("/proc/self/ns/mnt"))
-	if !errors.Is(err, handle.ErrNotSupported) {
-		require.NoError(t, err)
-	}
-	_, err = handle.Serial(handle.NamespacePath("/proc/self/ns/uts"))
-	require.ErrorIs(t, err, handle.ErrNotSupported)
-	require.ErrorContains(t, err, "6.18")
 }
 
 func TestNetworkNamespaceOfASocket(t *testing.T) {
@@ -323,114 +266,6 @@ func TestNetworkNamespaceOfASocket(t *testing.T) {
 	require.ErrorIs(t, err, syscall.EINVAL)
 	_, err = handle.GetFromSocket(-1)
 	require.ErrorIs(t, err, syscall.EBADF)
-}
-
-func TestFileHandles(t *testing.T) {
-	testutil.CheckLeaks(t)
-	for of := range species.Set(species.AllNS).All() {
-		created, err := handle.Create(of)
-		require.NoError(t, err)
-		h, err := handle.NewFileHandle(created[0])
-		if err != nil {
-			_ = created[0].Close()
-		}
-		testutil.NeedFeature(t, "file handles of namespaces", 6, 18, err)
-		stored, err := h.MarshalBinary()
-		require.NoError(t, err)
-		var again handle.FileHandle
-		require.NoError(t, again.UnmarshalBinary(stored))
-		require.Equal(t, h, again)
-		require.Equal(t, id(t, created[0]), id(t, again))
-		serial, err := handle.Serial(created[0])
-		require.NoError(t, err)
-		require.Equal(t, h.Serial, serial)
-
-		require.NoError(t, created[0].Close())
-		require.Eventually(t, func() bool { // a dead namespace may be cleaned up in the background
-			_, err = again.ID()
-			return errors.Is(err, handle.ErrStale)
-		}, 5*time.Second, time.Millisecond, "it does not keep the namespace alive")
-	}
-	defer sys.Pretend(sys.NamespaceHandles)()
-	_, err := handle.NewFileHandle(handle.NamespacePath("/proc/self/ns/net"))
-	require.ErrorIs(t, err, handle.ErrNotSupported)
-	require.ErrorContains(t, err, "6.18")
-	_, err = handle.FileHandle{NSType: species.CLONE_NEWNET}.ID()
-	require.ErrorIs(t, err, handle.ErrNotSupported)
-}
-
-func TestPortableReferences(t *testing.T) {
-	testutil.CheckLeaks(t)
-	target := testutil.StartTarget(t, testutil.TargetOptions{})
-	process, err := handle.OpenProcess(target.PID)
-	require.NoError(t, err)
-	defer func() { _ = process.Close() }()
-	ns := newNetwork(t)
-	for _, ref := range []handle.Relation{
-		process.Namespace(species.CLONE_NEWUTS), handle.NamespacePath(target.ProcDir() + "/ns/uts"),
-		handle.NewTypedNamespacePath(target.ProcDir()+"/ns/uts", species.CLONE_NEWUTS), ns,
-	} {
-		portable, err := handle.NewPortable(ref)
-		testutil.NeedFeature(t, "file handles of namespaces", 6, 18, err)
-		text, err := json.Marshal(portable)
-		require.NoError(t, err)
-		var again handle.Portable
-		require.NoError(t, json.Unmarshal(text, &again))
-		require.Equal(t, portable, again)
-		f, err := again.Open()
-		require.NoError(t, err)
-		require.Equal(t, id(t, ref), id(t, f))
-		require.NoError(t, f.Close())
-		for change, changed := range map[string]handle.Portable{
-			"ID":     func() handle.Portable { c := again; c.NSID.Ino++; return c }(),
-			"serial": func() handle.Portable { c := again; c.Serial++; return c }(),
-			"type":   func() handle.Portable { c := again; c.NSType = species.CLONE_NEWIPC; return c }(),
-		} {
-			if change == "serial" && again.Serial == 0 {
-				continue // not this kernel
-			}
-			_, err := changed.Open()
-			require.ErrorIs(t, err, handle.ErrStale, "%s of %s", change, again)
-		}
-		if again.PID != 0 {
-			again.Start++
-			_, err := again.Open()
-			require.ErrorIs(t, err, handle.ErrStale)
-		}
-	}
-	portable, err := handle.NewPortable(process.Namespace(species.CLONE_NEWUTS))
-	require.NoError(t, err)
-	path, err := handle.NewPortable(handle.NamespacePath(target.ProcDir() + "/ns/uts"))
-	require.NoError(t, err)
-	target.Stop()
-	for _, gone := range []handle.Portable{portable, path} {
-		_, err = gone.Open()
-		require.ErrorIs(t, err, handle.ErrStale)
-	}
-	defer sys.Pretend(sys.NamespaceHandles)()
-	_, err = handle.NewPortable(ns)
-	require.ErrorIs(t, err, handle.ErrNotSupported)
-}
-
-// A pin is taken away and another namespace pinned under its name.
-func TestPortableReferenceToAnExchangedPin(t *testing.T) {
-	both(t, species.CLONE_NEWNET, func(t *testing.T) {
-		network := handle.Of(species.CLONE_NEWNET)
-		require.NoError(t, network.Pin("x", newNetwork(t)))
-		portable, err := handle.NewPortable(handle.NamespacePath("/run/netns/x"))
-		require.NoError(t, err)
-		require.NoError(t, handle.DeleteNamed("x"))
-		_, err = portable.Open()
-		require.ErrorIs(t, err, handle.ErrStale)
-		require.NoError(t, os.WriteFile("/run/netns/x", nil, 0o600))
-		_, err = portable.Open()
-		require.ErrorIs(t, err, handle.ErrStale)
-		require.NoError(t, os.Remove("/run/netns/x"))
-		require.NoError(t, network.Pin("x", newNetwork(t)))
-		_, err = portable.ID()
-		require.ErrorIs(t, err, handle.ErrStale)
-		require.NoError(t, handle.DeleteNamed("x"))
-	})
 }
 
 func TestTranslatePID(t *testing.T) {
