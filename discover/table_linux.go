@@ -5,12 +5,18 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
 )
 
-// table has every namespace seen by a discovery. A descriptor of each is held while it lasts, which makes looking at
-// the same namespace again cheap, and keeps its inode number from being given to another one.
+// table has every namespace seen by a discovery. It comes to know one in four ways:
+//
+//   - learn: it was opened, is asked for all that it knows, and mostly held. That makes looking at it again cheap, and
+//     keeps its inode number from being given to another one.
+//   - believe: the snapshot told all there is. Not opened, it may be gone, and its number be another one's.
+//   - takeOver: so did the last result.
+//   - mention: only its number is known, until one of the others finds it.
+//
+// One that turns out to be gone stays in all, and byInode has the one that lives.
 type table struct {
 	dev       uint64
 	hierarchy bool
@@ -103,37 +109,6 @@ func (t *table) note(n *Namespace) {
 	}
 }
 
-// believe takes a namespace as the kernel has told it, without opening it. It is nil if its owner was not seen yet.
-func (t *table) believe(is taskiter.Namespace, kind species.NamespaceType) *Namespace {
-	uncounted.RLock()
-	defer uncounted.RUnlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	owner := t.by64[is.Owner]
-	if owner == nil {
-		return nil
-	}
-	n := t.told(uint64(is.Inode), is.Serial, kind)
-	if t.ownership {
-		n.Owner = owner
-	}
-	return n
-}
-
-// told returns a new entry for a namespace that was not opened, so that it may be gone, and its number be the one of
-// another that was seen before.
-func (t *table) told(inode, serial uint64, kind species.NamespaceType) *Namespace {
-	was := t.byInode[inode]
-	late := was != nil && !was.unreachable && t.lives(was)
-	n := t.reachable(inode, kind)
-	if n.Serial = serial; late {
-		n.gone, was.gone = true, false
-		t.byInode[inode] = was
-	}
-	t.note(n)
-	return n
-}
-
 // reachable returns the entry for a namespace that was just found under an inode number: of what is known of that number,
 // if it is no more than that, or a new one.
 func (t *table) reachable(inode uint64, kind species.NamespaceType) *Namespace {
@@ -145,32 +120,6 @@ func (t *table) reachable(inode uint64, kind species.NamespaceType) *Namespace {
 		n = t.add(inode, kind)
 	}
 	n.unreachable = false
-	return n
-}
-
-// takeOver returns a namespace of the last result, of which nothing can have changed but who is in it. Nil stays nil.
-func (t *table) takeOver(old *Namespace) *Namespace {
-	uncounted.RLock()
-	defer uncounted.RUnlock()
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return t.takeOverLocked(old)
-}
-
-func (t *table) takeOverLocked(old *Namespace) *Namespace {
-	if old == nil {
-		return nil
-	}
-	n := present(t.by64[old.Serial])
-	if old.Serial == 0 { // before 6.18, where all are held; of a mount namespace the owner has none
-		n = t.byInode[old.ID.Ino]
-	}
-	if n != nil && n.Type == old.Type && !n.unreachable {
-		return n
-	}
-	n = t.told(old.ID.Ino, old.Serial, old.Type)
-	n.OwnerUID, n.OwnerHidden, n.ParentHidden = old.OwnerUID, old.OwnerHidden, old.ParentHidden
-	n.Owner, n.Parent = t.takeOverLocked(old.Owner), t.takeOverLocked(old.Parent)
 	return n
 }
 
@@ -290,21 +239,6 @@ func (t *table) fd(n *Namespace) int {
 	defer t.mu.Unlock()
 	t.lives(n)
 	return t.held[n.index]
-}
-
-// lives says whether a namespace still has its inode number: it is held, or can be opened and held now.
-func (t *table) lives(n *Namespace) bool {
-	if t.held[n.index] != sys.NoFD || !t.serials || n.Serial == 0 {
-		return true
-	}
-	fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)})
-	if errno != 0 {
-		return errno != syscall.ESTALE
-	}
-	if t.hold(n, fd); t.held[n.index] == sys.NoFD {
-		sys.ScanClose(fd)
-	}
-	return true
 }
 
 // entered notes a process that is in a namespace, if it is the first. The others are nobody's way in.
