@@ -92,10 +92,13 @@ func (s *scan) nameContainer(r *Result, c *Container) {
 		c.Name = name
 	}
 	if c.Name == "" && !s.mounts.stateStuck {
+		own := &Container{ID: c.ID, Runtime: c.Runtime}
 		name, err := within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
-			return StateFiles{}.NameContainer(s.ctx, &Container{ID: c.ID, Runtime: c.Runtime})
+			return StateFiles{}.NameContainer(s.ctx, own)
 		}, func(string) {})
-		s.mounts.stateStuck = err != nil
+		if s.mounts.stateStuck = err != nil; err == nil {
+			c.Runtime = own.Runtime
+		}
 		note(name, err)
 	}
 	for _, namer := range s.opts.Namers {

@@ -96,14 +96,22 @@ func TestStateFiles(t *testing.T) {
 	write("var/lib/docker/containers/"+id+"/config.v2.json", `{"Name":"/web"}`)
 	write("var/lib/containers/storage/overlay-containers/containers.json", `[{"id":"`+id+`","names":["pod"]}]`)
 	write("run/containerd/io.containerd.runtime.v2.task/k8s.io/"+id+"/config.json", `{"annotations":{"io.kubernetes.cri.container-name":"app"}}`)
-	for runtime, want := range map[string]string{"docker": "web", "podman": "pod", "containerd": "app", "": "app"} {
-		name, err := StateFiles{root}.NameContainer(context.Background(), &Container{ID: id, Runtime: runtime})
+	name := func(runtime string) (string, string) {
+		c := &Container{ID: id, Runtime: runtime}
+		name, err := StateFiles{root}.NameContainer(context.Background(), c)
 		require.NoError(t, err)
-		require.Equal(t, want, name)
+		return c.Runtime, name
 	}
-	name, err := StateFiles{root}.NameContainer(context.Background(), &Container{ID: "../../etc", Runtime: "docker"})
+	for _, want := range [][3]string{{"docker", "docker", "web"}, {"podman", "podman", "pod"}, {"containerd", "containerd", "app"}, {"", "docker", "web"}} {
+		runtime, name := name(want[0])
+		require.Equal(t, want, [3]string{want[0], runtime, name})
+	}
+	require.NoError(t, os.RemoveAll(filepath.Join(root, "var/lib/docker")))
+	runtime, app := name("")
+	require.Equal(t, []string{"containerd", "app"}, []string{runtime, app})
+	none, err := StateFiles{root}.NameContainer(context.Background(), &Container{ID: "../../etc", Runtime: "docker"})
 	require.NoError(t, err)
-	require.Empty(t, name)
+	require.Empty(t, none)
 }
 
 func TestUserNames(t *testing.T) { require.Equal(t, "root", userNames()[0]) }

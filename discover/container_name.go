@@ -15,17 +15,27 @@ type StateFiles struct {
 	Root string // of the file system that has them, "" for our own
 }
 
-// NameContainer returns a name, "" if there is none to be found.
+// NameContainer returns a name, "" if there is none to be found. It sets a Runtime that is not known, if that shows.
 func (s StateFiles) NameContainer(_ context.Context, c *Container) (string, error) {
 	switch {
 	case !isID(c.ID):
 		return "", nil
-	case c.Runtime == "docker":
-		return s.docker(c.ID), nil
 	case c.Runtime == "podman":
 		return s.podman(c.ID), nil
+	case c.Runtime == "docker" || c.Runtime == "":
+		name := s.docker(c.ID)
+		if name != "" {
+			c.Runtime = "docker"
+		}
+		if c.Runtime != "" {
+			return name, nil
+		}
 	}
-	return s.containerd(c.ID), nil
+	name, found := s.containerd(c.ID)
+	if found && c.Runtime == "" {
+		c.Runtime = "containerd"
+	}
+	return name, nil
 }
 
 func (s StateFiles) read(into any, elements ...string) bool {
@@ -53,14 +63,14 @@ func (s StateFiles) podman(id string) string {
 	return ""
 }
 
-func (s StateFiles) containerd(id string) string {
+func (s StateFiles) containerd(id string) (name string, found bool) {
 	bundles, _ := filepath.Glob(filepath.Join(s.Root, "/", "run/containerd/io.containerd.runtime.v2.task/*", id, "config.json"))
 	for _, bundle := range bundles {
 		var config struct{ Annotations map[string]string }
 		if relative, err := filepath.Rel(filepath.Join(s.Root, "/"), bundle); err == nil && s.read(&config, relative) {
 			a := config.Annotations
-			return cmp.Or(a["io.kubernetes.cri.container-name"], a["nerdctl/name"], a["io.kubernetes.cri.sandbox-name"])
+			return cmp.Or(a["io.kubernetes.cri.container-name"], a["nerdctl/name"], a["io.kubernetes.cri.sandbox-name"]), true
 		}
 	}
-	return ""
+	return "", false
 }
