@@ -5,7 +5,7 @@ import "context"
 // Container is a container that processes are in, as its cgroup tells.
 type Container struct {
 	ID      string // as the runtime has it: often 64 hexadecimal digits
-	Runtime string // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn; or ""
+	Runtime string // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn, runc, crun; or ""
 	Name    string // as its user has it, "" if not known
 	Pod     string // the UID of its Kubernetes pod, "" if it is in none
 	Cgroup  string // the path of its cgroup
@@ -13,7 +13,8 @@ type Container struct {
 
 // ContainerNamer gives names to containers, for instance by asking an engine.
 type ContainerNamer interface {
-	// NameContainer returns the name of a container, "" if it does not know. An error becomes a Problem.
+	// NameContainer returns the name of a container, "" if it does not know. It is asked for each container that has no
+	// name yet, one after the other. An error becomes a Problem with its errno, EIO if it has none.
 	NameContainer(ctx context.Context, c *Container) (string, error)
 }
 

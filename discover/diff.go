@@ -9,7 +9,7 @@ type Change struct{ Old, New *Namespace }
 type Differences struct {
 	Created []*Namespace // only in the new result
 	Gone    []*Namespace // only in the old one
-	Changed []Change     // in both, with other processes, leaders, stray tasks, references, owner or parent
+	Changed []Change     // in both, with other processes, leaders, tasks, references, owner, owner UID or parent
 }
 
 // Diff compares two results of the same machine since it was started. Where the kernel gives 64-bit IDs, a namespace that

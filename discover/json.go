@@ -123,8 +123,8 @@ const (
 	timeForChildrenName = "time_for_children"
 )
 
-// MarshalJSON returns all of the result as JSON: docs/discovery.schema.json describes it. Texts that are not valid UTF-8
-// survive.
+// MarshalJSON returns all of the result as JSON, of its Options the types, the sources and the proc file system:
+// docs/discovery.schema.json describes it. Texts that are not valid UTF-8 survive.
 func (r *Result) MarshalJSON() ([]byte, error) {
 	w := wireResult{
 		Version: jsonVersion, Device: r.Device, Types: r.Options.Types, Sources: r.Options.Sources, Proc: wireText(r.Options.Proc),

@@ -21,10 +21,10 @@ type Mount struct {
 	Dev          string // of the file system, such as "0:25"
 	Root         string // what of the file system is mounted
 	Point        string // where
-	Options      string // of the mount
+	Options      string // of the mount; "" where the kernel was asked for each mount, as no process sees all of them
 	Type         string // of the file system
 	Source       string
-	SuperOptions string // of the file system
+	SuperOptions string // of the file system; "" as Options is
 	Propagation  string // such as "shared:1 master:2"; "" is private
 
 	// Hidden says that nothing of it can be reached, since something else is mounted over it or over a directory

@@ -9,7 +9,7 @@ import (
 // Namespace is one namespace, as it was found. It holds nothing open and keeps nothing alive.
 type Namespace struct {
 	ID      species.NamespaceID   // device and inode number, which is used again once the namespace is gone
-	Serial  uint64                // the 64-bit ID that is never used again; 0 before 6.18, for mnt before 6.11
+	Serial  uint64                // the 64-bit ID that is never used again; 0 if not known, as before 6.18 (mnt: 6.11)
 	Type    species.NamespaceType // one of the eight
 	Initial bool                  // there from boot; see species.IsInitialInode for what that means before 6.17
 

@@ -167,7 +167,8 @@ func findIn(in int, u unknownPin) (*sys.FD, error) {
 	})
 }
 
-// find finds a pin below a root, which it closes; closeFound closes what it returns. Anything else than the namespace that is meant is not opened.
+// find finds a pin below a root, which it closes; closeFound closes what it returns. Anything else than the namespace that
+// is meant is not opened.
 func find(root *sys.FD, u unknownPin) (*sys.FD, error) {
 	defer func() { _ = root.Close() }()
 	found, err := sys.Resolve(root, u.path, true)

@@ -4,7 +4,7 @@ package discover
 type Process struct {
 	PID, PPID int
 	Name      string   // at most 15 bytes of it; may hold anything but a zero byte
-	Cmdline   []string // nil for kernel threads and zombies, and without Details for those that lead nowhere
+	Cmdline   []string // nil for kernel threads, zombies, those that have ended since, without Details those that lead nowhere
 	State     byte     // of proc_pid_stat(5): 'Z' is a zombie, which may have living Tasks
 	Kernel    bool     // a kernel thread
 	Start     uint64   // clock ticks after boot: a PID with another Start is another process
@@ -24,7 +24,7 @@ type Process struct {
 
 	Parent   *Process
 	Children []*Process // sorted by PID
-	Tasks    []*Task    // other than the one that has the PID, sorted by TID; nil: Tasks were not looked at
+	Tasks    []*Task    // other than the one that has the PID, sorted by TID; nil without the source Tasks
 	Threads  int        // number of all of them
 
 	cgroup  *cgroup // nil if not looked at

@@ -18,8 +18,8 @@ import (
 // itself, and that a mount was moved, or changed in its options, or lies in a directory with another name; Discover does
 // not.
 //
-// Errors and privileges are those of Discover. The result that it starts from is not changed, and may have come from JSON, which saves less. From nil it is Discover
-// with the zero Options.
+// Errors and privileges are those of Discover. The result that it starts from is not changed, and may have come from
+// JSON, which saves less, and has neither Patience nor Workers nor Namers. From nil it is Discover with the zero Options.
 func Rescan(ctx context.Context, old *Result) (*Result, error) {
 	if old == nil {
 		return Discover(ctx, Options{})

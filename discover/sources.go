@@ -9,7 +9,7 @@ type Sources uint32
 const (
 	// None is not a source. It makes a set of Sources that has nothing else different from the zero value.
 	None Sources = 1 << iota
-	// Processes are the namespaces of processes, and those for their children.
+	// Processes are the namespaces of processes, and those for their children. Tasks, FDs, Cgroups and Details take it.
 	Processes
 	// Tasks are those of threads that may be unlike their process.
 	Tasks
