@@ -63,8 +63,12 @@ func sameProcess(a, b *Process) bool { return a.PID == b.PID && a.Start == b.Sta
 
 func sameTask(a, b *Task) bool { return a.TID == b.TID && a.Start == b.Start }
 
+// sameReference leaves aside which process sees a pin: it stays the same when that one ends.
 func sameReference(a, b Reference) bool {
 	inSame := name(a.MountNamespace) == name(b.MountNamespace)
 	a.MountNamespace, b.MountNamespace = nil, nil
+	if a.Kind == ByPin {
+		a.PID = b.PID
+	}
 	return inSame && a == b
 }

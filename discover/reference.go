@@ -1,8 +1,10 @@
 package discover
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 )
 
 // HolderKind is how something holds a namespace or leads to it.
@@ -76,20 +78,10 @@ func (r Reference) String() string {
 	}
 }
 
+// compareReferences sorts pins by where they are, and not by who happens to see them.
 func compareReferences(a, b *Reference) int {
-	for _, d := range [...]int{int(a.Kind) - int(b.Kind), a.PID - b.PID, a.TID - b.TID, a.FD - b.FD} {
-		if d != 0 {
-			return d
-		}
-	}
-	if a.MountNamespace != b.MountNamespace && a.MountNamespace != nil && b.MountNamespace != nil {
+	if a.Kind == b.Kind && a.MountNamespace != b.MountNamespace && a.MountNamespace != nil && b.MountNamespace != nil {
 		return compareNamespaces(a.MountNamespace, b.MountNamespace)
 	}
-	switch {
-	case a.Path < b.Path:
-		return -1
-	case a.Path > b.Path:
-		return 1
-	}
-	return 0
+	return cmp.Or(int(a.Kind)-int(b.Kind), strings.Compare(a.Path, b.Path), a.PID-b.PID, a.TID-b.TID, a.FD-b.FD)
 }
