@@ -284,6 +284,26 @@ mount -t tmpfs pins /mnt; mount --make-private /mnt; touch /mnt/a /mnt/b; unshar
 	require.Empty(t, again())
 }
 
+// TestRescanOfAFurtherDescriptor has a known process open a namespace.
+func TestRescanOfAFurtherDescriptor(t *testing.T) {
+	testutil.NeedRoot(t)
+	var file *os.File
+	briefly(t, func() { file = os.NewFile(uintptr(newNetwork(t)), "net") })
+	number := int(file.Fd())
+	id := species.NamespaceIDFromInode(inodeOfFD(t, number))
+	p := start(t, nil, "sh", "-c", "read x; exec 7</proc/"+strconv.Itoa(pid())+"/fd/"+strconv.Itoa(number)+"; read x")
+	first := standard(t)
+	_, err := p.stdin.Write([]byte("\n"))
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return p.link("fd/7") != "" }, patience, tick)
+	require.NoError(t, file.Close())
+	r, err := discover.Rescan(t.Context(), first)
+	require.NoError(t, err)
+	n := r.Namespace(id)
+	require.NotNil(t, n)
+	require.Contains(t, n.References, discover.Reference{Kind: discover.ByFD, PID: p.Process.Pid, FD: 7})
+}
+
 // TestRescanSeesThreads has a thread of a known process go elsewhere, with a table of its own.
 func TestRescanSeesThreads(t *testing.T) {
 	testutil.NeedRoot(t)
