@@ -81,3 +81,12 @@ func (t *table) lives(n *Namespace) bool {
 	}
 	return true
 }
+
+// ended says whether a namespace that was found is gone by now.
+func (t *table) ended(n *Namespace) bool {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return !n.unreachable && !t.lives(n)
+}

@@ -130,7 +130,9 @@ func (w *worker) mountsOf(i int) {
 		return
 	}
 	w.mounts.tables[i] = partial
-	w.problem(Problem{Source: Mounts, Type: n.Type, Namespace: n.ID, Errno: errno})
+	if !w.table.ended(n) {
+		w.problem(Problem{Source: Mounts, Type: n.Type, Namespace: n.ID, Errno: errno})
+	}
 }
 
 // readMounts reads mountinfo of a process. ESRCH: there is none; ERANGE: it does not see all mounts.

@@ -5,6 +5,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/internal/testutil"
@@ -68,4 +69,24 @@ func TestMountsOfANamespaceThatIsGone(t *testing.T) {
 	s.choose(r)
 	require.Nil(t, r.Namespace(left.ID))
 	require.Empty(t, r.Mounts)
+}
+
+// TestMountNamespaceEndsMeanwhile has one end before its mounts are looked at: that is no Problem, unlike one of which
+// nothing can be known.
+func TestMountNamespaceEndsMeanwhile(t *testing.T) {
+	testutil.NeedKernel(t, 6, 18)
+	table, owner := tableOf(t, species.CLONE_NEWUSER)
+	table.serials = true
+	const never = 1 << 62
+	gone := table.believe(taskiter.Namespace{Serial: never, Owner: owner.Serial, Inode: 1}, species.CLONE_NEWNS)
+	require.NotNil(t, gone)
+	unknown, _ := table.mention(2, species.CLONE_NEWNS)
+	s := &scan{opts: Options{}.withDefaults(), table: table, read: procfs.NewReader()}
+	s.mounts.todo, s.mounts.tables = []*Namespace{gone, unknown}, make([]*MountTable, 2)
+	w := newWorker(s, 0)
+	for i := range s.mounts.todo {
+		w.mountsOf(i)
+	}
+	require.Len(t, w.problems, 1)
+	require.Equal(t, unknown.ID, w.problems[0].Namespace)
 }
