@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -60,7 +59,7 @@ func (d *discovery) read(cmd *cobra.Command, types species.Set) (*discover.Resul
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	text, err := io.ReadAll(bufio.NewReader(in))
+	text, err := io.ReadAll(in)
 	if err != nil {
 		return nil, err
 	}
@@ -85,11 +84,7 @@ func chosen(r *discover.Result, types species.Set) []*discover.Namespace {
 }
 
 func writeJSON(out io.Writer, value any) error {
-	w := bufio.NewWriter(out)
-	encoder := json.NewEncoder(w)
+	encoder := json.NewEncoder(out)
 	encoder.SetIndent("", " ")
-	if err := encoder.Encode(value); err != nil {
-		return err
-	}
-	return w.Flush()
+	return encoder.Encode(value)
 }
