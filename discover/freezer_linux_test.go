@@ -19,6 +19,12 @@ import (
 func freezable(t *testing.T, hierarchy string) (cgroup string, leader int) {
 	t.Helper()
 	cgroup = filepath.Join(hierarchy, "nsops-test-"+strconv.Itoa(os.Getpid()))
+	return cgroup, inCgroup(t, cgroup)
+}
+
+// inCgroup makes a cgroup and starts a process in there that leads namespaces.
+func inCgroup(t *testing.T, cgroup string) (leader int) {
+	t.Helper()
 	if err := os.Mkdir(cgroup, 0o700); err != nil {
 		testutil.Skip(t, "needs a cgroup: "+err.Error())
 	}
@@ -27,7 +33,19 @@ func freezable(t *testing.T, hierarchy string) (cgroup string, leader int) {
 	})
 	target := testutil.StartTarget(t, testutil.TargetOptions{})
 	require.NoError(t, os.WriteFile(cgroup+"/cgroup.procs", []byte(strconv.Itoa(target.PID)), 0o600))
-	return cgroup, target.PID
+	return target.PID
+}
+
+// unifiedHierarchy returns where version 2 is mounted, beside version 1 or alone.
+func unifiedHierarchy(t *testing.T) string {
+	t.Helper()
+	for _, hierarchy := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
+		if _, err := os.Stat(hierarchy + "/cgroup.subtree_control"); err == nil {
+			return hierarchy
+		}
+	}
+	testutil.Skip(t, "needs cgroups of version 2")
+	return ""
 }
 
 func requireFrozen(t *testing.T, pid int, want bool) {
@@ -82,15 +100,8 @@ func TestFrozenByVersion1(t *testing.T) {
 // TestFrozenByVersion2 does so where version 1 may be mounted too.
 func TestFrozenByVersion2(t *testing.T) {
 	testutil.NeedRoot(t)
-	for _, hierarchy := range []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup"} {
-		if _, err := os.Stat(hierarchy + "/cgroup.subtree_control"); err != nil {
-			continue
-		}
-		cgroup, pid := freezable(t, hierarchy)
-		requireFreezes(t, pid, cgroup+"/cgroup.freeze", "1", "0", cgroup+"/cgroup.events", "frozen 1")
-		return
-	}
-	testutil.Skip(t, "needs cgroups of version 2")
+	cgroup, pid := freezable(t, unifiedHierarchy(t))
+	requireFreezes(t, pid, cgroup+"/cgroup.freeze", "1", "0", cgroup+"/cgroup.events", "frozen 1")
 }
 
 // TestFrozenWithVersion2Only does so in a mount namespace with nothing else.

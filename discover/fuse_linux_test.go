@@ -233,19 +233,10 @@ func TestHungFUSEOfARuntime(t *testing.T) {
 		return
 	}
 	testutil.NeedRoot(t)
-	const hierarchy = "/sys/fs/cgroup/unified"
 	id := strings.Repeat("0123456789abcdef", 4)
-	cgroup := hierarchy + "/docker-" + id + ".scope"
-	if err := os.Mkdir(cgroup, 0o700); err != nil {
-		testutil.Skip(t, "needs a cgroup: "+err.Error())
-	}
-	t.Cleanup(func() {
-		require.Eventually(t, func() bool { return os.Remove(cgroup) == nil }, patience, tick)
-	})
-	target := testutil.StartTarget(t, testutil.TargetOptions{})
-	require.NoError(t, os.WriteFile(cgroup+"/cgroup.procs", []byte(strconv.Itoa(target.PID)), 0o600))
+	leader := inCgroup(t, unifiedHierarchy(t)+"/docker-"+id+".scope")
 	r := standard(t)
-	require.Equal(t, &discover.Container{ID: id, Runtime: "docker", Cgroup: "/docker-" + id + ".scope"}, r.Process(target.PID).Container)
+	require.Equal(t, &discover.Container{ID: id, Runtime: "docker", Cgroup: "/docker-" + id + ".scope"}, r.Process(leader).Container)
 	self, err := os.Executable()
 	require.NoError(t, err)
 	cmd := exec.CommandContext(t.Context(), "unshare", "-m", self, "-test.run=^TestHungFUSEOfARuntime$", "-test.v")

@@ -1,8 +1,6 @@
 package discover_test
 
 import (
-	"context"
-	"errors"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -22,9 +20,7 @@ func TestRunc(t *testing.T) {
 func TestLXC(t *testing.T) {
 	testutil.NeedRoot(t)
 	target := runtimes.StartLXC(t)
-	namer := &oddNamer{}
-	r, err := discover.Discover(t.Context(), discover.Options{Namers: []discover.ContainerNamer{namer}})
-	require.NoError(t, err)
+	r := standard(t)
 	requireContainerTruth(t, r, target)
 	require.Contains(t, r.Process(target.PID).Cgroup, "/payload")
 	require.False(t, r.Process(target.PID).Frozen)
@@ -38,11 +34,4 @@ func requireContainerTruth(t *testing.T, r *discover.Result, target *testutil.Ta
 		require.NotNil(t, n, "%v", id)
 		require.Equal(t, target.PID, n.Leader.PID, "%v", id)
 	}
-}
-
-// oddNamer does not know, and says so.
-type oddNamer struct{}
-
-func (*oddNamer) NameContainer(context.Context, *discover.Container) (string, error) {
-	return "", errors.New("no engine")
 }

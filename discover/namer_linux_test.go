@@ -1,0 +1,80 @@
+package discover_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
+)
+
+// namer is a ContainerNamer.
+type namer func() (string, error)
+
+func (f namer) NameContainer(context.Context, *discover.Container) (string, error) { return f() }
+
+// unnamed starts a process in a container of which the cgroup tells neither runtime nor name.
+func unnamed(t *testing.T) (leader int, id string) {
+	t.Helper()
+	id = fmt.Sprintf("%064x", os.Getpid())
+	return inCgroup(t, unifiedHierarchy(t)+"/"+id), id
+}
+
+func TestNamers(t *testing.T) {
+	testutil.NeedRoot(t)
+	leader, id := unnamed(t)
+	end := make(chan struct{})
+	defer close(end)
+	fails := namer(func() (string, error) { return "", errors.New("no engine") })
+	knows := namer(func() (string, error) { return "web", nil })
+	late := namer(func() (string, error) { return "late", nil })
+	hangs := namer(func() (string, error) { <-end; return "", nil })
+	r, err := discover.Discover(t.Context(), discover.Options{Namers: []discover.ContainerNamer{fails, knows, late}})
+	require.NoError(t, err)
+	c := r.Process(leader).Container
+	require.Equal(t, &discover.Container{ID: id, Name: "web", Cgroup: "/" + id}, c)
+	require.Contains(t, r.Containers, c)
+	require.Contains(t, r.Problems, discover.Problem{Source: discover.Cgroups, Path: "/" + id, Errno: unix.EIO})
+	network := r.Process(leader).Namespaces.Of(species.CLONE_NEWNET)
+	require.Same(t, c, network.Container())
+	require.Equal(t, "/"+id, network.Cgroup())
+
+	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	defer cancel()
+	_, err = discover.Discover(ctx, discover.Options{Namers: []discover.ContainerNamer{hangs}})
+	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// TestRuntimeByState has a container of which only what containerd has written down tells the runtime.
+func TestRuntimeByState(t *testing.T) {
+	const marker = "NSOPS_TEST_STATE_OF"
+	if id := os.Getenv(marker); id != "" {
+		dir := "/run/containerd/io.containerd.runtime.v2.task/default/" + id
+		require.NoError(t, os.MkdirAll(dir, 0o700))
+		require.NoError(t, os.WriteFile(dir+"/config.json", []byte(`{"annotations":{"nerdctl/name":"db"}}`), 0o600))
+		r := standard(t)
+		at := slices.IndexFunc(r.Containers, func(c *discover.Container) bool { return c.ID == id })
+		require.Equal(t, &discover.Container{ID: id, Runtime: "containerd", Name: "db", Cgroup: "/" + id}, r.Containers[at])
+		return
+	}
+	testutil.NeedRoot(t)
+	_, id := unnamed(t)
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), "unshare", "-m", "sh", "-c", `mount -t tmpfs state /run; exec "$@"`, "sh",
+		self, "-test.run=^TestRuntimeByState$", "-test.v")
+	cmd.Env = append(os.Environ(), marker+"="+id)
+	output, err := cmd.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	require.Contains(t, string(output), "--- PASS: TestRuntimeByState", "%s", output)
+}
