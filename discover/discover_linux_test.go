@@ -149,6 +149,7 @@ func TestTypesAreExact(t *testing.T) {
 		id, _ := species.IDwithType(target.NamespaceLink(kind))
 		all = append(all, truth{"process", kind, id.Ino})
 	}
+	all = append(all, outlived(t))
 	inner := nested(t)
 	for n := full(t).Process(inner).Namespaces.Of(species.CLONE_NEWUSER); n != nil; n = n.Owner {
 		all = append(all, truth{"", species.CLONE_NEWUSER, n.ID.Ino})

@@ -248,3 +248,17 @@ func nested(t *testing.T) (pid int) {
 	}, patience, tick)
 	return cmd.Process.Pid
 }
+
+// outlived starts a process in a network namespace whose owner nobody is in any more, and returns the owner.
+func outlived(t *testing.T) truth {
+	testutil.NeedCommand(t, "unshare", "nsenter")
+	maker := start(t, nil, "unshare", "--user", "--net", "cat")
+	home, err := os.Readlink("/proc/self/ns/net")
+	require.NoError(t, err)
+	require.Eventually(t, func() bool { return maker.link("ns/net") != home }, patience, tick)
+	network, owner := maker.link("ns/net"), inodeOf(t, "/proc/"+strconv.Itoa(maker.Process.Pid)+"/ns/user")
+	other := start(t, nil, "nsenter", "--net=/proc/"+strconv.Itoa(maker.Process.Pid)+"/ns/net", "cat")
+	require.Eventually(t, func() bool { return other.link("ns/net") == network }, patience, tick)
+	endAll([]*exec.Cmd{maker.Cmd})
+	return truth{"", species.CLONE_NEWUSER, owner}
+}
