@@ -96,7 +96,8 @@ func (s *scan) nameContainer(r *Result, c *Container) {
 		name, err := within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
 			return StateFiles{}.NameContainer(s.ctx, own)
 		}, func(string) {})
-		if s.mounts.stateStuck = err != nil; err == nil {
+		s.mounts.stateStuck = err != nil
+		if err == nil {
 			c.Runtime = own.Runtime
 		}
 		note(name, err)
