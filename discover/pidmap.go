@@ -24,7 +24,8 @@ type namespacedPID struct {
 }
 
 // NewPIDMap returns a map of all PIDs and TIDs in a result. Those that were found with a type mask that lacks PID
-// namespaces cannot be translated.
+// namespaces cannot be translated, nor can those in PID namespaces above the topmost that the caller may know: with a proc
+// file system of such a one, they are only in Process.PIDs.
 func NewPIDMap(r *Result) *PIDMap {
 	m := &PIDMap{from: make(map[namespacedPID][]NamespacedPID, len(r.Processes))}
 	for _, p := range r.Processes {
@@ -36,17 +37,16 @@ func NewPIDMap(r *Result) *PIDMap {
 	return m
 }
 
-// add adds a process that has these PIDs, the last of them in the innermost namespace.
+// add adds a process that has these PIDs, the last of them in the innermost namespace. Those in parents that the caller
+// may not know are left out.
 func (m *PIDMap) add(pids []int, innermost *Namespace) {
 	all := make([]NamespacedPID, len(pids))
-	n := innermost
-	for i := len(pids) - 1; i >= 0; i-- {
-		if n == nil {
-			return // parents that the caller may not know
-		}
-		all[i] = NamespacedPID{pids[i], n}
-		n = n.Parent
+	first := len(pids)
+	for n := innermost; n != nil && first > 0; n = n.Parent {
+		first--
+		all[first] = NamespacedPID{pids[first], n}
 	}
+	all = all[first:]
 	for _, p := range all {
 		m.from[namespacedPID{p.PID, p.Namespace}] = all
 	}
