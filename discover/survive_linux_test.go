@@ -329,6 +329,7 @@ func TestNothingIsWritten(t *testing.T) {
 	testutil.NeedCommand(t, "strace")
 	if os.Getenv("NSOPS_TEST_TRACED") != "" {
 		full(t)
+		full(t) // the first of a small machine is without a snapshot
 		return
 	}
 	if os.Geteuid() == 0 {
