@@ -174,6 +174,9 @@ func TestTypesAreExact(t *testing.T) {
 					require.Nil(t, n, "%v", want)
 					continue
 				}
+				if sources == discover.Standard && (want.what == "message" || want.what == "tun") {
+					continue // is seen while another program discovers, which holds it
+				}
 				require.Equal(t, other != nil, n != nil, "%v with types %v from %v", want, mask, sources)
 				if n != nil && !n.Initial { // where others come and go
 					require.Equal(t, []int{len(other.Processes), other.Tasks, len(other.StrayTasks), other.OwnerUID},
