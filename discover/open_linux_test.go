@@ -95,6 +95,19 @@ func endAll(all []*exec.Cmd) {
 	}
 }
 
+// TestOpenOfAReusedNumber has the inode number go to a namespace that only its 64-bit ID tells from the one that was found.
+func TestOpenOfAReusedNumber(t *testing.T) {
+	testutil.NeedKernel(t, 6, 18)
+	own := standard(t).Process(pid())
+	n := *own.Namespaces.Of(species.CLONE_NEWUTS)
+	n.Processes, n.StrayTasks, n.References = []*discover.Process{own}, nil, nil
+	f, err := n.Open()
+	require.NoError(t, err)
+	require.NoError(t, f.Close())
+	n.Serial = 1 << 62 // no namespace has got there
+	requireStale(t, &n)
+}
+
 func TestOpenOfADescriptorThatWasReplaced(t *testing.T) {
 	testutil.NeedRoot(t)
 	checkLeaks(t)
