@@ -3,6 +3,7 @@ package discover
 import (
 	"cmp"
 	"context"
+	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -31,7 +32,9 @@ func (s *scan) contain(r *Result) {
 		s.nameContainer(r, c)
 		r.Containers = append(r.Containers, c)
 	}
-	slices.SortFunc(r.Containers, func(a, b *Container) int { return cmp.Compare(a.ID, b.ID) })
+	slices.SortFunc(r.Containers, func(a, b *Container) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
+	})
 }
 
 // knownCgroups returns the cgroups that were read, sorted, and finds out which are frozen.
@@ -51,22 +54,44 @@ func (s *scan) knownCgroups() []*cgroup {
 	return known
 }
 
-// containersIn finds the containers that cgroups belong to.
-func containersIn(known []*cgroup) map[string]*Container {
-	containers := map[string]*Container{}
+// home is the cgroup of a container in one of the hierarchies.
+type home struct {
+	hierarchy int
+	cgroup    string
+}
+
+// containersIn finds the containers that cgroups belong to. Those of different users or runtimes may have the same name;
+// what has a cgroup in common is the same.
+func containersIn(known []*cgroup) []*Container {
+	var all []*Container
+	at := map[home]*Container{}
 	for _, c := range known {
-		for _, p := range c.paths {
+		homes := map[home]*Container{}
+		for i, p := range c.paths {
 			found := containerOf(p)
-			if found == nil || c.container != nil && c.container.Runtime != "" {
+			if found == nil {
 				continue
 			}
-			if containers[found.ID] == nil {
-				containers[found.ID] = found
+			homes[home{i, found.Cgroup}] = found
+			if c.container == nil || c.container.Runtime == "" {
+				c.container = found
 			}
-			c.container = containers[found.ID]
+		}
+		maps.DeleteFunc(homes, func(_ home, other *Container) bool { return other.ID != c.container.ID })
+		isNew := c.container != nil
+		for h := range homes {
+			if at[h] != nil {
+				c.container, isNew = at[h], false
+			}
+		}
+		if isNew {
+			all = append(all, c.container)
+		}
+		for h := range homes {
+			at[h] = c.container
 		}
 	}
-	return containers
+	return all
 }
 
 // follow takes the container of the leader, if the process's own cgroup is not known.

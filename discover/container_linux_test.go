@@ -86,6 +86,30 @@ func TestParseCgroup(t *testing.T) {
 	require.Empty(t, c.legacy)
 }
 
+// TestContainersOfTheSameName are those of different users and runtimes.
+func TestContainersOfTheSameName(t *testing.T) {
+	var known []*cgroup
+	for _, text := range []string{
+		"5:memory:/lxc.payload.web\n1:name=systemd:/lxc.payload.web\n",
+		"5:memory:/lxc.payload.web\n1:name=systemd:/lxc.payload.web/below\n",
+		"5:memory:/\n1:name=systemd:/lxc.payload.web\n",
+		"5:memory:/user/1000/lxc.payload.web\n1:name=systemd:/user.slice/lxc.payload.web\n",
+		"5:memory:/machine.slice/machine-web.scope\n1:name=systemd:/machine.slice/machine-web.scope\n",
+		"5:memory:/\n1:name=systemd:/\n",
+	} {
+		known = append(known, parseCgroup([]byte(text)))
+	}
+	all := containersIn(known)
+	require.Len(t, all, 3)
+	of := func(i int) *Container { return known[i].container }
+	require.Equal(t, []*Container{of(0), of(3), of(4)}, all)
+	require.Same(t, of(0), of(1))
+	require.Same(t, of(0), of(2))
+	require.NotSame(t, of(0), of(3))
+	require.Equal(t, []string{"lxc", "nspawn"}, []string{of(3).Runtime, of(4).Runtime})
+	require.Nil(t, of(5))
+}
+
 func TestStateFiles(t *testing.T) {
 	root := t.TempDir()
 	write := func(path, text string) {
@@ -115,6 +139,16 @@ func TestStateFiles(t *testing.T) {
 }
 
 func TestUserNames(t *testing.T) { require.Equal(t, "root", userNames()[0]) }
+
+func FuzzUsers(f *testing.F) {
+	f.Add("root:x:0:0:root:/root:/bin/sh\nroot2:x:0:0\n:x:1:\n")
+	f.Fuzz(func(t *testing.T, text string) {
+		for uid, name := range parseUsers(text) {
+			require.NotEmpty(t, name)
+			require.Contains(t, text, name+":", "%d", uid)
+		}
+	})
+}
 
 func TestSources(t *testing.T) {
 	for _, s := range []Sources{None, Standard, Full, 0, Full &^ Sockets} {

@@ -68,7 +68,7 @@ type (
 		PIDs       []int             `json:"pids,omitempty"`
 		Cgroup     wireText          `json:"cgroup,omitempty"`
 		Frozen     bool              `json:"frozen,omitempty"`
-		Container  wireText          `json:"container,omitempty"`
+		Container  *int              `json:"container,omitempty"`
 		Threads    int               `json:"threads"`
 		Tasks      []wireTask        `json:"tasks,omitempty"`
 	}
@@ -137,6 +137,9 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 	}
 	for _, p := range r.Processes {
 		w.Processes = append(w.Processes, wireProcessOf(p))
+		if at := slices.Index(r.Containers, p.Container); at >= 0 {
+			w.Processes[len(w.Processes)-1].Container = &at
+		}
 	}
 	for _, c := range r.Containers {
 		w.Containers = append(w.Containers, wireContainer{wireText(c.ID), c.Runtime, wireText(c.Name), wireText(c.Pod), wireText(c.Cgroup)})
@@ -202,9 +205,6 @@ func wireProcessOf(p *Process) wireProcess {
 		PID: p.PID, PPID: p.PPID, Name: wireText(p.Name), Cmdline: wireTexts(p.Cmdline), State: string(rune(p.State)),
 		Kernel: p.Kernel, Start: p.Start, UID: p.UID, GID: p.GID, PIDs: p.PIDs, Cgroup: wireText(p.Cgroup), Frozen: p.Frozen,
 		Threads: p.Threads, Namespaces: wireLinks(&p.Namespaces, p.PIDForChildren, p.TimeForChildren),
-	}
-	if p.Container != nil {
-		w.Container = wireText(p.Container.ID)
 	}
 	for _, t := range p.Tasks {
 		w.Tasks = append(w.Tasks, wireTask{t.TID, wireText(t.Name), t.Start, wireLinks(&t.Namespaces, t.PIDForChildren, t.TimeForChildren), t.TIDs})

@@ -31,7 +31,14 @@ func (p Problem) String() string {
 	if p.TID != 0 {
 		b.WriteString(", task " + strconv.Itoa(p.TID))
 	}
-	if p.Type != species.NaNS {
+	if p.FD != 0 {
+		b.WriteString(", descriptor " + strconv.Itoa(p.FD))
+	}
+	switch {
+	case p.Type == species.NaNS:
+	case p.Namespace.Ino == 0:
+		b.WriteString(" of type " + p.Type.Name())
+	default:
 		b.WriteString(" of " + p.Namespace.LinkText(p.Type))
 	}
 	if p.Path != "" {

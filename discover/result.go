@@ -14,7 +14,7 @@ type Result struct {
 	Device     uint64        // of all namespaces: NamespaceID.Dev
 	Namespaces []*Namespace  // sorted by type, in the order of species, then by inode number
 	Processes  []*Process    // sorted by PID
-	Containers []*Container  // sorted by ID
+	Containers []*Container  // sorted by ID, which those of different users or runtimes may share
 	Mounts     []*MountTable // with MountTables: one for each mount namespace, sorted by its ID
 	Problems   []Problem     // what could not be seen
 

@@ -376,14 +376,3 @@ func TestNothingIsWritten(t *testing.T) {
 	}
 	require.True(t, joins > 0 || os.Geteuid() != 0, "something had to be joined")
 }
-
-func TestPIDReuseIsNoticed(t *testing.T) {
-	cmd := exec.Command("sleep", "1000")
-	require.NoError(t, cmd.Start())
-	r := full(t)
-	p := r.Process(cmd.Process.Pid)
-	require.NotZero(t, p.Start)
-	require.NoError(t, cmd.Process.Signal(unix.SIGKILL))
-	_ = cmd.Wait()
-	require.Nil(t, full(t).Process(cmd.Process.Pid))
-}

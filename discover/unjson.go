@@ -22,7 +22,7 @@ func (r *Result) UnmarshalJSON(text []byte) error {
 		return &Error{Op: "read result", Err: errVersion}
 	}
 	reader := wireReader{result: &Result{Device: w.Device, Options: Options{Types: w.Types, Sources: w.Sources, Proc: string(w.Proc)}},
-		namespaces: make(map[uint64]*Namespace, len(w.Namespaces)), containers: make(map[string]*Container, len(w.Containers))}
+		namespaces: make(map[uint64]*Namespace, len(w.Namespaces))}
 	reader.read(&w)
 	if reader.err != nil {
 		return &Error{Op: "read result", Err: reader.err}
@@ -36,7 +36,6 @@ func (r *Result) UnmarshalJSON(text []byte) error {
 type wireReader struct {
 	result     *Result
 	namespaces map[uint64]*Namespace
-	containers map[string]*Container
 	err        error
 }
 
@@ -53,7 +52,7 @@ func (r *wireReader) read(w *wireResult) {
 		r.namespace(&w.Namespaces[i])
 	}
 	for _, c := range w.Containers {
-		r.container(&Container{string(c.ID), c.Runtime, string(c.Name), string(c.Pod), string(c.Cgroup)})
+		r.result.Containers = append(r.result.Containers, &Container{string(c.ID), c.Runtime, string(c.Name), string(c.Pod), string(c.Cgroup)})
 	}
 	for i := range w.Processes {
 		r.process(&w.Processes[i])
@@ -156,14 +155,6 @@ func (r *wireReader) namespace(w *wireNamespace) {
 	r.result.Namespaces = append(r.result.Namespaces, n)
 }
 
-func (r *wireReader) container(c *Container) {
-	if c.ID == "" || r.containers[c.ID] != nil {
-		r.fail(fmt.Errorf("two containers %q", c.ID))
-	}
-	r.containers[c.ID] = c
-	r.result.Containers = append(r.result.Containers, c)
-}
-
 func (r *wireReader) process(w *wireProcess) {
 	if min(w.PID, w.PPID) < 0 || max(w.PID, w.PPID) > math.MaxInt32 {
 		r.fail(errDangling("PID such as", uint64(w.PID)))
@@ -173,10 +164,12 @@ func (r *wireReader) process(w *wireProcess) {
 	if w.State != "" {
 		p.State = w.State[0]
 	}
-	if w.Container != "" {
-		if p.Container = r.containers[string(w.Container)]; p.Container == nil {
-			r.fail(fmt.Errorf("no container %q", w.Container))
-		}
+	switch at := w.Container; {
+	case at == nil:
+	case *at < 0 || *at >= len(r.result.Containers):
+		r.fail(fmt.Errorf("there is no container %d", *at))
+	default:
+		p.Container = r.result.Containers[*at]
 	}
 	p.PIDForChildren, p.TimeForChildren = r.links(w.Namespaces, &p.Namespaces)
 	for i := range w.Tasks {

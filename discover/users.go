@@ -36,7 +36,7 @@ func parseUsers(text string) map[int]string {
 	names := map[int]string{}
 	for line := range strings.Lines(text) {
 		fields := strings.SplitN(line, ":", 4)
-		if len(fields) < 4 {
+		if len(fields) < 4 || fields[0] == "" {
 			continue
 		}
 		if uid, err := strconv.Atoi(fields[2]); err == nil && names[uid] == "" {
