@@ -152,8 +152,11 @@ func (l *descriptorLook) transient(fd int, link []byte) bool {
 
 // mayBePin says whether to look at a descriptor with such a path. What was opened through a pin that is gone has the
 // root for a path.
-func (l *descriptorLook) mayBePin(text []byte) bool {
-	if l.opts.has(PathFDs) {
+func (s *scan) mayBePin(text []byte) bool {
+	if len(text) == 0 || text[0] != '/' {
+		return false
+	}
+	if s.opts.has(PathFDs) {
 		return !bytes.HasPrefix(text, devices)
 	}
 	return bytes.Equal(text, detached) || bytes.HasSuffix(text, deletedMark) && bytes.Contains(text, []byte("/netns/"))
@@ -197,7 +200,7 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 		return
 	}
-	defer sys.ScanClose(own) // might be another file by now, and the last of it
+	defer drop(own)
 	n, errno := l.networkOf(own)
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
@@ -215,12 +218,24 @@ func (l *descriptorLook) referSocket(n *Namespace, fd int) {
 	}
 }
 
-// duplicate returns a duplicate of a descriptor. ENOSYS: there is no pidfd, or the kernel cannot do it.
+// duplicate returns a duplicate of a descriptor, for drop. ENOSYS: there is no pidfd, or the kernel cannot do it.
 func (l *descriptorLook) duplicate(fd int) (int, syscall.Errno) {
 	if l.pidfd == sys.NoFD {
 		return sys.NoFD, syscall.ENOSYS
 	}
-	return sys.ScanGetFD(l.pidfd, fd)
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	if errno == 0 {
+		setBeingHeld(own, true)
+	}
+	return own, errno
+}
+
+// drop closes a duplicate. It might be of another file by now, and the last of that.
+func drop(own int) {
+	sys.ScanClose(own)
+	setBeingHeld(own, false)
 }
 
 // networkOf asks a socket for the number of its network namespace (5.14), and only for an unknown one for the namespace
@@ -249,7 +264,7 @@ func (l *descriptorLook) tun(fd int) {
 		l.descriptorProblem(TunTap, l.subject, fd, errno)
 		return
 	}
-	defer sys.ScanClose(own)
+	defer drop(own)
 	n, errno := l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfTun(own) })
 	switch errno {
 	case 0:
