@@ -75,6 +75,37 @@ func TestConcurrentDiscoveries(t *testing.T) {
 	}
 }
 
+// TestTableOfTheCaller has the caller on a thread with a table of descriptors of its own.
+func TestTableOfTheCaller(t *testing.T) {
+	testutil.NeedRoot(t)
+	checkLeaks(t)
+	var fd int
+	briefly(t, func() { fd = newNetwork(t) })
+	closeLater(t, fd)
+	id := species.NamespaceIDFromInode(inodeOfFD(t, fd))
+	full(t) // after which the process has opened what it keeps
+	kept := ownDescriptors(full(t))
+	var r *discover.Result
+	var err error
+	briefly(t, func() {
+		if err = unix.Unshare(unix.CLONE_FILES); err == nil {
+			r, err = discover.Discover(context.Background(), discover.Options{Workers: 2})
+		}
+	})
+	require.NoError(t, err)
+	require.NotNil(t, r.Process(pid()))
+	require.NotNil(t, r.Process(os.Getppid()))
+	require.Len(t, r.Namespace(id).References, 2, "in both tables")
+	for _, n := range r.Namespaces {
+		for _, ref := range n.References {
+			if ref.PID == pid() && ref.Kind == discover.ByFD {
+				ref.TID = 0
+				require.Contains(t, kept, n.String()+" "+ref.String(), "a discovery's")
+			}
+		}
+	}
+}
+
 // ownDescriptors returns the descriptors of this process that hold namespaces.
 func ownDescriptors(r *discover.Result) map[string]bool {
 	found := map[string]bool{}
