@@ -185,13 +185,13 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	}
 }
 
-// socket looks which network namespace a socket is in. One that several processes have is looked at once.
+// socket looks which network namespace a socket is in. One that several processes have is looked at once, through the
+// first that lets us.
 func (l *descriptorLook) socket(fd int, inode uint64) {
 	if n, seen := l.worker.sockets[inode]; seen && !l.opts.has(InFlight) {
 		l.referSocket(n, fd)
 		return
 	}
-	l.worker.sockets[inode] = nil
 	own, errno := l.duplicate(fd)
 	if errno != 0 {
 		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
@@ -201,6 +201,10 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		return
 	}
 	defer drop(own)
+	var st sys.ScanStat
+	if errno := sys.QuickStat(own, &st); errno != 0 || st.Ino != inode || !st.IsSocket() {
+		return // another one has the number by now
+	}
 	n, errno := l.networkOf(own)
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
