@@ -175,8 +175,8 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	n := l.table.known(inode)
 	if n == nil {
 		var errno syscall.Errno
-		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) { return sys.ScanOpen(l.dir, path, sys.ScanFile) })
-		if errno != 0 {
+		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) { return sys.ScanOpenOn(l.table.dev, l.dir, path) })
+		if errno != 0 && errno != syscall.EINVAL { // another file has the number by now
 			l.descriptorProblem(FDs, l.subject, fd, errno)
 		}
 	}
