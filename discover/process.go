@@ -4,7 +4,7 @@ package discover
 type Process struct {
 	PID, PPID int
 	Name      string   // at most 15 bytes of it; may hold anything but a zero byte
-	Cmdline   []string // nil for kernel threads and zombies, and without Details for those that lead nowhere
+	Cmdline   []string // of at most 32 KiB; nil for kernel threads and zombies, and without Details for those that lead nowhere
 	State     byte     // of proc_pid_stat(5): 'Z' is a zombie, which may have living Tasks
 	Kernel    bool     // a kernel thread
 	Start     uint64   // clock ticks after boot: a PID with another Start is another process
