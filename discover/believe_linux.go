@@ -81,3 +81,16 @@ func (t *table) lives(n *Namespace) bool {
 	}
 	return true
 }
+
+// isGone says whether a namespace is gone, and has that noted: who was in it is looked at again.
+func (t *table) isGone(n *Namespace) bool {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.lives(n) {
+		return false
+	}
+	n.gone = true
+	return true
+}

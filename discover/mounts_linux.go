@@ -129,6 +129,10 @@ func (w *worker) mountsOf(i int) {
 		w.mounts.tables[i] = table
 		return
 	}
+	if w.table.isGone(n) {
+		w.pins, w.unknown = w.pins[:found], w.unknown[:unknown]
+		return
+	}
 	w.mounts.tables[i] = partial
 	w.problem(Problem{Source: Mounts, Type: n.Type, Namespace: n.ID, Errno: errno})
 }
