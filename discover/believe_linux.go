@@ -82,11 +82,15 @@ func (t *table) lives(n *Namespace) bool {
 	return true
 }
 
-// ended says whether a namespace that was found is gone by now.
-func (t *table) ended(n *Namespace) bool {
+// isGone says whether a namespace is gone, and has that noted: who was in it is looked at again.
+func (t *table) isGone(n *Namespace) bool {
 	uncounted.RLock()
 	defer uncounted.RUnlock()
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return !n.unreachable && !t.lives(n)
+	if t.lives(n) {
+		return false
+	}
+	n.gone = true
+	return true
 }

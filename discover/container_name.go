@@ -31,10 +31,8 @@ func (s StateFiles) NameContainer(_ context.Context, c *Container) (string, erro
 			return name, nil
 		}
 	}
-	name, found := s.containerd(c.ID)
-	if found && c.Runtime == "" {
-		c.Runtime = "containerd"
-	}
+	name, runtime := s.containerd(c.ID)
+	c.Runtime = cmp.Or(c.Runtime, runtime)
 	return name, nil
 }
 
@@ -63,14 +61,18 @@ func (s StateFiles) podman(id string) string {
 	return ""
 }
 
-func (s StateFiles) containerd(id string) (name string, found bool) {
+// containerd returns "" for the runtime if it does not have that container. In the namespace moby are Docker's.
+func (s StateFiles) containerd(id string) (name, runtime string) {
 	bundles, _ := filepath.Glob(filepath.Join(s.Root, "/", "run/containerd/io.containerd.runtime.v2.task/*", id, "config.json"))
 	for _, bundle := range bundles {
 		var config struct{ Annotations map[string]string }
 		if relative, err := filepath.Rel(filepath.Join(s.Root, "/"), bundle); err == nil && s.read(&config, relative) {
+			if runtime = "containerd"; filepath.Base(filepath.Dir(filepath.Dir(bundle))) == "moby" {
+				runtime = "docker"
+			}
 			a := config.Annotations
-			return cmp.Or(a["io.kubernetes.cri.container-name"], a["nerdctl/name"], a["io.kubernetes.cri.sandbox-name"]), true
+			return cmp.Or(a["io.kubernetes.cri.container-name"], a["nerdctl/name"], a["io.kubernetes.cri.sandbox-name"]), runtime
 		}
 	}
-	return "", false
+	return "", ""
 }

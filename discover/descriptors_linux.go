@@ -152,8 +152,11 @@ func (l *descriptorLook) transient(fd int, link []byte) bool {
 
 // mayBePin says whether to look at a descriptor with such a path. What was opened through a pin that is gone has the
 // root for a path.
-func (l *descriptorLook) mayBePin(text []byte) bool {
-	if l.opts.has(PathFDs) {
+func (s *scan) mayBePin(text []byte) bool {
+	if len(text) == 0 || text[0] != '/' {
+		return false
+	}
+	if s.opts.has(PathFDs) {
 		return !bytes.HasPrefix(text, devices)
 	}
 	return bytes.Equal(text, detached) || bytes.HasSuffix(text, deletedMark) && bytes.Contains(text, []byte("/netns/"))
@@ -172,8 +175,8 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	n := l.table.known(inode)
 	if n == nil {
 		var errno syscall.Errno
-		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) { return sys.ScanOpen(l.dir, path, sys.ScanFile) })
-		if errno != 0 {
+		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) { return sys.ScanOpenOn(l.table.dev, l.dir, path) })
+		if errno != 0 && errno != syscall.EINVAL { // another file has the number by now
 			l.descriptorProblem(FDs, l.subject, fd, errno)
 		}
 	}
@@ -182,13 +185,13 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	}
 }
 
-// socket looks which network namespace a socket is in. One that several processes have is looked at once.
+// socket looks which network namespace a socket is in. One that several processes have is looked at once, through the
+// first that lets us.
 func (l *descriptorLook) socket(fd int, inode uint64) {
 	if n, seen := l.worker.sockets[inode]; seen && !l.opts.has(InFlight) {
 		l.referSocket(n, fd)
 		return
 	}
-	l.worker.sockets[inode] = nil
 	own, errno := l.duplicate(fd)
 	if errno != 0 {
 		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
@@ -197,7 +200,11 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 		return
 	}
-	defer sys.ScanClose(own) // might be another file by now, and the last of it
+	defer drop(own)
+	var st sys.ScanStat
+	if errno := sys.QuickStat(own, &st); errno != 0 || st.Ino != inode || !st.IsSocket() {
+		return // another one has the number by now
+	}
 	n, errno := l.networkOf(own)
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
@@ -215,12 +222,24 @@ func (l *descriptorLook) referSocket(n *Namespace, fd int) {
 	}
 }
 
-// duplicate returns a duplicate of a descriptor. ENOSYS: there is no pidfd, or the kernel cannot do it.
+// duplicate returns a duplicate of a descriptor, for drop. ENOSYS: there is no pidfd, or the kernel cannot do it.
 func (l *descriptorLook) duplicate(fd int) (int, syscall.Errno) {
 	if l.pidfd == sys.NoFD {
 		return sys.NoFD, syscall.ENOSYS
 	}
-	return sys.ScanGetFD(l.pidfd, fd)
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	own, errno := sys.ScanGetFD(l.pidfd, fd)
+	if errno == 0 {
+		setBeingHeld(own, true)
+	}
+	return own, errno
+}
+
+// drop closes a duplicate. It might be of another file by now, and the last of that.
+func drop(own int) {
+	sys.ScanClose(own)
+	setBeingHeld(own, false)
 }
 
 // networkOf asks a socket for the number of its network namespace (5.14), and only for an unknown one for the namespace
@@ -249,7 +268,7 @@ func (l *descriptorLook) tun(fd int) {
 		l.descriptorProblem(TunTap, l.subject, fd, errno)
 		return
 	}
-	defer sys.ScanClose(own)
+	defer drop(own)
 	n, errno := l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfTun(own) })
 	switch errno {
 	case 0:

@@ -129,10 +129,12 @@ func (w *worker) mountsOf(i int) {
 		w.mounts.tables[i] = table
 		return
 	}
-	w.mounts.tables[i] = partial
-	if !w.table.ended(n) {
-		w.problem(Problem{Source: Mounts, Type: n.Type, Namespace: n.ID, Errno: errno})
+	if w.table.isGone(n) {
+		w.pins, w.unknown = w.pins[:found], w.unknown[:unknown]
+		return
 	}
+	w.mounts.tables[i] = partial
+	w.problem(Problem{Source: Mounts, Type: n.Type, Namespace: n.ID, Errno: errno})
 }
 
 // readMounts reads mountinfo of a process. ESRCH: there is none; ERANGE: it does not see all mounts.
@@ -206,8 +208,8 @@ func (w *worker) fewMounts(n *Namespace) bool {
 	return errno == 0 && count <= few
 }
 
-// listMounts asks the kernel for each mount (6.8, of other mount namespaces 6.11). pid is of a process that most likely
-// has the same root, 0 if there is none.
+// listMounts asks the kernel for each mount (6.8, of other mount namespaces 6.11). pid is of a process in there, 0 if
+// there is none.
 func (w *worker) listMounts(n *Namespace, pid int) (*MountTable, syscall.Errno) {
 	if n.Serial == 0 {
 		return nil, syscall.ENOSYS
@@ -247,7 +249,32 @@ func (w *worker) listMounts(n *Namespace, pid int) (*MountTable, syscall.Errno) 
 	if table != nil {
 		table.arrange()
 	}
+	w.checkRoot(pid, found, unknown)
 	return table, 0
+}
+
+// checkRoot notes if the process which was to see the pins from there on does not, since it has a root of its own.
+func (w *worker) checkRoot(pid, pins, unknown int) {
+	if pid == 0 || len(w.pins) == pins || w.atRoot(pid) {
+		return
+	}
+	for i := range w.pins[pins:] {
+		w.pins[pins+i].pid = 0
+	}
+	for i := range w.unknown[unknown:] {
+		w.unknown[unknown+i].pid = 0
+	}
+}
+
+// atRoot says whether a process has the root of its mount namespace.
+func (w *worker) atRoot(pid int) bool {
+	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
+	if errno != 0 {
+		return false
+	}
+	defer sys.QuickClose(dir)
+	root, errno := w.read.Link(dir, &rootPath)
+	return errno == 0 && string(root) == "/"
 }
 
 func mountOf(m *sys.MountStat) *Mount {

@@ -31,7 +31,7 @@ type Namespace struct {
 	References []Reference // what else holds it, or leads to it, sorted by kind
 
 	unreachable bool  // known by number only
-	gone        bool  // another has its number by now
+	gone        bool  // it is no more, or another has its number by now
 	index       int32 // while a discovery is under way, in the table
 }
 

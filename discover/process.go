@@ -3,12 +3,14 @@ package discover
 // Process is one process, as it was found. PIDs are those of the PID namespace of the proc file system that was read.
 type Process struct {
 	PID, PPID int
-	Name      string   // at most 15 bytes of it; may hold anything but a zero byte
-	Cmdline   []string // nil for kernel threads, zombies, those that have ended since, without Details those that lead nowhere
-	State     byte     // of proc_pid_stat(5): 'Z' is a zombie, which may have living Tasks
-	Kernel    bool     // a kernel thread
-	Start     uint64   // clock ticks after boot: a PID with another Start is another process
-	UID, GID  int      // real, as our user namespace sees them; -1: not known
+	Name      string // at most 15 bytes of it; may hold anything but a zero byte
+	// Cmdline has at most 32 KiB. It is nil for kernel threads and zombies, for processes that have ended since, and
+	// without Details for those that lead nowhere.
+	Cmdline  []string
+	State    byte   // of proc_pid_stat(5): 'Z' is a zombie, which may have living Tasks
+	Kernel   bool   // a kernel thread
+	Start    uint64 // clock ticks after boot: a PID with another Start is another process
+	UID, GID int    // real, as our user namespace sees them; -1: not known
 
 	Namespaces      NamespacesSet
 	PIDForChildren  *Namespace // nil if it is that of the process

@@ -50,7 +50,7 @@ func (k *HolderKind) UnmarshalText(text []byte) error {
 // Reference is one holder of a namespace.
 type Reference struct {
 	Kind HolderKind
-	PID  int // process that holds it; for pins one that sees the path, 0 if there is none
+	PID  int // process that holds it; of a pin, one that sees Path, 0 if that is of the mount namespace's own root
 	TID  int // thread that holds it, if it is not the process
 	FD   int // descriptor, for those that have one
 	// MountNamespace is where it is pinned at Path; nil: not by mount.

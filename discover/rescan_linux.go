@@ -41,6 +41,7 @@ type memory struct {
 type pinned struct {
 	to   *Namespace
 	path string
+	pid  int // a process that sees the path
 }
 
 // recall prepares a result for a Rescan; nil for nil.
@@ -62,7 +63,7 @@ func recall(old *Result) *memory {
 					m.fds[r.PID] = append(m.fds[r.PID], r.FD)
 				}
 			case ByPin:
-				m.pins[r.MountNamespace] = append(m.pins[r.MountNamespace], pinned{n, r.Path})
+				m.pins[r.MountNamespace] = append(m.pins[r.MountNamespace], pinned{n, r.Path, r.PID})
 			}
 		}
 	}
@@ -122,14 +123,15 @@ func (w *worker) unchanged(n *Namespace, i int) bool {
 	w.mounts.listed.Lock()
 	w.mounts.lists[n.Serial] = ids
 	w.mounts.listed.Unlock()
-	if !same {
-		return false
+	pins, member := w.old.pins[was], w.table.member(n)
+	if !same || slices.ContainsFunc(pins, func(p pinned) bool { return p.pid != 0 && p.pid != member }) {
+		return false // others may have another root
 	}
-	for _, p := range w.old.pins[was] {
+	for _, p := range pins {
 		if w.old.serials[p.to.Serial] == p.to {
-			w.pins = append(w.pins, pin{w.table.takeOver(p.to), n, p.path, int32(w.table.member(n))})
+			w.pins = append(w.pins, pin{w.table.takeOver(p.to), n, p.path, int32(p.pid)})
 		} else {
-			w.pin(n, w.table.member(n), p.to.Type, p.to.ID.Ino, []byte(p.path))
+			w.pin(n, p.pid, p.to.Type, p.to.ID.Ino, []byte(p.path))
 		}
 	}
 	if t := w.old.tables[was]; t != nil {

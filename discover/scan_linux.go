@@ -59,7 +59,8 @@ const (
 
 // Discover finds all namespaces that the options ask for. What it could not see is in the result's Problems; the error
 // is an *Error: of ctx, or that Options.Proc is no proc file system, or that there are no descriptors left. There is
-// nothing to close, and it may be called from any goroutine, also several times at once.
+// nothing to close, and it may be called from any goroutine, also several times at once. It looks from the namespaces of
+// the process and with its descriptors, also if the caller's thread has others.
 //
 // It takes no privilege, but without one it sees only the caller's own processes and what is theirs. CAP_BPF and
 // CAP_PERFMON in the initial user namespace show all at once (6.18), or else CAP_SYS_PTRACE the processes of others;
@@ -67,7 +68,8 @@ const (
 // docs/discovery.md for which kernel finds what.
 func Discover(ctx context.Context, opts Options) (*Result, error) { return discover(ctx, opts, nil) }
 
-// discover runs beside the caller, so that a read that hangs hangs nobody else.
+// discover runs beside the caller, so that a read that hangs hangs nobody else; and on threads that share their
+// descriptors, which the caller's need not (unshare(2) with CLONE_FILES): numbers go from one to the other.
 func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	type outcome struct {
 		result *Result
@@ -75,9 +77,6 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "discover", Err: err}
-	}
-	if ctx.Done() == nil {
-		return run(ctx, opts, old)
 	}
 	done := make(chan outcome, 1)
 	go func() {

@@ -41,16 +41,22 @@ func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 	}
 }
 
+// noteOwnFD looks twice whether a discovery holds it: one may just have opened it, to say so at once.
 func (s *scan) noteOwnFD(read *procfs.Reader, dir, fd int) {
 	if beingHeld(fd) {
 		return
 	}
 	text, errno := read.Link(dir, read.Number(fd))
-	if errno != 0 {
+	if errno != 0 || beingHeld(fd) {
 		return
 	}
 	own := ownFD{string(text), sys.NoFD}
-	if _, _, ok := procfs.ParseLink(text); ok {
+	_, _, holds := procfs.ParseLink(text)
+	if s.mayBePin(text) {
+		var st sys.ScanStat
+		holds = sys.ScanStatAt(dir, read.Number(fd), &st) == 0 && st.Dev == s.table.dev
+	}
+	if holds {
 		if own.copy = sys.QuickDup(fd); own.copy != sys.NoFD {
 			setBeingHeld(own.copy, true)
 		}

@@ -75,6 +75,37 @@ func TestConcurrentDiscoveries(t *testing.T) {
 	}
 }
 
+// TestTableOfTheCaller has the caller on a thread with a table of descriptors of its own.
+func TestTableOfTheCaller(t *testing.T) {
+	testutil.NeedRoot(t)
+	checkLeaks(t)
+	var fd int
+	briefly(t, func() { fd = newNetwork(t) })
+	closeLater(t, fd)
+	id := species.NamespaceIDFromInode(inodeOfFD(t, fd))
+	full(t) // after which the process has opened what it keeps
+	kept := ownDescriptors(full(t))
+	var r *discover.Result
+	var err error
+	briefly(t, func() {
+		if err = unix.Unshare(unix.CLONE_FILES); err == nil {
+			r, err = discover.Discover(context.Background(), discover.Options{Workers: 2})
+		}
+	})
+	require.NoError(t, err)
+	require.NotNil(t, r.Process(pid()))
+	require.NotNil(t, r.Process(os.Getppid()))
+	require.Len(t, r.Namespace(id).References, 2, "in both tables")
+	for _, n := range r.Namespaces {
+		for _, ref := range n.References {
+			if ref.PID == pid() && ref.Kind == discover.ByFD {
+				ref.TID = 0
+				require.Contains(t, kept, n.String()+" "+ref.String(), "a discovery's")
+			}
+		}
+	}
+}
+
 // ownDescriptors returns the descriptors of this process that hold namespaces.
 func ownDescriptors(r *discover.Result) map[string]bool {
 	found := map[string]bool{}
@@ -154,8 +185,14 @@ func TestZombie(t *testing.T) {
 	require.Equal(t, os.Getpid(), p.Parent.PID)
 }
 
-// TestChrootedLeader has a process whose mountinfo does not show the pin beside its root.
+// TestChrootedLeader has a process whose mountinfo does not show the pin beside its root, with few mounts and with many.
 func TestChrootedLeader(t *testing.T) {
+	for _, setup := range []string{"", "for i in $(seq 60); do mount --bind /mnt /mnt; done; "} {
+		requirePinBesideRoot(t, setup)
+	}
+}
+
+func requirePinBesideRoot(t *testing.T, setup string) {
 	testutil.NeedRoot(t)
 	testutil.NeedCommand(t, "busybox", "unshare", "chroot")
 	dir := t.TempDir()
@@ -164,7 +201,7 @@ func TestChrootedLeader(t *testing.T) {
 	program, err := os.ReadFile(busybox)
 	require.NoError(t, err)
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "busybox"), program, 0o700))
-	script := `mount -t tmpfs t /mnt; touch /mnt/pin; unshare --net=/mnt/pin true; stat -L -c %i /mnt/pin >` + dir + `/ino
+	script := `mount -t tmpfs t /mnt; ` + setup + `touch /mnt/pin; unshare --net=/mnt/pin true; stat -L -c %i /mnt/pin >` + dir + `/ino
 exec chroot ` + dir + ` /busybox sleep 1000`
 	cmd := exec.Command("unshare", "-m", "sh", "-c", script)
 	require.NoError(t, cmd.Start())
@@ -182,7 +219,14 @@ exec chroot ` + dir + ` /busybox sleep 1000`
 	require.NoError(t, err)
 	r, err := discover.Discover(t.Context(), discover.Options{})
 	require.NoError(t, err)
-	requireTruth(t, r, []truth{{"pin", species.CLONE_NEWNET, ino}})
+	for range 3 {
+		requireTruth(t, r, []truth{{"pin", species.CLONE_NEWNET, ino}})
+		for _, ref := range r.Namespace(species.NamespaceIDFromInode(ino)).References {
+			require.Zero(t, ref.PID, "%v: the process does not see it", ref)
+		}
+		r, err = discover.Rescan(t.Context(), r)
+		require.NoError(t, err)
+	}
 }
 
 // TestManyMounts has a mount namespace with nearly as many mounts as are allowed, ten on each file.

@@ -60,6 +60,19 @@ func TestOwnerWithoutSerial(t *testing.T) {
 	require.Same(t, n, table.takeOver(old))
 }
 
+// TestNoProblemOfANamespaceThatIsGone has the last process of a mount namespace end before its mounts are looked at.
+func TestNoProblemOfANamespaceThatIsGone(t *testing.T) {
+	testutil.NeedRoot(t)
+	testutil.NeedKernel(t, 6, 18)
+	s := opened(t)
+	s.startWorkers()
+	n := s.table.told(1, 1<<60, species.CLONE_NEWNS)
+	s.mounts.todo, s.mounts.tables = []*Namespace{n}, make([]*MountTable, 1)
+	s.workers[0].mountsOf(0)
+	require.True(t, n.gone)
+	require.Empty(t, s.workers[0].problems)
+}
+
 // TestMountsOfANamespaceThatIsGone: JSON with these could not be read.
 func TestMountsOfANamespaceThatIsGone(t *testing.T) {
 	table, left := tableOf(t, species.CLONE_NEWNS)

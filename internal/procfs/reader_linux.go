@@ -15,9 +15,12 @@ type Reader struct {
 	number  sys.Path
 }
 
+// maxShort is what Short and Quick read at most, whatever room Whole has needed before.
+const maxShort = 32 << 10
+
 // NewReader returns a Reader.
 func NewReader() *Reader {
-	return &Reader{file: make([]byte, 32<<10), entries: make([]byte, 32<<10)}
+	return &Reader{file: make([]byte, maxShort), entries: make([]byte, 32<<10)}
 }
 
 // Number returns the path of a number, for the next call.
@@ -26,13 +29,13 @@ func (r *Reader) Number(n int) *sys.Path { return r.number.Number(n) }
 // maxFile is what of a file is read at most: more than mountinfo of a hundred thousand mounts has.
 const maxFile = 256 << 20
 
-// Short reads a file that fits into a page or so, with one read. The error is that of the kernel.
+// Short reads a file that fits into a page or so, with one read; of a longer one, 32 KiB. The error is that of the kernel.
 func (r *Reader) Short(dir int, path *sys.Path) ([]byte, syscall.Errno) {
 	fd, errno := sys.ScanOpen(dir, path, sys.ScanFile)
 	if errno != 0 {
 		return nil, errno
 	}
-	n, errno := sys.ScanRead(fd, r.file)
+	n, errno := sys.ScanRead(fd, r.file[:maxShort])
 	sys.QuickClose(fd)
 	return r.file[:n], errno
 }
@@ -43,7 +46,7 @@ func (r *Reader) Quick(dir int, path *sys.Path) ([]byte, syscall.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
-	n, errno := sys.QuickRead(fd, r.file)
+	n, errno := sys.QuickRead(fd, r.file[:maxShort])
 	sys.QuickClose(fd)
 	return r.file[:n], errno
 }

@@ -50,17 +50,14 @@ func OpenNamespace(path string) (*FD, error) {
 }
 
 // OpenNamespaceOn is OpenNamespace when the device number of namespaces is known: what lies at path is not asked then
-// whether it is one, which a file system might not answer.
+// whether it is one, which a file system might not answer, and nothing else is opened in any case.
 func OpenNamespaceOn(dev uint64, path string) (*FD, error) {
-	var st ScanStat
 	text := NewPath(path)
-	if errno := ScanStatAt(CurrentDir, &text, &st); errno != 0 {
+	fd, errno := ScanOpenOn(dev, CurrentDir, &text)
+	if errno != 0 {
 		return nil, errno
 	}
-	if st.Dev != dev {
-		return nil, unix.EINVAL
-	}
-	return openNamespace(path)
+	return NewFD(fd), nil
 }
 
 func openNamespace(path string) (*FD, error) {

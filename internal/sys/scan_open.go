@@ -4,6 +4,8 @@ package sys
 
 import (
 	"os"
+	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -12,6 +14,29 @@ import (
 
 // OSFile makes an os.File of a descriptor, which takes it over.
 func OSFile(fd *FD, name string) *os.File { return os.NewFile(uintptr(fd.Disown()), name) }
+
+// ScanOpenOn opens for reading what lies at path, if it is on the file system with that device number, and else is EINVAL.
+// Nothing else is opened, whoever exchanges it meanwhile: it might not answer, or be a device for which that means something.
+func ScanOpenOn(dev uint64, dir int, path *Path) (int, syscall.Errno) {
+	found, errno := ScanOpen(dir, path, unix.O_PATH)
+	if errno != 0 {
+		return NoFD, errno
+	}
+	defer ScanClose(found)
+	var st ScanStat
+	if errno := scanStat(found, &Path{[]byte{0}}, unix.AT_EMPTY_PATH, &st); errno != 0 {
+		return NoFD, errno
+	}
+	if st.Dev != dev {
+		return NoFD, unix.EINVAL
+	}
+	proc, err := keptProcDir()
+	if err != nil {
+		return NoFD, errnoOf(err)
+	}
+	own := NewPath("thread-self/fd/" + strconv.Itoa(found))
+	return ScanOpen(proc.raw, &own, ScanFile)
+}
 
 // NetworkOfOther opens the network namespace of another process's socket, or of its TUN or TAP descriptor.
 func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {

@@ -170,8 +170,12 @@ func QuickStat(fd int, found *ScanStat) syscall.Errno {
 
 // ScanStatAt looks at what lies at path, after following it, with what is known of it: no server is asked.
 func ScanStatAt(dir int, path *Path, found *ScanStat) syscall.Errno {
+	return scanStat(dir, path, 0, found)
+}
+
+func scanStat(dir int, path *Path, flags uintptr, found *ScanStat) syscall.Errno {
 	var st unix.Statx_t
-	const flags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
+	flags |= unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
 	for {
 		_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dir), path.pointer(), flags, unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
 		if errno == unix.EINTR {
