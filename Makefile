@@ -48,6 +48,8 @@ lint-go: tools
 
 # What the library promises: without cgo and on other systems it builds, and whoever needs no spawning links no C.
 lint-gate:
+	@deps=$$(go list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' ./discover | wc -l); \
+	if [ "$$deps" -gt 60 ]; then echo "discover compiles $$deps packages outside the standard library, more than 60"; exit 1; fi
 	CGO_ENABLED=0 go build ./...
 	CGO_ENABLED=0 go vet ./...
 	GOOS=darwin go build ./...
@@ -83,6 +85,7 @@ bench: needs
 	go test -run '^$$' -bench . -benchmem -benchtime $(BENCHTIME) ./...
 	go -C bench run ./spawn -n $(ROUNDS)
 	go -C bench run ./netconf -n $(ROUNDS)
+	bench/discover/run.sh n $(ROUNDS)
 
 kernels: needs
 	test/kernels/run.sh $(KERNELS)

@@ -23,7 +23,7 @@ func TestContainerOf(t *testing.T) {
 		"/system.slice/docker-" + id + ".scope":         {ID: id, Runtime: "docker"},
 		"/machine.slice/libpod-" + id + ".scope":        {ID: id, Runtime: "podman"},
 		"/machine.slice/libpod-conmon-" + id + ".scope": nil,
-		"/kubepods/besteffort/pod1a2b-3c/" + id:         {ID: id, Runtime: "containerd", Pod: "1a2b-3c"},
+		"/kubepods/besteffort/pod1a2b-3c/" + id:         {ID: id, Pod: "1a2b-3c"},
 		"/kubepods.slice/kubepods-pod1a_2b.slice/cri-containerd-" + id + ".scope":   {ID: id, Runtime: "containerd", Pod: "1a-2b"},
 		"/kubepods.slice/kubepods-burstable-podf_0.slice/crio-" + id + ".scope":     {ID: id, Runtime: "cri-o", Pod: "f-0"},
 		"/system.slice/containerd.service/kubepods-pod7.slice:cri-containerd:" + id: {ID: id, Runtime: "containerd"},

@@ -27,9 +27,6 @@ func containerOf(cgroup string) *Container {
 		if c := containerNamed(name, parent); c != nil {
 			c.Cgroup = dir
 			c.Pod = podOf(dir)
-			if c.Pod != "" && c.Runtime == "" {
-				c.Runtime = "containerd"
-			}
 			return c
 		}
 	}

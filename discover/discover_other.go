@@ -14,8 +14,6 @@ func Discover(context.Context, Options) (*Result, error) {
 }
 
 // Rescan is not supported on this system.
-func Rescan(context.Context, *Result) (*Result, error) {
-	return nil, &Error{Op: "rescan", Err: fmt.Errorf("%w: %w", ErrNotSupported, errSystem)}
-}
+func Rescan(ctx context.Context, _ *Result) (*Result, error) { return Discover(ctx, Options{}) }
 
 var errSystem = errors.New("namespaces are a feature of Linux")

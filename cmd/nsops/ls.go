@@ -21,8 +21,8 @@ func newLs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the namespaces",
-		Long: `ls lists namespaces: the number of processes in each, the most senior process of it, the owner, and what else
-holds it. A namespace without any of that is known only as the owner or parent of others.`,
+		Long: `ls lists namespaces: the number of processes in each, the most senior process of it, the user namespace that
+owns it and the user who made that, and what else holds it. A question mark is for what is out of sight. A namespace without any of that is known only as the owner or parent of others.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := d.result(cmd)
@@ -49,6 +49,7 @@ type row struct {
 	Command   string   `json:"command,omitempty"`
 	Container string   `json:"container,omitempty"`
 	Owner     uint64   `json:"owner,omitempty"`
+	Hidden    bool     `json:"ownerHidden,omitempty"`
 	OwnerUID  int      `json:"ownerUID"`
 	OwnerName string   `json:"ownerName,omitempty"`
 	Held      []string `json:"held,omitempty"`
@@ -57,7 +58,8 @@ type row struct {
 func rows(r *discover.Result) []row {
 	list := make([]row, 0, len(r.Namespaces))
 	for _, n := range r.Namespaces {
-		line := row{Namespace: n.ID.Ino, Type: n.Type.Name(), Processes: len(n.Processes), OwnerUID: n.OwnerUID, OwnerName: n.OwnerName}
+		line := row{Namespace: n.ID.Ino, Type: n.Type.Name(), Processes: len(n.Processes), Hidden: n.OwnerHidden,
+			OwnerUID: n.OwnerUID, OwnerName: n.OwnerName}
 		if n.Owner != nil {
 			line.Owner = n.Owner.ID.Ino
 		}
@@ -82,10 +84,10 @@ func rows(r *discover.Result) []row {
 func writeTable(out io.Writer, rows []row) error {
 	buffered := bufio.NewWriter(out)
 	w := tabwriter.NewWriter(buffered, 0, 0, 1, ' ', 0)
-	fmt.Fprintln(w, "NAMESPACE\tTYPE\tPROCESSES\tLEADER\tOWNER\tHELD\tCOMMAND")
+	fmt.Fprintln(w, "NAMESPACE\tTYPE\tPROCESSES\tLEADER\tOWNER\tUSER\tHELD\tCOMMAND")
 	for i := range rows {
 		r := &rows[i]
-		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\n", r.Namespace, r.Type, r.Processes, orDash(r.PID), r.owner(), r.held(), r.command())
+		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.Namespace, r.Type, r.Processes, orDash(uint64(r.PID)), r.owner(), r.user(), r.held(), r.command())
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -93,15 +95,22 @@ func writeTable(out io.Writer, rows []row) error {
 	return buffered.Flush()
 }
 
-func orDash(n int) string {
+func orDash(n uint64) string {
 	if n == 0 {
 		return "-"
 	}
-	return strconv.Itoa(n)
+	return strconv.FormatUint(n, 10)
 }
 
-// owner is the name of who made the owner, the user ID if there is none, or a question mark.
 func (r *row) owner() string {
+	if r.Hidden {
+		return "?"
+	}
+	return orDash(r.Owner)
+}
+
+// user is the name of who made the owner, the user ID if there is none.
+func (r *row) user() string {
 	switch {
 	case r.OwnerName != "":
 		return r.OwnerName

@@ -31,7 +31,7 @@ func TestLs(t *testing.T) {
 	out, _, err := run(t, "ls")
 	require.NoError(t, err)
 	lines := strings.Split(strings.TrimSpace(out), "\n")
-	require.Equal(t, "NAMESPACE TYPE PROCESSES LEADER OWNER HELD COMMAND", strings.Join(strings.Fields(lines[0]), " "))
+	require.Equal(t, "NAMESPACE TYPE PROCESSES LEADER OWNER USER HELD COMMAND", strings.Join(strings.Fields(lines[0]), " "))
 	own, err := os.Readlink("/proc/self/ns/net")
 	require.NoError(t, err)
 	require.Contains(t, out, own[len("net:["):len(own)-1]+" net ")
@@ -79,13 +79,13 @@ func TestDumpAndBack(t *testing.T) {
 func TestTable(t *testing.T) {
 	var out bytes.Buffer
 	require.NoError(t, writeTable(&out, []row{
-		{Namespace: 1, Type: "net", OwnerUID: -1, Held: []string{`pin "/a"`, "fd 1 of process 2"}},
+		{Namespace: 1, Type: "net", Hidden: true, OwnerUID: -1, Held: []string{`pin "/a"`, "fd 1 of process 2"}},
 		{Namespace: 2, Type: "user", Processes: 1, PID: 7, OwnerUID: 1000, Command: "a\x1b[31m\n" + strings.Repeat("x", 90), Container: "web"},
-		{Namespace: 3, Type: "pid", OwnerName: "root"},
+		{Namespace: 3, Type: "pid", Owner: 2, OwnerName: "root"},
 	}))
-	require.Equal(t, `NAMESPACE TYPE PROCESSES LEADER OWNER HELD                      COMMAND
-1         net  0         -      ?     pin "/a" and 1 more       -
-2         user 1         7      1000  -                         {web} a?[31m?`+strings.Repeat("x", 47)+`…
-3         pid  0         -      root  owner or parent of others -
+	require.Equal(t, `NAMESPACE TYPE PROCESSES LEADER OWNER USER HELD                      COMMAND
+1         net  0         -      ?     ?    pin "/a" and 1 more       -
+2         user 1         7      -     1000 -                         {web} a?[31m?`+strings.Repeat("x", 47)+`…
+3         pid  0         -      2     root owner or parent of others -
 `, out.String())
 }
