@@ -8,7 +8,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 )
@@ -18,16 +17,8 @@ func unconfirmed(t *testing.T) (s *scan, own int) {
 	t.Helper()
 	testutil.NeedRoot(t)
 	testutil.NeedKernel(t, 6, 18)
-	for range 2 { // the first of a program may do without a snapshot
-		next := &scan{ctx: t.Context(), opts: Options{}.withDefaults(), read: procfs.NewReader()}
-		require.NoError(t, next.open())
-		t.Cleanup(func() {
-			next.releaseSelf()
-			next.table.release()
-			require.NoError(t, next.procFD.Close())
-		})
-		s = next
-	}
+	opened(t) // the first of a program may do without a snapshot
+	s = opened(t)
 	require.NotNil(t, s.snapshot)
 	s.startWorkers()
 	s.share(len(s.pids), (*worker).process)

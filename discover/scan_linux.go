@@ -68,8 +68,9 @@ const (
 // docs/discovery.md for which kernel finds what.
 func Discover(ctx context.Context, opts Options) (*Result, error) { return discover(ctx, opts, nil) }
 
-// discover runs beside the caller, so that a read that hangs hangs nobody else; and on threads that share their
-// descriptors, which the caller's need not (unshare(2) with CLONE_FILES): numbers go from one to the other.
+// discover runs beside the caller, if it has a context that may end: a read that hangs hangs nobody else then. It also
+// does if the caller's thread has descriptors of its own (unshare(2) with CLONE_FILES), of which numbers would go to other
+// threads, or is in another mount namespace.
 func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	type outcome struct {
 		result *Result
@@ -77,6 +78,9 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	}
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "discover", Err: err}
+	}
+	if ctx.Done() == nil && sys.IsLikeMainThread() {
+		return run(ctx, opts, old)
 	}
 	done := make(chan outcome, 1)
 	go func() {

@@ -2,6 +2,7 @@ package discover_test
 
 import (
 	"context"
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -104,6 +105,21 @@ func TestTableOfTheCaller(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestRootOfTheCaller has the caller on a thread whose mount namespace has no /proc.
+func TestRootOfTheCaller(t *testing.T) {
+	testutil.NeedRoot(t)
+	checkLeaks(t)
+	var err error
+	briefly(t, func() {
+		err = errors.Join(unix.Unshare(unix.CLONE_NEWNS), unix.Mount("", "/", "", unix.MS_REC|unix.MS_PRIVATE, ""),
+			unix.Unmount("/proc", unix.MNT_DETACH))
+		if err == nil {
+			_, err = discover.Discover(context.Background(), discover.Options{})
+		}
+	})
+	require.NoError(t, err)
 }
 
 // ownDescriptors returns the descriptors of this process that hold namespaces.

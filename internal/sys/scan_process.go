@@ -107,9 +107,23 @@ func quickRelative(fd int, request uint) (int, syscall.Errno) {
 }
 
 // SharesFDs says whether two threads have the same table of descriptors (kcmp(2)). ENOSYS: the kernel cannot tell.
-func SharesFDs(a, b int) (bool, syscall.Errno) {
-	const files = 2 // KCMP_FILES
-	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), files, 0, 0, 0)
+func SharesFDs(a, b int) (bool, syscall.Errno) { return shares(a, b, kcmpFiles) }
+
+// IsLikeMainThread says whether the calling thread has descriptors, root and mount namespace in common with the main one:
+// a thread that has another mount namespace has a root of its own. It is false if the kernel cannot tell.
+func IsLikeMainThread() bool {
+	files, errno := shares(OwnPID(), OwnTID(), kcmpFiles)
+	if errno != 0 || !files {
+		return false
+	}
+	root, errno := shares(OwnPID(), OwnTID(), kcmpFS)
+	return errno == 0 && root
+}
+
+const kcmpFiles, kcmpFS = 2, 3
+
+func shares(a, b, what int) (bool, syscall.Errno) {
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), uintptr(what), 0, 0, 0)
 	return order == 0, errno
 }
 
