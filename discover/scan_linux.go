@@ -147,8 +147,8 @@ func (s *scan) open() error {
 	}
 	s.pidfds.Store(s.own)
 	s.infos.Store(s.own)
-	s.processes = make([]Process, len(s.pids))
-	s.texts = make([]texts, len(s.pids))
+	s.processes = written[Process](len(s.pids))
+	s.texts = written[texts](len(s.pids))
 	s.prepareLinks()
 	return nil
 }

@@ -147,7 +147,7 @@ func (t *table) hold(n *Namespace, fd int) {
 // add puts a namespace into the table of which no more is known.
 func (t *table) add(inode uint64, kind species.NamespaceType) *Namespace {
 	if len(t.slab) == 0 {
-		t.slab = make([]Namespace, max(16, min(len(t.all), 1024)))
+		t.slab = written[Namespace](max(16, min(len(t.all), 1024)))
 	}
 	n := &t.slab[0]
 	t.slab = t.slab[1:]
@@ -164,6 +164,14 @@ func (t *table) add(inode uint64, kind species.NamespaceType) *Namespace {
 	t.members = append(t.members, 0)
 	t.claims = append(t.claims, 0)
 	return n
+}
+
+// written returns zero values that have been written. What the garbage collector reads before is mapped to the kernel's
+// page of zeros first, and then again, of which all processors have to be told.
+func written[T any](n int) []T {
+	all := make([]T, n)
+	clear(all)
+	return all
 }
 
 // ask asks a namespace once for all that it knows, and so its owner and its parent, if they are new.
