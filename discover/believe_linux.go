@@ -69,7 +69,7 @@ func (t *table) takeOverLocked(old *Namespace) *Namespace {
 
 // lives says whether a namespace still has its inode number: it is held, or can be opened and held now.
 func (t *table) lives(n *Namespace) bool {
-	if t.held[n.index] != sys.NoFD || !t.serials || n.Serial == 0 {
+	if t.held[n.index] != sys.NoFD || !t.handles || n.Serial == 0 {
 		return true
 	}
 	fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)})

@@ -3,6 +3,7 @@ package discover_test
 import (
 	"os"
 	"os/exec"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -26,7 +27,7 @@ func TestWithoutTaskIterators(t *testing.T) {
 	if os.Getenv(withoutIterators) != "" {
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.skip=WithoutTaskIterators|Agrees|SecondLook", "-test.timeout=10m")
+	cmd := exec.Command(os.Args[0], "-test.skip=WithoutTaskIterators|Agrees|SecondLook", "-test.timeout=10m", "-test.short="+strconv.FormatBool(testing.Short()))
 	cmd.Env = append(os.Environ(), withoutIterators+"=1")
 	out, err := cmd.CombinedOutput()
 	require.NoError(t, err, "%s", out)

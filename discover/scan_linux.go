@@ -142,6 +142,7 @@ func (s *scan) open() error {
 	if s.takeSnapshot(); s.snapshot == nil {
 		s.lookAtSelf(s.read)
 		s.table.serials = haveSerials()
+		s.table.handles = s.table.serials && inInitialPIDNamespace()
 		s.own = s.isOwn()
 		s.unified = s.isUnified()
 	}
@@ -153,7 +154,7 @@ func (s *scan) open() error {
 	return nil
 }
 
-// Both open a namespace for a moment.
+// These open a namespace for a moment.
 
 func nsfsDevice() (uint64, error) {
 	uncounted.RLock()
@@ -165,6 +166,19 @@ func haveSerials() bool {
 	uncounted.RLock()
 	defer uncounted.RUnlock()
 	return sys.HaveSerials()
+}
+
+// inInitialPIDNamespace says whether we are, without which file handles of namespaces may be called stale.
+func inInitialPIDNamespace() bool {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = fd.Close() }()
+	id, err := sys.IDOf(fd.Int())
+	return err == nil && species.IsInitialInode(id.Ino)
 }
 
 // ownPIDNamespace returns that of this process, if it is also that of the proc file system.

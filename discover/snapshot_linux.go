@@ -31,7 +31,7 @@ const worthASnapshot = 160
 var discoveries atomic.Int64
 
 // takeSnapshot asks the kernel for one before the discovery has any descriptors of namespaces. It does without if that
-// fails, or if the proc file system is not of the same processes.
+// fails, if the proc file system is not of the same processes, or if namespaces cannot be opened by what it tells of them.
 func (s *scan) takeSnapshot() {
 	if len(s.pids) == 0 || discoveries.Add(1) == 1 && len(s.pids) < worthASnapshot {
 		return
@@ -42,6 +42,7 @@ func (s *scan) takeSnapshot() {
 	}
 	shot := &snapshot{Snapshot: all, tasks: make([]numberedTask, 0, all.Len())}
 	var t taskiter.Task
+	var own [taskiter.Links]taskiter.Namespace
 	for i := range all.Len() {
 		if !all.Task(i, &t) {
 			continue
@@ -49,25 +50,53 @@ func (s *scan) takeSnapshot() {
 		shot.tasks = append(shot.tasks, numberedTask{t.TGID, t.TID, i})
 		if t.TID == sys.OwnPID() {
 			s.own = s.isOwnFor(&t) && s.sameClock(&t)
+			own = t.Links
 		}
 	}
-	if !s.own {
+	if !s.own || !shot.opens(&own) {
 		return
 	}
 	slices.SortFunc(shot.tasks, func(a, b numberedTask) int { return cmp.Or(a.pid-b.pid, a.tid-b.tid) })
-	var own []int
+	var fds []int
 	all.Files(func(f taskiter.File) {
 		shot.files = append(shot.files, f)
 		if f.TID == s.self {
-			own = append(own, f.FD)
+			fds = append(fds, f.FD)
 		}
 	})
-	if own != nil {
-		s.lookAtSelf(s.read, own...)
+	if fds != nil {
+		s.lookAtSelf(s.read, fds...)
 	}
 	slices.SortFunc(shot.files, func(a, b taskiter.File) int { return cmp.Or(a.TGID-b.TGID, a.TID-b.TID, a.FD-b.FD) })
-	s.snapshot, s.table.serials = shot, true
+	s.snapshot, s.table.serials, s.table.handles = shot, true, true
 	s.addNewcomers()
+}
+
+// opens says whether namespaces can be opened by their file handles. It tries some that are not our own: newer kernels than
+// 6.18 call these stale outside the initial PID namespace.
+func (s *snapshot) opens(own *[taskiter.Links]taskiter.Namespace) bool {
+	uncounted.RLock()
+	defer uncounted.RUnlock()
+	const enough = 8 // some may be gone
+	var t taskiter.Task
+	tries := 0
+	for i := 0; i < s.Len() && tries < enough; i++ {
+		if !s.Task(i, &t) {
+			continue
+		}
+		for slot, is := range t.Links[:len(slots)] {
+			if is.Serial == 0 || is.Serial == own[slot].Serial {
+				continue
+			}
+			fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: is.Serial, Type: slots[slot], Inode: is.Inode})
+			if errno == 0 {
+				sys.ScanClose(fd)
+				return true
+			}
+			tries++
+		}
+	}
+	return tries == 0
 }
 
 // isOwnFor says whether the proc file system is of our PID namespace, given our own record: so it is if only there we

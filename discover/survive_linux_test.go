@@ -210,7 +210,11 @@ func TestInsideAContainer(t *testing.T) {
 		all = append(all, pinned(t)...)
 		all = append(all, processLess(t)...)
 		all = append(all, pinnedMounts(t)...)
-		requireTruth(t, full(t), all)
+		r = full(t)
+		requireTruth(t, r, all)
+		again, err := discover.Rescan(t.Context(), r)
+		require.NoError(t, err)
+		requireTruth(t, again, all)
 		return
 	}
 	cmd := exec.Command("unshare", "--pid", "--fork", "--mount-proc", "--uts", "--ipc", "--net",
@@ -339,5 +343,6 @@ func TestNothingIsWritten(t *testing.T) {
 			require.Fail(t, "neither reads nor asks", line)
 		}
 	}
-	require.True(t, joins > 0 || os.Geteuid() != 0, "something had to be joined")
+	_, _, listns := unix.Syscall(470, 0, 0, 0) // where that is known, handles open what was joined before (6.19)
+	require.True(t, joins > 0 || os.Geteuid() != 0 || listns != unix.ENOSYS, "something had to be joined")
 }

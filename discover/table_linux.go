@@ -26,6 +26,7 @@ type table struct {
 	mu       sync.Mutex
 	byInode  map[uint64]*Namespace
 	serials  bool // every namespace has a 64-bit ID
+	handles  bool // and can be opened by its file handle
 	by64     map[uint64]*Namespace
 	byCookie map[uint64]*Namespace // network namespaces by the numbers that sockets know
 	all      []*Namespace

@@ -35,7 +35,7 @@ func TestNumberOfANamespaceThatIsGone(t *testing.T) {
 	const never = 1 << 62 // was a namespace with that 64-bit ID
 	for _, order := range [][2]uint64{{never, handle.Serial}, {handle.Serial, never}} {
 		table, owner := tableOf(t, species.CLONE_NEWUSER)
-		table.serials = true
+		table.serials, table.handles = true, true
 		for _, serial := range order {
 			told := taskiter.Namespace{Serial: serial, Owner: owner.Serial, Inode: handle.Inode}
 			n := table.believe(told, species.CLONE_NEWUTS)
@@ -89,7 +89,7 @@ func TestMountsOfANamespaceThatIsGone(t *testing.T) {
 func TestMountNamespaceEndsMeanwhile(t *testing.T) {
 	testutil.NeedKernel(t, 6, 18)
 	table, owner := tableOf(t, species.CLONE_NEWUSER)
-	table.serials = true
+	table.serials, table.handles = true, true
 	const never = 1 << 62
 	gone := table.believe(taskiter.Namespace{Serial: never, Owner: owner.Serial, Inode: 1}, species.CLONE_NEWNS)
 	require.NotNil(t, gone)
