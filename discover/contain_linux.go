@@ -3,7 +3,6 @@ package discover
 import (
 	"cmp"
 	"context"
-	"maps"
 	"path"
 	"slices"
 	"strings"
@@ -66,28 +65,28 @@ func containersIn(known []*cgroup) []*Container {
 	var all []*Container
 	at := map[home]*Container{}
 	for _, c := range known {
-		homes := map[home]*Container{}
+		in := make([]*Container, len(c.paths)) // by hierarchy
 		for i, p := range c.paths {
-			found := containerOf(p)
-			if found == nil {
-				continue
-			}
-			homes[home{i, found.Cgroup}] = found
-			if c.container == nil || c.container.Runtime == "" {
-				c.container = found
+			in[i] = containerOf(p)
+			if in[i] != nil && (c.container == nil || c.container.Runtime == "") {
+				c.container = in[i]
 			}
 		}
-		maps.DeleteFunc(homes, func(_ home, other *Container) bool { return other.ID != c.container.ID })
-		isNew := c.container != nil
-		for h := range homes {
-			if at[h] != nil {
-				c.container, isNew = at[h], false
+		if c.container == nil {
+			continue
+		}
+		var homes []home
+		for i, other := range in {
+			if other != nil && other.ID == c.container.ID {
+				homes = append(homes, home{i, other.Cgroup})
 			}
 		}
-		if isNew {
+		if i := slices.IndexFunc(homes, func(h home) bool { return at[h] != nil }); i >= 0 {
+			c.container = at[homes[i]]
+		} else {
 			all = append(all, c.container)
 		}
-		for h := range homes {
+		for _, h := range homes {
 			at[h] = c.container
 		}
 	}

@@ -22,7 +22,8 @@ func newLs() *cobra.Command {
 		Use:   "ls",
 		Short: "List the namespaces",
 		Long: `ls lists namespaces: the number of processes in each, the most senior process of it, the user namespace that
-owns it and the user who made that, and what else holds it. A question mark is for what is out of sight. A namespace without any of that is known only as the owner or parent of others.`,
+owns it and the user who made that, and what else holds it. A question mark is for what is out of sight. A namespace
+without any of that is known only as the owner or parent of others.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := d.result(cmd)
