@@ -63,10 +63,12 @@ lint-gate:
 
 # -Werror and its like in CGO_CFLAGS would break runtime/cgo, hence the check beside the build.
 lint-c:
-	@if [ "$$(wc -l <nsenter/nsenter.c)" -gt 300 ]; then echo "nsenter.c has more than 300 lines"; exit 1; fi
+	@for file in nsenter/*.c; do \
+		if [ "$$(wc -l <$$file)" -gt 300 ]; then echo "$$file has more than 300 lines"; exit 1; fi; \
+	done
 	@for cc in gcc clang musl-gcc; do \
 		if command -v $$cc >/dev/null; then \
-			$$cc -fsyntax-only -Wall -Wextra -Wshadow -Wconversion -Werror nsenter/nsenter.c; \
+			for file in nsenter/*.c; do $$cc -fsyntax-only -Wall -Wextra -Wshadow -Wconversion -Werror $$file || exit 1; done; \
 		elif [ "$${CI:-}" = true ]; then \
 			echo "CI needs $$cc"; exit 1; \
 		else \

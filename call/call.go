@@ -22,6 +22,7 @@ type Call struct {
 	identity sys.Identity
 	types    species.NamespaceType
 	flags    uint32
+	rights   rights
 	limit    uint64
 	ctx      context.Context
 	env      []string
@@ -89,15 +90,6 @@ func (c *Call) Namespaces(types ...species.NamespaceType) *Call {
 		}
 		c.types |= t
 	}
-	return c
-}
-
-// DropPrivs makes the worker an unprivileged process for good: the caller's real UID and GID where they are not 0, else
-// 65534, no supplementary groups, no capabilities in any set, no_new_privs. They are numbers of the target's user
-// namespace if that is joined. The call fails if anything of this cannot be had; it takes CAP_SETUID, CAP_SETGID and
-// CAP_SETPCAP there. See man 7 credentials, man 7 capabilities.
-func (c *Call) DropPrivs() *Call {
-	c.flags |= wire.FlagDropPrivs
 	return c
 }
 

@@ -22,6 +22,7 @@ var (
 	ErrStale = sys.ErrStale
 
 	errNoType       = errors.New("not a type of namespace")
+	errNoID         = errors.New("not a UID and a GID")
 	errNoHandle     = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
 	errNoAssignment = errors.New("not NAME=VALUE")
 

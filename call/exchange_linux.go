@@ -203,6 +203,9 @@ func (x *exchange) adopt(pid int) (err error) {
 
 // explainErrno adds what an errno of the bootstrap means where it would puzzle.
 func explainErrno(r wire.Record) error {
+	if err := explainWorker(r); err != nil {
+		return err
+	}
 	errno := syscall.Errno(r.Errno)
 	switch {
 	case r.StepName() == "setns" && errno == syscall.EPERM:

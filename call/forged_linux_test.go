@@ -168,7 +168,7 @@ func trace(t testing.TB, r request) (joined bool, files []string) {
 			inside[call[1]] = true
 		case inside[call[1]] && (call[2] == "clone" || call[2] == "clone3") && child != nil:
 			inside[child[1]] = true
-		case inside[call[1]] && !strings.HasPrefix(call[2], "getcwd") && call[2] != "chdir":
+		case inside[call[1]] && !strings.HasPrefix(call[2], "getcwd") && call[2] != "chdir" && call[2] != "chroot":
 			for _, path := range quoted.FindAllStringSubmatch(line, 1) {
 				if path[1] != "" { // AT_EMPTY_PATH
 					files = append(files, path[1])

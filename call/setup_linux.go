@@ -31,6 +31,11 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
+	request, err := c.request(t, spawn)
+	if err != nil {
+		t.close()
+		return nil, err
+	}
 	s := &setup{target: t, cover: coverFile()}
 	// Whoever shares our PID namespace sees our own executable anyway; those of another are to find nothing to overwrite.
 	if s.program, err = sys.Executable(t.joins(species.CLONE_NEWPID)); err != nil {
@@ -38,7 +43,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 		return nil, spawnError("open the program", err)
 	}
 	if s.ours, s.theirs, err = sys.Socketpair(); err == nil {
-		err = errors.Join(sys.ForPolling(s.ours), s.tell(c, arg, spawn))
+		err = errors.Join(sys.ForPolling(s.ours), s.tell(c, request, arg))
 	}
 	if err != nil {
 		s.close()
@@ -62,7 +67,7 @@ func (c *Call) check(spawn bool) ([]byte, error) {
 		err = errNoHandle
 	case !registered:
 		err = ErrNotRegistered
-	case isWorker && w.Joined&species.CLONE_NEWNS != 0:
+	case isWorker && w.Foreign:
 		err = errForeignMnt
 	case startsInert(spawn):
 		err = errSecure
@@ -80,9 +85,9 @@ func (c *Call) check(spawn bool) ([]byte, error) {
 }
 
 // tell sends all that the other side has to know, before it exists.
-func (s *setup) tell(c *Call, arg []byte, spawn bool) error {
+func (s *setup) tell(c *Call, request wire.Request, arg []byte) error {
 	channel, procs := s.theirs.Int(), runtime.GOMAXPROCS(0)
-	if spawn {
+	if request.Flags&wire.FlagSpawn != 0 {
 		channel, procs = workerChannel, 1
 	}
 	env, marks := c.workerEnv(channel, procs)
@@ -91,7 +96,7 @@ func (s *setup) tell(c *Call, arg []byte, spawn bool) error {
 		s.env = without(s.env, coverEnv)
 		marks |= wire.MarkCover
 	}
-	if err := sys.Send(s.ours, wire.AppendRequest(nil, c.request(s.target, spawn)), s.target.descriptors()...); err != nil {
+	if err := sys.Send(s.ours, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
 		return err
 	}
 	body := append([]byte(c.name), arg...)
@@ -101,8 +106,12 @@ func (s *setup) tell(c *Call, arg []byte, spawn bool) error {
 	return sendCover(s.ours, s.cover)
 }
 
-func (c *Call) request(t *target, spawn bool) wire.Request {
-	r := wire.Request{Flags: c.flags, Types: uint32(t.types), UID: unprivileged(os.Getuid()), GID: unprivileged(os.Getgid()), Lifeline: -1}
+// request opens the target's root, and says what the bootstrap is to do.
+func (c *Call) request(t *target, spawn bool) (wire.Request, error) {
+	if err := t.findRoot(c.types, c.rights); err != nil {
+		return wire.Request{}, err
+	}
+	r := wire.Request{Flags: c.flags, Types: uint32(t.types), Lifeline: -1}
 	if spawn {
 		r.Flags |= wire.FlagSpawn
 		r.Lifeline = workerLifeline
@@ -110,13 +119,17 @@ func (c *Call) request(t *target, spawn bool) wire.Request {
 	if len(t.files) > 0 {
 		r.Flags |= wire.FlagByFD
 	}
+	if t.root != nil {
+		r.Flags |= wire.FlagRoot
+	}
 	r.FDs = uint32(len(t.descriptors()))
 	i := 0
 	for ns := range species.Set(t.types).All() {
 		r.Order[i] = uint32(ns)
 		i++
 	}
-	return r
+	err := c.rights.apply(&r, t)
+	return r, err
 }
 
 func (s *setup) close() {

@@ -17,6 +17,7 @@ type target struct {
 	process *sys.Process
 	types   species.NamespaceType // that differ from ours
 	files   []*sys.FD             // of these, in the same order, where setns(2) does not take a pidfd
+	root    *sys.FD               // root directory to take, nil if it is ours or that of the mount namespace
 }
 
 func describe(pid int) string { return "process " + strconv.Itoa(pid) }
@@ -122,24 +123,23 @@ func (t *target) explain(err error) error {
 // joins says whether a namespace of that type is to be joined.
 func (t *target) joins(ns species.NamespaceType) bool { return t.types&ns != 0 }
 
-// descriptors returns what setns(2) is called with: the pidfd, or a file for each type.
+// descriptors returns what setns(2) is called with: the pidfd, or a file for each type; and the root, if there is one.
 func (t *target) descriptors() []int {
-	if t.types == species.NaNS {
-		return nil
-	}
-	if len(t.files) == 0 {
-		return []int{t.process.Int()}
-	}
 	var fds []int
+	if t.types != species.NaNS && len(t.files) == 0 {
+		fds = append(fds, t.process.Int())
+	}
 	for _, f := range t.files {
 		fds = append(fds, f.Int())
+	}
+	if t.root != nil {
+		fds = append(fds, t.root.Int())
 	}
 	return fds
 }
 
 func (t *target) close() {
 	_ = t.process.Close()
-	for _, f := range t.files {
-		_ = f.Close()
-	}
+	closeAll(t.root)
+	closeAll(t.files...)
 }

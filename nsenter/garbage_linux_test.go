@@ -38,11 +38,11 @@ func target(t testing.TB) (pid, fd int) {
 
 func TestRequestOfNothingIsGranted(t *testing.T) {
 	b := start(t, wire.AppendRequest(nil, wire.Request{Lifeline: -1}))
-	require.Equal(t, "main ran {3 false NaNS} true\n", b.stdout)
+	require.Equal(t, "main ran {3 -1 false false} true\n", b.stdout)
 	require.Len(t, b.records, 1)
 	require.EqualValues(t, wire.KindJoined, b.records[0].Kind)
 	b = start(t, wire.AppendRequest(nil, wire.Request{Flags: wire.FlagSpawn, Lifeline: 4}))
-	require.Equal(t, "main ran {3 true NaNS} true\n", b.stdout)
+	require.Equal(t, "main ran {3 4 true false} true\n", b.stdout)
 	require.Empty(t, b.stderr)
 }
 

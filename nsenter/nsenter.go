@@ -14,7 +14,6 @@ import (
 	"unsafe"
 
 	"github.com/nsops/nsops/internal/wire"
-	"github.com/nsops/nsops/species"
 )
 
 // Linked says whether the bootstrap is part of this program: it needs cgo.
@@ -30,6 +29,9 @@ var (
 	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lifeline)-unsafe.Offsetof(C.struct_nsops_request{}.lifeline)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.FDs)-unsafe.Offsetof(C.struct_nsops_request{}.fds)]
 	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Order)-unsafe.Offsetof(C.struct_nsops_request{}.order)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Securebits)-unsafe.Offsetof(C.struct_nsops_request{}.securebits)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lose)-unsafe.Offsetof(C.struct_nsops_request{}.lose)]
+	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Unbound)-unsafe.Offsetof(C.struct_nsops_request{}.unbound)]
 
 	_ = [1]int{}[unsafe.Sizeof(wire.Record{})-C.sizeof_struct_nsops_record]
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Kind)-unsafe.Offsetof(C.struct_nsops_record{}.kind)]
@@ -41,11 +43,13 @@ var (
 	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Size)-unsafe.Offsetof(C.struct_nsops_record{}.size)]
 
 	_ = [1]int{}[wire.Magic-C.NSOPS_MAGIC]
-	_ = [1]int{}[wire.MaxFDs-C.NSOPS_FDS]
+	_ = [1]int{}[wire.MaxTypes-C.NSOPS_TYPES]
 	_ = [1]int{}[wire.FlagSpawn-C.NSOPS_SPAWN]
 	_ = [1]int{}[wire.FlagByFD-C.NSOPS_BY_FD]
 	_ = [1]int{}[wire.FlagDropPrivs-C.NSOPS_DROP_PRIVS]
 	_ = [1]int{}[wire.FlagRemountSys-C.NSOPS_REMOUNT_SYS]
+	_ = [1]int{}[wire.FlagUser-C.NSOPS_USER]
+	_ = [1]int{}[wire.FlagRoot-C.NSOPS_ROOT]
 	_ = [1]int{}[wire.KindForked-C.NSOPS_FORKED]
 	_ = [1]int{}[wire.KindJoined-C.NSOPS_JOINED]
 	_ = [1]int{}[wire.KindFailed-C.NSOPS_FAILED]
@@ -61,7 +65,7 @@ var (
 // Current returns what the bootstrap left behind in this process.
 func Current() (Worker, bool) {
 	w := &C.nsops_worker
-	return Worker{int(w.channel), w.spawned != 0, species.NamespaceType(w.types)}, w.channel >= 0
+	return Worker{int(w.channel), int(w.lifeline), w.spawned != 0, w.foreign != 0}, w.channel >= 0
 }
 
 // Secure says whether this program was started with more rights than its caller had (AT_SECURE, man 3 getauxval), by

@@ -4,10 +4,13 @@
 #include <stdint.h>
 
 #define NSOPS_ENV "NSOPS_CHANNEL"
-#define NSOPS_MAGIC 0x31736e6fu /* "ons1": changes with every change of a layout */
-#define NSOPS_FDS 8
+#define NSOPS_MAGIC 0x32736e6fu /* "ons2": changes with every change of a layout */
+#define NSOPS_TYPES 8
 
-enum nsops_flag { NSOPS_SPAWN = 1, NSOPS_BY_FD = 2, NSOPS_DROP_PRIVS = 4, NSOPS_REMOUNT_SYS = 8, NSOPS_FLAGS = 15 };
+enum nsops_flag {
+	NSOPS_SPAWN = 1, NSOPS_BY_FD = 2, NSOPS_DROP_PRIVS = 4, NSOPS_REMOUNT_SYS = 8, NSOPS_USER = 16, NSOPS_ROOT = 32,
+	NSOPS_FLAGS = 63
+};
 enum nsops_kind { NSOPS_FORKED = 1, NSOPS_JOINED, NSOPS_FAILED };
 enum nsops_stage { STAGE_SPAWN = 2, STAGE_JOIN, STAGE_MOUNTS, STAGE_PRIVILEGES, STAGE_PROTOCOL = 7 };
 
@@ -15,10 +18,12 @@ struct nsops_request {
 	uint32_t magic;
 	uint32_t flags;
 	uint32_t types;             /* CLONE_NEW* to join */
-	uint32_t uid, gid;          /* for NSOPS_DROP_PRIVS */
+	uint32_t uid, gid;          /* for NSOPS_USER and NSOPS_DROP_PRIVS */
 	int32_t lifeline;           /* descriptor, -1 without NSOPS_SPAWN */
-	uint32_t fds;               /* descriptors sent along: a pidfd, or with NSOPS_BY_FD the namespaces */
-	uint32_t order[NSOPS_FDS];  /* the same, one by one; with NSOPS_BY_FD as the descriptors come */
+	uint32_t fds;               /* descriptors sent along: a pidfd, or with NSOPS_BY_FD the namespaces; then the root */
+	uint32_t order[NSOPS_TYPES]; /* the types, one by one; with NSOPS_BY_FD as the descriptors come */
+	uint32_t securebits;        /* to set, none of them: 0 */
+	uint64_t lose, unbound;     /* capabilities to remove from the permitted and from the bounding set, as bits */
 };
 
 struct nsops_record {
@@ -26,7 +31,7 @@ struct nsops_record {
 	uint16_t kind, stage;
 	uint32_t type;              /* CLONE_NEW* of the failure, 0 if none is to blame */
 	int32_t error;              /* errno */
-	int32_t pid;                /* NSOPS_FORKED: the worker as the caller sees it */
+	int32_t pid;                /* NSOPS_FORKED: the worker as the caller sees it; NSOPS_FAILED: the UID or GID to blame */
 	char step[12];              /* what failed, not NUL-terminated if full */
 	uint64_t size;              /* bytes that follow; the bootstrap sends none */
 };
@@ -35,9 +40,32 @@ struct nsops_record {
 struct nsops_worker {
 	int channel;                /* -1: this process is no worker */
 	int spawned;                /* 0: it was switched */
-	uint32_t types;             /* what was joined */
+	int lifeline;               /* -1: none */
+	int foreign;                /* files, and with them /proc, are the target's */
 };
 extern struct nsops_worker nsops_worker;
+
+/* Between the files of the bootstrap. */
+#define NSOPS_INTERNAL __attribute__((visibility("hidden")))
+#define request nsops_request
+#define files nsops_files
+extern NSOPS_INTERNAL struct nsops_request nsops_request;
+extern NSOPS_INTERNAL int nsops_files[NSOPS_TYPES + 1]; /* a pidfd or namespaces, then the root if there is one */
+NSOPS_INTERNAL void nsops_fail(int stage, uint32_t type, int id, const char *step);
+NSOPS_INTERNAL int nsops_number(const char *text);
+NSOPS_INTERNAL void nsops_harden(void);
+NSOPS_INTERNAL void nsops_find_strays(void);
+NSOPS_INTERNAL void nsops_settle(void);
+NSOPS_INTERNAL void nsops_become(void);
+
+static inline int is(uint32_t flag) { return (request.flags & flag) != 0; }
+static inline int joins(uint32_t type) { return (request.types & type) != 0; }
+
+static inline void check(long result, int stage, const char *step)
+{
+	if (result < 0)
+		nsops_fail(stage, 0, 0, step);
+}
 
 #ifdef __mips__
 #error "system calls have other numbers on MIPS"
@@ -46,10 +74,10 @@ extern struct nsops_worker nsops_worker;
 /* Of the kernel's ABI, the same on all other architectures that Go knows; older libc headers lack them. */
 enum {
 	NEWTIME = 0x80, NEWNS = 0x20000, NEWUSER = 0x10000000, NEWPID = 0x20000000,
-	MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432, CLOSE_RANGE = 436,
-	FSCONFIG_CREATE = 6, FD_CLOSES_ON_EXEC = 1, EMPTY_PATHS = 0x4 | 0x40,
+	OPEN_TREE = 428, MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432, CLOSE_RANGE = 436,
+	TREE_CLONE = 1, FSCONFIG_CREATE = 6, FD_CLOSES_ON_EXEC = 1, EMPTY_PATHS = 0x4 | 0x40,
 	ATTR_RDONLY = 1, ATTR_NOSUID = 2, ATTR_NODEV = 4, ATTR_NOEXEC = 8,
-	JOIN_SESSION_KEYRING = 1, CAPABILITY_V3 = 0x20080522
+	JOIN_SESSION_KEYRING = 1, CAPABILITY_V3 = 0x20080522, NO_ID = 65534
 };
 
 #ifdef __s390x__

@@ -65,7 +65,7 @@ func TestChannelOfAnotherUserIsRefused(t *testing.T) {
 	}
 	testutil.NeedRoot(t)
 	program, wrapper := copyOfTest(t, 0o755), copyOfTest(t, 0o4755)
-	const granted, refused = `^main ran \{7 false NaNS\} true\n$`, `^nsops: bootstrap: errno 001 at NSOPS_CHANNEL *\n$`
+	const granted, refused = `^main ran \{7 -1 false false\} true\n$`, `^nsops: bootstrap: errno 001 at NSOPS_CHANNEL *\n$`
 	for name, test := range map[string]struct {
 		uid    uint32
 		become []string

@@ -11,10 +11,10 @@ const ChannelEnv = "NSOPS_CHANNEL"
 
 // Magic begins every request and record. It changes with every change of a layout: caller and worker are the same
 // executable, but a descriptor of that number might be anybody's.
-const Magic = 0x31736e6f
+const Magic = 0x32736e6f
 
-// MaxFDs is how many descriptors come with a request: one for each type of namespace.
-const MaxFDs = 8
+// MaxTypes is how many types of namespaces a request can name.
+const MaxTypes = 8
 
 // Flags of a Request.
 const (
@@ -22,6 +22,8 @@ const (
 	FlagByFD       = 2 // join through one descriptor for each namespace, not through a pidfd
 	FlagDropPrivs  = 4
 	FlagRemountSys = 8
+	FlagUser       = 16 // the worker becomes UID and GID
+	FlagRoot       = 32 // the last descriptor is the root directory to take
 )
 
 // Stages of a call, in the order in which they are gone through.
@@ -37,13 +39,15 @@ const (
 
 // Request is struct nsops_request of nsenter.h: all that the bootstrap is told.
 type Request struct {
-	Magic    uint32
-	Flags    uint32
-	Types    uint32
-	UID, GID uint32
-	Lifeline int32
-	FDs      uint32
-	Order    [MaxFDs]uint32
+	Magic         uint32
+	Flags         uint32
+	Types         uint32
+	UID, GID      uint32
+	Lifeline      int32
+	FDs           uint32
+	Order         [MaxTypes]uint32
+	Securebits    uint32
+	Lose, Unbound uint64 // capabilities, as bits
 }
 
 // Kinds of a Record. The bootstrap sends the first three.
@@ -69,7 +73,7 @@ type Record struct {
 
 // RequestSize and RecordSize are the sizes of the frames in bytes.
 const (
-	RequestSize = 4*7 + 4*MaxFDs
+	RequestSize = 4*8 + 4*MaxTypes + 2*8
 	RecordSize  = 40
 )
 

@@ -1,0 +1,101 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/species"
+)
+
+// Of linux/securebits.h: UID 0 gets no capabilities by execve(2), and that stays so.
+const noRoot, noRootLocked = 1, 2
+
+// apply puts into the request who the worker is to be.
+func (r rights) apply(request *wire.Request, t *target) error {
+	request.UID, request.GID = unprivileged(os.Getuid()), unprivileged(os.Getgid())
+	if request.Flags&wire.FlagUser != 0 {
+		request.UID, request.GID = r.uid, r.gid
+	}
+	if r.asTarget {
+		permitted, bounding, err := t.process.Capabilities()
+		if err != nil {
+			return &Error{Stage: StageTarget, Op: "capabilities", Err: err}
+		}
+		request.Lose, request.Unbound = ^permitted, ^bounding
+	}
+	if r.confined {
+		request.Unbound = ^uint64(0)
+		request.Securebits = noRoot | noRootLocked
+	}
+	if request.Flags&wire.FlagDropPrivs != 0 {
+		request.Lose, request.Unbound = ^uint64(0), ^uint64(0)
+	}
+	return exposed(request, t)
+}
+
+// exposed refuses a worker that could be traced for a moment. Where fs.suid_dumpable is 1, a process is dumpable after
+// each change of credentials until it says otherwise (man 5 proc_sys_fs). Before the fork into a PID namespace nobody
+// inside sees it; but a target that is in our own PID namespace does.
+func exposed(request *wire.Request, t *target) error {
+	changes := request.Types&uint32(species.CLONE_NEWUSER) != 0 || request.Flags&(wire.FlagUser|wire.FlagDropPrivs) != 0
+	if !changes || t.joins(species.CLONE_NEWPID) || !sys.SuidDumpable() {
+		return nil
+	}
+	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWPID)
+	if err != nil {
+		return err
+	}
+	theirs, err := t.process.NamespaceID(species.CLONE_NEWPID)
+	if err != nil || theirs != ours {
+		return err
+	}
+	return &Error{Stage: StagePrivileges, Op: "check", Err: errExposed}
+}
+
+var errExposed = errors.New("the target sees the worker, and could trace it while fs.suid_dumpable is 1: set it to 0 or 2")
+
+// findRoot opens the target's root directory, if that is to become the worker's.
+func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
+	if wanted&species.CLONE_NEWNS == 0 || r.mountedRoot {
+		return nil
+	}
+	root, err := t.process.OpenRoot()
+	if err != nil {
+		return &Error{Stage: StageTarget, Op: "root directory", Err: t.explain(err)}
+	}
+	if !t.joins(species.CLONE_NEWNS) && sys.IsRoot(root) {
+		return root.Close()
+	}
+	t.root = root
+	return nil
+}
+
+// explainWorker adds what an errno of the bootstrap means that is about who the worker is to be; nil if it is not.
+func explainWorker(r wire.Record) error {
+	errno, inside := syscall.Errno(r.Errno), r.Type == uint32(species.CLONE_NEWUSER)
+	switch step := r.StepName(); {
+	case (step == "setresuid" || step == "setresgid") && inside && errno == syscall.EINVAL:
+		return fmt.Errorf("the target's user namespace does not map ID %d: choose a user that it maps with User: %w", uint32(r.Pid), errno)
+	case (step == "setresuid" || step == "setresgid") && errno == syscall.EPERM:
+		return fmt.Errorf("CAP_SETUID and CAP_SETGID are required to become ID %d: %w", uint32(r.Pid), errno)
+	case step == "setgroups" && inside && errno == syscall.EPERM:
+		return fmt.Errorf("supplementary groups of the caller would stay, as the target's user namespace denies setgroups(2) "+
+			"and the caller lacks CAP_SETGID: %w", errno)
+	case step == "setgroups" && errno == syscall.EPERM:
+		return fmt.Errorf("CAP_SETGID is required to give up supplementary groups: %w", errno)
+	case (step == "bounding set" || step == "securebits") && errno == syscall.EPERM:
+		return fmt.Errorf("CAP_SETPCAP is required: %w", errno)
+	case step == "one thread":
+		return fmt.Errorf("a library, perhaps a preloaded one, started a thread before the bootstrap ran, and setns(2) would "+
+			"move only one of them: %w", errno)
+	case step == "root":
+		return fmt.Errorf("the target's root directory is not in its mount namespace; NamespaceRoot does without: %w", errno)
+	case step == "chroot" && errno == syscall.EPERM:
+		return fmt.Errorf("CAP_SYS_CHROOT is required to take the target's root directory; NamespaceRoot does without: %w", errno)
+	}
+	return nil
+}
