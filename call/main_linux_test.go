@@ -85,6 +85,8 @@ type request struct {
 	Types     species.Set // 0: those of NewCall
 	DropPrivs bool
 	Sys       bool
+	User      []int // UID and GID
+	Bounded   bool  // TargetCapabilities
 	Timeout   time.Duration
 }
 
@@ -108,6 +110,12 @@ func (r request) call() *call.Call {
 	}
 	if r.Sys {
 		c.RemountSys()
+	}
+	if len(r.User) == 2 {
+		c.User(r.User[0], r.User[1])
+	}
+	if r.Bounded {
+		c.TargetCapabilities()
 	}
 	return c
 }

@@ -1,0 +1,230 @@
+package call_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
+)
+
+// stalked is what a stalker got of the processes that appeared beside it.
+type stalked struct {
+	Seen, Seized, Taken int
+	Caps                uint64 // all that any of them ever had
+	peaceful            bool   // it only looks: a process that is traced does not end
+}
+
+func init() {
+	// "stalker" plays the root of a target: for as long as it is told it attacks whatever process appears, and prints
+	// what succeeded.
+	roles["stalker"] = func(args []string) {
+		runtime.LockOSThread()
+		limit, err := time.ParseDuration(args[0])
+		check(err)
+		s := stalked{peaceful: len(args) > 1}
+		known := map[int]bool{}
+		for pid := range 1000 { // who is there before
+			known[pid] = pid > 0 && unix.Kill(pid, 0) == nil || pid == os.Getpid()
+		}
+		_, _ = os.Stdout.WriteString("ready\n")
+		for end := time.Now().Add(limit); time.Now().Before(end); {
+			for pid := 1; pid < 1000; pid++ {
+				if !known[pid] && unix.Kill(pid, 0) == nil {
+					s.attack(pid)
+				}
+			}
+		}
+		fmt.Println(s.Seen, s.Seized, s.Taken, s.Caps)
+	}
+}
+
+func (s *stalked) attack(pid int) {
+	s.Seen++
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer func() { _ = unix.Close(pidfd) }()
+	for range 20 {
+		if text, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status"); err == nil {
+			_, rest, _ := strings.Cut(string(text), "CapPrm:\t")
+			caps, _ := strconv.ParseUint(rest[:min(len(rest), 16)], 16, 64)
+			s.Caps |= caps
+		}
+		if s.peaceful {
+			continue
+		}
+		if fd, err := unix.PidfdGetfd(pidfd, 3, 0); err == nil {
+			s.Taken++
+			_ = unix.Close(fd)
+		}
+		if unix.PtraceSeize(pid) == nil {
+			s.Seized++
+			return
+		}
+	}
+}
+
+// stalk makes calls while a stalker is in the target, as its root, and returns what that one got.
+func stalk(t testing.TB, target *testutil.Target, c func() *call.Call, mode ...string) (s stalked) {
+	t.Helper()
+	args := []string{"-t", strconv.Itoa(target.PID), "-p", "-m"}
+	if target.Types().Has(species.CLONE_NEWUSER) {
+		args = append(args, "-U")
+	}
+	cmd := exec.Command("nsenter", append(append(args, copyOf(t, testBinary(t), 0o755), "1500ms"), mode...)...)
+	cmd.Env = append(os.Environ(), roleEnv+"=stalker")
+	cmd.Stderr = os.Stderr
+	stdout, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	_, err = stdout.Read(make([]byte, 6))
+	require.NoError(t, err)
+	for start := time.Now(); time.Since(start) < time.Second; {
+		require.NoError(t, c().SpawnInNamespaces(nil))
+	}
+	_, err = fmt.Fscan(stdout, &s.Seen, &s.Seized, &s.Taken, &s.Caps)
+	require.NoError(t, err)
+	require.NoError(t, cmd.Wait())
+	return s
+}
+
+// setSuidDumpable sets fs.suid_dumpable for a test.
+func setSuidDumpable(t testing.TB, value string) {
+	t.Helper()
+	const file = "/proc/sys/fs/suid_dumpable"
+	old, err := os.ReadFile(file)
+	require.NoError(t, err)
+	if err := os.WriteFile(file, []byte(value), 0); err != nil {
+		testutil.Skip(t, "needs a writable fs.suid_dumpable")
+	}
+	t.Cleanup(func() { require.NoError(t, os.WriteFile(file, old, 0)) })
+}
+
+// Changes of credentials make a process dumpable where the sysctl says so: none is made once it is visible.
+func TestWorkerIsNeverDumpableInsideWhateverTheSysctl(t *testing.T) {
+	for _, value := range []string{"0", "1"} {
+		for _, drop := range []bool{false, true} {
+			target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+			setSuidDumpable(t, value)
+			s := stalk(t, target, func() *call.Call {
+				c := call.NewCall("nothing").TargetPid(target.PID).Namespaces(allTypes)
+				if drop {
+					c.DropPrivs()
+				}
+				return c
+			})
+			require.Greater(t, s.Seen, 10)
+			require.Zero(t, s.Seized+s.Taken, "suid_dumpable %s, %d workers", value, s.Seen)
+		}
+	}
+}
+
+// A target that sees our own PID namespace sees the worker while it changes credentials.
+func TestWorkerThatTheTargetSeesIsRefusedWithTheSysctl(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet.Without(species.CLONE_NEWPID), UserBase: 100000})
+	setSuidDumpable(t, "1")
+	calls := map[string]*call.Call{
+		"user": call.NewCall("nothing").TargetPid(target.PID).Namespaces(allTypes),
+		"drop": call.NewCall("nothing").TargetPid(target.PID).DropPrivs(),
+		"id":   call.NewCall("nothing").TargetPid(target.PID).User(1234, 1234),
+	}
+	for name, c := range calls {
+		require.Contains(t, requireError(t, c.SpawnInNamespaces(nil), call.StagePrivileges).Error(), "fs.suid_dumpable is 1", name)
+	}
+	require.NoError(t, call.NewCall("nothing").TargetPid(target.PID).SpawnInNamespaces(nil), "no credentials are changed")
+	setSuidDumpable(t, "2")
+	for name, c := range calls {
+		require.NoError(t, c.SpawnInNamespaces(nil), name)
+	}
+}
+
+// startTracer starts a target without a user namespace of its own, whose root may trace but not do all that we may.
+func startTracer(t testing.TB) *testutil.Target {
+	t.Helper()
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	testutil.NeedCommand(t, "setpriv", "nsenter")
+	cmd := exec.Command("sh", "-c", "mount --make-rprivate / && mount -t proc proc /proc && "+
+		"exec setpriv --bounding-set=-all,+sys_ptrace,+chown --inh-caps=-all sleep 1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(species.CLONE_NEWPID | species.CLONE_NEWNS)}
+	require.NoError(t, cmd.Start())
+	target := testutil.Attach(t, cmd.Process.Pid, func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	waitUntil(t, func() bool { return name(target.PID) == "sleep" }, "it sleeps")
+	return target
+}
+
+const tracerCaps = 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_CHOWN
+
+// CAP_SYS_PTRACE in our own user namespace beats everything. So what is seen inside has to be worth nothing.
+func TestTargetCapabilitiesAreNeverExceededInside(t *testing.T) {
+	target := startTracer(t)
+	const types = species.CLONE_NEWPID
+	s := stalk(t, target, func() *call.Call {
+		return call.NewCall("nothing").TargetPid(target.PID).Namespaces(types).TargetCapabilities()
+	}, "peaceful")
+	require.Greater(t, s.Seen, 10)
+	require.Zero(t, s.Caps&^tracerCaps, "%x", s.Caps)
+	require.Positive(t, s.Caps&tracerCaps)
+
+	target = startTracer(t)
+	s = stalk(t, target, func() *call.Call { return call.NewCall("nothing").TargetPid(target.PID).Namespaces(types) }, "peaceful")
+	require.Positive(t, s.Caps&^tracerCaps, "what docs/privileges.md says of a call without it")
+}
+
+func TestTargetCapabilities(t *testing.T) {
+	target := startTracer(t)
+	set := fmt.Sprintf("%016x", tracerCaps)
+	c := func() *call.Call {
+		return call.NewCall("status").TargetPid(target.PID).Namespaces(species.CLONE_NEWNS | species.CLONE_NEWPID).TargetCapabilities()
+	}
+	status := spawn[map[string][]string](t, c())
+	require.NotEmpty(t, status["CapPrm"])
+	for i := range status["CapPrm"] {
+		require.Equal(t, []string{set, set, set}, []string{status["CapPrm"][i], status["CapEff"][i], status["CapBnd"][i]})
+	}
+	requireUnprivileged(t, spawn[map[string][]string](t, c().DropPrivs()), "65534 65534 65534 65534")
+	o := callIn(t, without(t, "cap_setpcap", request{Handler: "nothing", Pid: target.PID, Bounded: true}))
+	require.Equal(t, call.StagePrivileges, o.Stage)
+	require.Contains(t, o.Failure, "CAP_SETPCAP is required")
+}
+
+// without returns the command that makes a call as root without a capability.
+func without(t testing.TB, capability string, r request) *exec.Cmd {
+	t.Helper()
+	testutil.NeedCommand(t, "setpriv")
+	path, err := exec.LookPath("setpriv")
+	require.NoError(t, err)
+	cmd := role(t, "caller", r.json())
+	cmd.Args = append([]string{"setpriv", "--bounding-set=-" + capability[4:], "--inh-caps=-" + capability[4:], testBinary(t)}, cmd.Args[1:]...)
+	cmd.Path = path
+	return cmd
+}
+
+// Programs of the container that a worker of UID 0 starts have the caller's bounding set: docs/privileges.md says so.
+func TestProgramsOfTheHandlerAreConfinedOnDemand(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	const script = "grep -E '^Cap(Prm|Eff|Bnd)' /proc/self/status | tr -d '\\n\\t'"
+	c := func() *call.Call { return call.NewCall("sh").Arg(script).TargetPid(target.PID).Namespaces(allButUser) }
+	require.Regexp(t, "^CapPrm:0*[1-9a-f]", spawn[string](t, c()))
+	require.Equal(t, "CapPrm:"+noCaps+"CapEff:"+noCaps+"CapBnd:"+noCaps, spawn[string](t, c().ConfinePrograms()))
+	status := spawn[map[string][]string](t, call.NewCall("status").TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms())
+	require.NotEqual(t, noCaps, status["CapEff"][0], "the handler keeps its own")
+	cat, err := exec.LookPath("cat")
+	require.NoError(t, err)
+	program := copyOf(t, cat, 0o4755)
+	gained := spawn[string](t, call.NewCall("gain").Arg(program).TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms())
+	require.Contains(t, gained, "CapPrm:\t"+noCaps)
+}
