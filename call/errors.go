@@ -29,7 +29,6 @@ var (
 	errGoexit     = errors.New("the handler called runtime.Goexit")
 	errNoResult   = errors.New("the worker ended without running the handler: is HandleReexec called in every case?")
 	errTooDeep    = errors.New("workers start programs that call again, and again: does a handler run its own program?")
-	errSecure     = errors.New("a program started set-user-ID or with file capabilities is ignored by the bootstrap: start it as root")
 	errForeignMnt = errors.New("a worker in another mount namespace cannot call again: /proc there is the target's")
 )
 

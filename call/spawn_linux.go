@@ -68,7 +68,11 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 		return nil, spawnError("stdio", err)
 	}
 	defer streams.close()
-	child, err := sys.Spawn(s.program, os.Args[:1], s.env, append(streams.worker(), s.theirs.Int(), remote.Int()), credential())
+	var child *sys.Child
+	err = sys.WithFullRights(func() (err error) {
+		child, err = sys.Spawn(s.program, os.Args[:1], s.env, append(streams.worker(), s.theirs.Int(), remote.Int()))
+		return err
+	})
 	if err != nil {
 		return nil, spawnError("start the program again", err)
 	}

@@ -31,5 +31,7 @@ func (c *Call) switchTo() error {
 		return err
 	}
 	defer s.close()
-	return spawnError("start the program again", sys.Exec(sys.PathOf(s.program), os.Args[:1], s.env, s.theirs))
+	return spawnError("start the program again", sys.WithFullRights(func() error {
+		return sys.Exec(sys.PathOf(s.program), os.Args[:1], s.env, s.theirs)
+	}))
 }
