@@ -33,7 +33,7 @@ func depth() int {
 // workerEnv returns the environment of a worker that starts with procs threads for Go code, and marks for applyMarks.
 // With GOMAXPROCS set, the Go runtime starts faster and keeps no watch on the limits of a cgroup.
 func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
-	env = environment(os.Environ(), c.env, []string{
+	env = environment(inherited(), c.env, []string{
 		wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1),
 	})
 	if len(without(env, procsEnv)) == len(env) {
