@@ -21,6 +21,9 @@ var (
 	// its pidfd is another (6.9), or its start time.
 	ErrStale = sys.ErrStale
 
+	errElsewhere = fmt.Errorf("the file that this process was started from would not start this code again: "+
+		"that is in a library, or was started by hand through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
+
 	errNoType       = errors.New("not a type of namespace")
 	errNoHandle     = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
 	errNoAssignment = errors.New("not NAME=VALUE")

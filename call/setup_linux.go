@@ -59,6 +59,8 @@ func (c *Call) check() ([]byte, error) {
 	switch {
 	case !nsenter.Linked:
 		err = ErrNotLinked
+	case !nsenter.Executed():
+		err = errElsewhere
 	case !handled.Load():
 		err = errNoHandle
 	case !registered:
