@@ -20,6 +20,9 @@ var (
 	// ErrStale says that the target's PID belongs to another process than at the time of TargetPid: the inode number of
 	// its pidfd is another (6.9), or its start time.
 	ErrStale = sys.ErrStale
+	// ErrSameNamespace says that the target is in the calling thread's namespace of a type that MustDiffer names. Nothing
+	// was started.
+	ErrSameNamespace = errors.New("the namespace is the caller's own")
 
 	errElsewhere = fmt.Errorf("the file that this process was started from would not start this code again: "+
 		"that is in a library, or was started by hand through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)

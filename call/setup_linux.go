@@ -27,7 +27,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := findTarget(c.pid, c.identity, c.types)
+	t, err := c.findTarget()
 	if err != nil {
 		return nil, err
 	}

@@ -48,23 +48,23 @@ func openProcess(pid int) (*sys.Process, error) {
 	return p, err
 }
 
-// findTarget opens the process and compares its namespaces with ours. Nothing was started when it fails.
-func findTarget(pid int, identity sys.Identity, wanted species.NamespaceType) (*target, error) {
-	p, err := openProcess(pid)
+// findTarget opens the call's target and compares its namespaces with ours. Nothing was started when it fails.
+func (c *Call) findTarget() (*target, error) {
+	p, err := openProcess(c.pid)
 	if err != nil {
-		return nil, &Error{Stage: StageTarget, Op: describe(pid), Err: err}
+		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	t := &target{process: p}
-	if err := t.verify(identity); err != nil {
+	if err := t.verify(c.identity); err != nil {
 		t.close()
-		return nil, &Error{Stage: StageTarget, Op: describe(pid), Err: err}
+		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	self := sys.OpenThread()
 	defer func() { _ = self.Close() }()
-	for ns := range species.Set(wanted).All() {
-		if err := t.add(ns, self); err != nil {
+	for ns := range species.Set(c.types | c.foreign).All() {
+		if err := t.compare(ns, self, c); err != nil {
 			t.close()
-			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(pid), Err: t.explain(err)}
+			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(c.pid), Err: t.explain(err)}
 		}
 	}
 	return t, nil
@@ -88,15 +88,21 @@ func (t *target) verify(identity sys.Identity) error {
 	return nil
 }
 
-// add takes up a type if the target's namespace is not the one that a child of the calling thread starts in.
-func (t *target) add(ns species.NamespaceType, self *sys.Process) error {
+// compare takes up a type that is to be joined, if the target's namespace is not the one that a child of the calling
+// thread starts in, and refuses one that must not be.
+func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) error {
 	ours, err := self.BirthNamespaceID(ns)
 	if err != nil {
 		return err
 	}
 	theirs, err := t.process.NamespaceID(ns)
-	if err != nil || theirs == ours {
+	switch {
+	case err != nil:
 		return err
+	case theirs == ours && c.foreign&ns != 0:
+		return ErrSameNamespace
+	case theirs == ours || c.types&ns == 0:
+		return nil
 	}
 	t.types |= ns
 	if sys.SetnsTakesPidfd() {
