@@ -67,7 +67,7 @@ func (c *Call) Arg(arg any) *Call {
 }
 
 // TargetPid sets the process whose namespaces are joined: a PID of the caller's PID namespace, of any live process but
-// a kernel thread. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale.
+// a kernel thread. The TID of a thread stands for that thread, and another one for a first thread that has ended. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale.
 // Our own PID is allowed, and so is any other process outside of containers: the handler runs in our own namespaces
 // then, on the host, unless MustDiffer forbids that.
 func (c *Call) TargetPid(pid int) *Call {

@@ -11,7 +11,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// target is a process and those of its namespaces that are to be joined. It is used with the goroutine locked to its
+// target is a process, or a thread that stands for it, and those of its namespaces that are to be joined. It is used with the goroutine locked to its
 // thread: that thread's namespaces are the ones that the worker starts in.
 type target struct {
 	process *sys.Process
@@ -39,11 +39,8 @@ func openProcess(pid int) (*sys.Process, error) {
 		return nil, fmt.Errorf("there is none: %w", syscall.ESRCH)
 	}
 	p, err := sys.OpenProcess(pid)
-	switch {
-	case errors.Is(err, syscall.ESRCH):
+	if errors.Is(err, syscall.ESRCH) {
 		return nil, fmt.Errorf("there is none: %w", err)
-	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EINVAL):
-		return nil, fmt.Errorf("that is the ID of a thread, not of a process: %w", err)
 	}
 	return p, err
 }
@@ -55,9 +52,13 @@ func (c *Call) findTarget() (*target, error) {
 		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	t := &target{process: p}
-	if err := t.verify(c.identity); err != nil {
+	err = t.verify(c.identity)
+	if err == nil {
+		t.process, err = t.process.Living()
+	}
+	if err != nil {
 		t.close()
-		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
+		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: t.explain(err)}
 	}
 	self := sys.OpenThread()
 	defer func() { _ = self.Close() }()
@@ -105,7 +106,7 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) e
 		return nil
 	}
 	t.types |= ns
-	if sys.SetnsTakesPidfd() {
+	if t.process.IsJoinable() {
 		return nil
 	}
 	file, err := t.process.OpenNamespace(ns)
