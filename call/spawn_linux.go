@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"runtime"
 	"time"
@@ -70,7 +69,7 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	defer streams.close()
 	var child *sys.Child
 	err = sys.WithFullRights(func() (err error) {
-		child, err = sys.Spawn(s.program, os.Args[:1], s.env, append(streams.worker(), s.theirs.Int(), remote.Int()))
+		child, err = sys.Spawn(s.program, argv(), s.env, append(streams.worker(), s.theirs.Int(), remote.Int()))
 		return err
 	})
 	if err != nil {

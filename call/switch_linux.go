@@ -2,7 +2,6 @@ package call
 
 import (
 	"context"
-	"os"
 	"runtime"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -32,6 +31,6 @@ func (c *Call) switchTo() error {
 	}
 	defer s.close()
 	return spawnError("start the program again", sys.WithFullRights(func() error {
-		return sys.Exec(sys.PathOf(s.program), os.Args[:1], s.env, s.theirs)
+		return sys.Exec(sys.PathOf(s.program), argv(), s.env, s.theirs)
 	}))
 }

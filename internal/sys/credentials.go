@@ -66,38 +66,43 @@ func (c *credentials) raise() error {
 	return c.raiseAmbient()
 }
 
-// raiseAmbient makes capabilities ambient: root's programs get theirs without that, unless the thread's securebits say
-// otherwise. One that has left the bounding set cannot be passed on.
+// raiseAmbient makes effective capabilities ambient, for which they must be inheritable first.
 func (c *credentials) raiseAmbient() error {
-	const noRoot, noRaise = 1 << 0, 1 << 6 // SECBIT_NOROOT, SECBIT_NO_CAP_AMBIENT_RAISE
-	bits, err := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
-	if err != nil || c.uid[1] == 0 && bits&noRoot == 0 || bits&noRaise != 0 || c.caps[0].Effective|c.caps[1].Effective == 0 {
+	lost := c.lost()
+	if len(lost) == 0 {
 		return nil
 	}
 	wanted := c.caps
-	var lacking []uintptr
-	for n := range uintptr(64) {
-		bit := uint32(1) << (n % 32)
-		if c.caps[n/32].Effective&bit == 0 || isAmbient(n) || !c.canInherit(n) {
-			continue
-		}
-		lacking = append(lacking, n)
-		wanted[n/32].Inheritable |= bit
+	for _, n := range lost {
+		wanted[n/32].Inheritable |= 1 << (n % 32)
 	}
-	c.capsRaised = len(lacking) > 0
-	if !c.capsRaised {
-		return nil
-	}
+	c.capsRaised = true
 	if err := unix.Capset(capHeader(), &wanted[0]); err != nil {
 		return fmt.Errorf("make capabilities inheritable: %w", err)
 	}
-	for _, n := range lacking {
+	for _, n := range lost {
 		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, n, 0, 0); err != nil {
 			return fmt.Errorf("make capability %d ambient: %w", n, err)
 		}
 		c.raised = append(c.raised, n)
 	}
 	return nil
+}
+
+// lost returns the effective capabilities that a program would not get, but could: none if it would be root's, unless
+// the securebits say otherwise, and none that has left the bounding set.
+func (c *credentials) lost() (numbers []uintptr) {
+	const noRoot, noRaise = 1 << 0, 1 << 6 // SECBIT_NOROOT, SECBIT_NO_CAP_AMBIENT_RAISE
+	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	if c.uid[1] == 0 && bits&noRoot == 0 || bits&noRaise != 0 {
+		return nil
+	}
+	for n := range uintptr(64) {
+		if c.caps[n/32].Effective&(1<<(n%32)) != 0 && !isAmbient(n) && c.canInherit(n) {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
 }
 
 func isAmbient(n uintptr) bool {
