@@ -84,6 +84,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Is reports that a target which is gone is fs.ErrNotExist, too, beside ESRCH.
+func (e *Error) Is(target error) bool { return e.Stage <= StageJoin && sys.IsGone(e.Err, target) }
+
 func typeNames(t species.NamespaceType) string {
 	if t == species.NaNS {
 		return ""

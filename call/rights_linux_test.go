@@ -22,13 +22,7 @@ func init() {
 	roles["keeper"] = func(args []string) {
 		call.HandleReexec()
 		runtime.LockOSThread()
-		check(unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0))
-		setThreadUID(1234)
-		header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-		var caps [2]unix.CapUserData
-		check(unix.Capget(&header, &caps[0]))
-		caps[0].Effective, caps[1].Effective = caps[0].Permitted, caps[1].Permitted
-		check(unix.Capset(&header, &caps[0]))
+		becomeKeeper()
 		callUnchanged(args)
 	}
 	// "demoted" was root, and has become an ordinary user for good.
@@ -44,6 +38,16 @@ func init() {
 	}
 }
 
+func becomeKeeper() {
+	check(unix.Prctl(unix.PR_SET_KEEPCAPS, 1, 0, 0, 0))
+	setThreadUID(1234)
+	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	var caps [2]unix.CapUserData
+	check(unix.Capget(&header, &caps[0]))
+	caps[0].Effective, caps[1].Effective = caps[0].Permitted, caps[1].Permitted
+	check(unix.Capset(&header, &caps[0]))
+}
+
 func setThreadUID(uid uintptr) {
 	_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, uid, uid, uid)
 	if errno != 0 {
@@ -57,9 +61,6 @@ func callUnchanged(args []string) {
 	runtime.LockOSThread()
 	before := threadRights()
 	r := parseRequest(args[0])
-	if r.Pid == 0 {
-		r.Pid = os.Getpid()
-	}
 	if err := r.call().Env("TOO=" + strings.Repeat("long", 1<<16)).SwitchToNamespaces(); err == nil || !strings.Contains(err.Error(), "argument list too long") {
 		fmt.Fprintln(os.Stderr, "switch:", err)
 	}
@@ -130,7 +131,7 @@ func TestWorkerHasTheRightsOfItsCaller(t *testing.T) {
 		}
 		r := request{Handler: "status", Pid: target.PID, Types: species.Set(species.CLONE_NEWUTS | species.CLONE_NEWNS)}
 		if !e.capable {
-			r.Pid = 0
+			r.Pid = ourselves
 		}
 		start := func(args ...string) *exec.Cmd {
 			cmd := role(t, e.role, args...)

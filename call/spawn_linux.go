@@ -47,7 +47,7 @@ func (c *Call) spawn(ret any) error {
 	defer s.close()
 	body, err := c.run(ctx, until, s)
 	if err != nil || ret == nil {
-		return err
+		return s.target.explainRefusal(err)
 	}
 	if err := json.Unmarshal(body, ret); err != nil {
 		return &Error{Stage: StageProtocol, Op: "decode result", Err: err}

@@ -52,13 +52,9 @@ func (c *Call) findTarget() (*target, error) {
 		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	t := &target{process: p}
-	err = t.verify(c.identity)
-	if err == nil {
-		t.process, err = t.process.Living()
-	}
-	if err != nil {
+	if err := t.verify(c.identity); err != nil {
 		t.close()
-		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: t.explain(err)}
+		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	self := sys.OpenThread()
 	defer func() { _ = self.Close() }()
@@ -71,7 +67,8 @@ func (c *Call) findTarget() (*target, error) {
 	return t, nil
 }
 
-// verify refuses what cannot be a target: another process than the one meant, a zombie, a kernel thread.
+// verify refuses what cannot be a target: another process than the one meant, a zombie, a kernel thread. Of a process
+// whose first thread has ended it takes another one.
 func (t *target) verify(identity sys.Identity) error {
 	now, err := t.process.Identity()
 	if err != nil {
@@ -85,6 +82,9 @@ func (t *target) verify(identity sys.Identity) error {
 	}
 	if t.process.IsKernelThread() {
 		return fmt.Errorf("that is a kernel thread: %w", syscall.EINVAL)
+	}
+	if t.process, err = t.process.Living(); err != nil {
+		return t.explain(err)
 	}
 	return nil
 }
@@ -112,16 +112,6 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) e
 	file, err := t.process.OpenNamespace(ns)
 	if err == nil {
 		t.files = append(t.files, file)
-	}
-	return err
-}
-
-func (t *target) explain(err error) error {
-	switch {
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return fmt.Errorf("no right to inspect it (man 2 ptrace; CAP_SYS_PTRACE): %w", err)
-	case !t.process.Alive():
-		return fmt.Errorf("it has ended: %w", syscall.ESRCH)
 	}
 	return err
 }

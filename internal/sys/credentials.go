@@ -4,6 +4,7 @@ package sys
 
 import (
 	"fmt"
+	"iter"
 	"os"
 	"runtime"
 
@@ -89,21 +90,55 @@ func (c *credentials) raiseAmbient() error {
 	return nil
 }
 
-// lost returns the effective capabilities that a program would not get, but could: none if it would be root's, unless
-// the securebits say otherwise, and none that has left the bounding set.
+// lost returns the effective capabilities that a program would not get, but could.
 func (c *credentials) lost() (numbers []uintptr) {
-	const noRoot, noRaise = 1 << 0, 1 << 6 // SECBIT_NOROOT, SECBIT_NO_CAP_AMBIENT_RAISE
-	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
-	if c.uid[1] == 0 && bits&noRoot == 0 || bits&noRaise != 0 {
-		return nil
-	}
-	for n := range uintptr(64) {
-		if c.caps[n/32].Effective&(1<<(n%32)) != 0 && !isAmbient(n) && c.canInherit(n) {
+	for n := range c.own() {
+		if c.canInherit(n) && mayRaise() {
 			numbers = append(numbers, n)
 		}
 	}
 	return numbers
 }
+
+// own yields the effective capabilities that are the thread's own: none if it is root, whose programs have them, unless
+// the securebits say otherwise, nor what is ambient.
+func (c *credentials) own() iter.Seq[uintptr] {
+	return func(yield func(uintptr) bool) {
+		if c.uid[1] == 0 && securebits()&secbitNoRoot == 0 {
+			return
+		}
+		for n := range uintptr(64) {
+			if c.caps[n/32].Effective&(1<<(n%32)) != 0 && !isAmbient(n) && !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// KeepsCapabilities says whether the calling thread has capabilities that no program gets which it starts, since they
+// have left the bounding set, or the securebits forbid to make them ambient.
+func KeepsCapabilities() bool {
+	c, err := threadCredentials()
+	if err != nil {
+		return false
+	}
+	for n := range c.own() {
+		if !c.canInherit(n) || !mayRaise() {
+			return true
+		}
+	}
+	return false
+}
+
+// Of linux/securebits.h.
+const secbitNoRoot, secbitNoRaise = 1 << 0, 1 << 6
+
+func securebits() int {
+	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	return bits
+}
+
+func mayRaise() bool { return securebits()&secbitNoRaise == 0 }
 
 func isAmbient(n uintptr) bool {
 	set, err := unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, n, 0, 0)
