@@ -21,6 +21,7 @@ type Call struct {
 	pid      int
 	identity sys.Identity
 	types    species.NamespaceType
+	foreign  species.NamespaceType // of these, the target's must not be ours
 	flags    uint32
 	rights   rights
 	limit    uint64
@@ -45,7 +46,8 @@ const (
 )
 
 // NewCall returns a call of the handler that was registered under name. Its target is PID 1 unless TargetPid names
-// another, the namespaces joined are mnt, uts, ipc and net unless Namespaces names others.
+// another: outside of containers that is the host itself, whose namespaces mostly are ours already. The namespaces joined
+// are mnt, uts, ipc and net unless Namespaces names others.
 func NewCall(name string) *Call {
 	return &Call{name: name, pid: 1, types: defaultTypes, limit: DefaultMaxResult}
 }
@@ -66,8 +68,9 @@ func (c *Call) Arg(arg any) *Call {
 }
 
 // TargetPid sets the process whose namespaces are joined: a PID of the caller's PID namespace, of any live process but
-// a kernel thread. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale.
-// Our own PID is allowed; there is nothing to join then.
+// a kernel thread. The TID of a thread stands for that thread, and another one for a first thread that has ended. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale.
+// Our own PID is allowed, and so is any other process outside of containers: the handler runs in our own namespaces
+// then, on the host, unless MustDiffer forbids that.
 func (c *Call) TargetPid(pid int) *Call {
 	c.pid = pid
 	identity, err := identify(pid)
@@ -79,18 +82,32 @@ func (c *Call) TargetPid(pid int) *Call {
 }
 
 // Namespaces sets what is joined, in place of mnt, uts, ipc and net. Those that the target shares with the calling
-// thread are passed over. With user, the worker is root of that user namespace if that maps a root, and has all its
-// capabilities in either case. With pid, the worker is a process in that PID namespace, and visible there; its
-// executable is then a sealed copy, made once in each process that calls.
+// thread are passed over: MustDiffer refuses such a target. With user, the worker is root of that user namespace if that
+// maps a root, and has all its capabilities in either case. With pid, the worker is a process in that PID namespace, and
+// visible there; its executable is then a sealed copy, made once in each process that calls.
 func (c *Call) Namespaces(types ...species.NamespaceType) *Call {
-	c.types = species.NaNS
+	c.types = c.union("namespaces", types)
+	return c
+}
+
+// MustDiffer makes a call an error, in stage target, if the target is in the calling thread's own namespace of one of
+// these types, whether that is among those to be joined or not. Without it, a target such as the caller itself, a process
+// of the host or a container that shares the host's network runs the handler there. Whoever means a container asks for
+// the types of which the handler relies on it, such as CLONE_NEWNS for files. The error is ErrSameNamespace.
+func (c *Call) MustDiffer(types ...species.NamespaceType) *Call {
+	c.foreign = c.union("types that must differ", types)
+	return c
+}
+
+func (c *Call) union(op string, types []species.NamespaceType) species.NamespaceType {
+	union := species.NaNS
 	for _, t := range types {
 		if t&^species.AllNS != 0 || t == species.NaNS {
-			c.fail(&Error{Handler: c.name, Stage: StageTarget, Op: "namespaces", Type: t, Err: errNoType})
+			c.fail(&Error{Handler: c.name, Stage: StageTarget, Op: op, Type: t, Err: errNoType})
 		}
-		c.types |= t
+		union |= t
 	}
-	return c
+	return union
 }
 
 // RemountSys gives the worker a /sys that shows the network namespace it is in, with nosuid, nodev and noexec, and

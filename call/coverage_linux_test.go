@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -59,4 +60,19 @@ func buildCovered(t *testing.T, mode string) string {
 	output, err := exec.Command("go", "build", "-cover", "-covermode="+mode, "-o", program, "./testdata/covered").CombinedOutput()
 	require.NoError(t, err, "%s", output)
 	return program
+}
+
+// The directory that the environment names is where the user of a set-user-ID program wants files of root's to be made.
+func TestCoverageIsNotWrittenWhereAUserWithFewerRightsSays(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	dir := t.TempDir()
+	require.NoError(t, os.Chmod(dir, 0o777))
+	command := exec.Command(copyOf(t, buildCovered(t, "atomic"), 0o4755), strconv.Itoa(target.PID))
+	command.Env = append(os.Environ(), "GOCOVERDIR="+dir)
+	command.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+	output, err := command.CombinedOutput()
+	require.NoError(t, err, "%s", output)
+	files, err := filepath.Glob(filepath.Join(dir, "covcounters.*"))
+	require.NoError(t, err)
+	require.Len(t, files, 1, "the caller's own, by the Go runtime")
 }

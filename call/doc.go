@@ -10,17 +10,21 @@
 //		call.HandleReexec()                            // before anything else
 //		err := call.NewCall("hostname").TargetPid(pid).SpawnInNamespaces(&name)
 //
-// The API is that of nsfix, so its users change the import path. When a switch of one thread is enough, as it is for
-// network namespaces, package handle is far cheaper.
+// The API is that of nsfix, so its users change the import path; two things differ. Every run of the program must call
+// HandleReexec, and before anything else: one that does so only when it sees a reason, such as an argument, runs its own
+// main in place of the handler, which is an error then. And what DropPrivs leaves is less. When a switch of one thread is
+// enough, as it is for network namespaces, package handle is far cheaper.
+//
+// A target is a process or thread: what only a pin or a descriptor holds cannot be joined yet.
 //
 // # What a worker is
 //
 //	namespaces    mnt, uts, ipc, net of the target, or those of Call.Namespaces; else those of the calling thread
-//	user          root of the user namespace joined, else the caller's user; nobody with Call.DropPrivs
+//	user          root of the user namespace joined, else the caller's effective user; nobody with Call.DropPrivs
 //	capabilities  none inheritable or ambient; none at all with Call.DropPrivs
 //	groups        none when a user namespace is joined or with Call.DropPrivs, else the caller's
 //	descriptors   0, 1, 2, and two sockets to the caller, 3 and 4; what the Go runtime opens
-//	environment   the caller's, Call.Env, and NSOPS_DEPTH
+//	environment   the caller's, Call.Env, and NSOPS_DEPTH; less of it in a set-user-ID or similar program, see below
 //	arguments     os.Args[0] alone
 //	directory     / when a mount namespace is joined, else the caller's
 //	session       one of its own without a terminal, and a session keyring of its own
@@ -41,6 +45,14 @@
 // /proc/self/mountinfo when it starts, and the C library /proc/self/maps for it (musl does not): a hostile target can
 // make that hang, but for StartTimeout. Programs built with -race read more of /proc there, and are for tests only.
 //
+// # Programs with more rights than their user
+//
+// A set-user-ID or set-group-ID program, and one with file capabilities, may call. Its worker has the effective rights of
+// the thread that calls, and no longer differs from its user: so variables that steer loaders, C libraries, the Go
+// runtime, shells and interpreters, such as LD_PRELOAD, GODEBUG and BASH_ENV, are taken out of its environment, unless
+// Call.Env sets them. That NSOPS_CHANNEL is set is nothing to such a program. In every other one, HandleReexec ends the
+// process with status 125 if it finds that variable where the bootstrap has not run.
+//
 // # Errors
 //
 // Each is an *Error with a Stage. errors.Is finds errnos and well-known sentinels even if they come from the handler;
@@ -48,7 +60,8 @@
 //
 // # Privileges and kernels
 //
-// Root, or CAP_SYS_ADMIN in the user namespaces that own what is joined and CAP_SYS_PTRACE over the target; without any
-// privilege, the namespaces of one's own containers together with their user namespace. Linux 5.10 or newer with /proc
-// mounted, cgo at build time: ErrNotLinked otherwise. See man 2 setns, man 7 namespaces.
+// Root, or CAP_SYS_ADMIN in the user namespaces that own what is joined and CAP_SYS_PTRACE over the target, effective in
+// the calling thread; without any privilege, the namespaces of one's own containers together with their user namespace. Linux 5.10 or newer with /proc
+// mounted, cgo at build time: ErrNotLinked otherwise, and also in a library that a program of another language has loaded,
+// and where that program was started as ld.so PROGRAM. See man 2 setns, man 7 namespaces.
 package call

@@ -17,7 +17,8 @@ const (
 
 const procsEnv = "GOMAXPROCS"
 
-// depth returns the count, 0 outside of workers and their descendants. Nonsense counts as too deep.
+// depth returns the count, 0 outside of workers and their descendants. Nonsense counts as too deep. The user of a
+// set-user-ID program may set it, and so make its calls fail; ignored, it could not end the recursion of such a program.
 func depth() int {
 	text := os.Getenv(depthEnv)
 	if text == "" {
@@ -33,7 +34,7 @@ func depth() int {
 // workerEnv returns the environment of a worker that starts with procs threads for Go code, and marks for applyMarks.
 // With GOMAXPROCS set, the Go runtime starts faster and keeps no watch on the limits of a cgroup.
 func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
-	env = environment(os.Environ(), c.env, []string{
+	env = environment(inherited(), c.env, []string{
 		wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1),
 	})
 	if len(without(env, procsEnv)) == len(env) {
@@ -41,6 +42,14 @@ func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 		marks |= wire.MarkProcs
 	}
 	return env, marks
+}
+
+// argv returns the arguments of a worker. A program may have been started without any (before Linux 5.18), or drop them.
+func argv() []string {
+	if len(os.Args) == 0 {
+		return []string{""}
+	}
+	return os.Args[:1]
 }
 
 // applyMarks removes from the worker's environment what was added for its start alone.

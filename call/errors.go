@@ -20,6 +20,12 @@ var (
 	// ErrStale says that the target's PID belongs to another process than at the time of TargetPid: the inode number of
 	// its pidfd is another (6.9), or its start time.
 	ErrStale = sys.ErrStale
+	// ErrSameNamespace says that the target is in the calling thread's namespace of a type that MustDiffer names. Nothing
+	// was started.
+	ErrSameNamespace = errors.New("the namespace is the caller's own")
+
+	errElsewhere = fmt.Errorf("the file that this process was started from would not start this code again: "+
+		"that is in a library, or was started by hand through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
 
 	errNoType       = errors.New("not a type of namespace")
 	errNoID         = errors.New("not a UID and a GID")
@@ -30,7 +36,6 @@ var (
 	errGoexit     = errors.New("the handler called runtime.Goexit")
 	errNoResult   = errors.New("the worker ended without running the handler: is HandleReexec called in every case?")
 	errTooDeep    = errors.New("workers start programs that call again, and again: does a handler run its own program?")
-	errSecure     = errors.New("a program started set-user-ID or with file capabilities is ignored by the bootstrap: start it as root")
 	errForeignMnt = errors.New("a worker in another mount namespace cannot call again: /proc there is the target's")
 )
 
@@ -79,6 +84,9 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Is reports that a target which is gone is fs.ErrNotExist, too, beside ESRCH.
+func (e *Error) Is(target error) bool { return e.Stage <= StageJoin && sys.IsGone(e.Err, target) }
 
 func typeNames(t species.NamespaceType) string {
 	if t == species.NaNS {

@@ -208,8 +208,6 @@ func explainErrno(r wire.Record) error {
 	}
 	errno := syscall.Errno(r.Errno)
 	switch {
-	case r.StepName() == "setns" && errno == syscall.EPERM:
-		return fmt.Errorf("CAP_SYS_ADMIN is needed in the user namespace that owns it; is that to be joined, too? %w", errno)
 	case r.StepName() == "setns" && errno == syscall.ESRCH:
 		return fmt.Errorf("the target has ended: %w", errno)
 	case r.StepName() == "fork" && errno == syscall.ENOMEM:

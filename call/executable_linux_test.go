@@ -21,6 +21,11 @@ func init() {
 		os.Args[0] = "/does/not/exist"
 		spawnAndPrint(parseRequest(args[0]))
 	}
+	roles["without arguments"] = func(args []string) {
+		call.HandleReexec()
+		os.Args = nil
+		spawnAndPrint(parseRequest(args[0]))
+	}
 	// "replaced" deletes or replaces its own executable, then calls.
 	roles["replaced"] = func(args []string) {
 		call.HandleReexec()
@@ -46,6 +51,7 @@ func TestArgumentZeroDoesNotMatter(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	for _, r := range requests(target.PID) {
 		require.JSONEq(t, `"right program"`, string(callIn(t, role(t, "renamed", r.json())).Result))
+		require.JSONEq(t, `"right program"`, string(callIn(t, role(t, "without arguments", r.json())).Result))
 		cmd := role(t, "caller", r.json())
 		cmd.Args[0] = ""
 		require.JSONEq(t, `"right program"`, string(callIn(t, cmd).Result))

@@ -111,6 +111,7 @@ func returnError(arg any) (any, error) {
 	var joined = errors.Join(unix.EXDEV, fmt.Errorf("wrapped: %w", io.ErrUnexpectedEOF))
 	return "ignored", map[string]error{
 		"EPERM":    unix.EPERM,
+		"ESRCH":    unix.ESRCH,
 		"stat":     notExist,
 		"ErrExist": fs.ErrExist,
 		"wrapped":  fmt.Errorf("one: %w", fmt.Errorf("two: %w", unix.EPERM)),

@@ -90,6 +90,9 @@ type request struct {
 	Timeout   time.Duration
 }
 
+// ourselves is the PID of a request for the namespaces of the program that makes the call.
+const ourselves = -1
+
 // outcome is what that program prints.
 type outcome struct {
 	Result  json.RawMessage
@@ -99,7 +102,11 @@ type outcome struct {
 
 func (r request) call() *call.Call {
 	c := call.NewCall(r.Handler).Arg(r.Arg)
-	if r.Pid != 0 {
+	switch r.Pid {
+	case 0:
+	case ourselves:
+		c.TargetPid(os.Getpid())
+	default:
 		c.TargetPid(r.Pid)
 	}
 	if r.Types != 0 {

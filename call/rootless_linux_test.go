@@ -45,7 +45,7 @@ func TestUserJoinsItsOwnContainer(t *testing.T) {
 		cmd.Path, cmd.SysProcAttr = program, user
 		o := callIn(t, cmd)
 		require.Equal(t, stage, o.Stage, o.Failure)
-		require.Contains(t, o.Failure, "is that to be joined, too?")
+		require.Contains(t, o.Failure, "is its user namespace to be joined, too? CAP_SYS_ADMIN is lacking")
 	}
 	cmd := role(t, "caller", request{Handler: "nothing", Pid: pid, Types: allSet, DropPrivs: true}.json())
 	cmd.Path, cmd.SysProcAttr = program, user

@@ -23,11 +23,11 @@ type setup struct {
 
 // prepare opens the target and all else that is needed, and starts nothing.
 func (c *Call) prepare(spawn bool) (*setup, error) {
-	arg, err := c.check(spawn)
+	arg, err := c.check()
 	if err != nil {
 		return nil, err
 	}
-	t, err := findTarget(c.pid, c.identity, c.types)
+	t, err := c.findTarget()
 	if err != nil {
 		return nil, err
 	}
@@ -38,7 +38,8 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 	}
 	s := &setup{target: t, cover: coverFile()}
 	// Whoever shares our PID namespace sees our own executable anyway; those of another are to find nothing to overwrite.
-	if s.program, err = sys.Executable(t.joins(species.CLONE_NEWPID)); err != nil {
+	// And a worker must not start as a set-user-ID program does, or the bootstrap would be inert.
+	if s.program, err = sys.Executable(t.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()); err != nil {
 		s.close()
 		return nil, spawnError("open the program", err)
 	}
@@ -53,7 +54,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 }
 
 // check finds what is wrong with the call itself, before anything is opened, and encodes the argument.
-func (c *Call) check(spawn bool) ([]byte, error) {
+func (c *Call) check() ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
 	}
@@ -63,14 +64,14 @@ func (c *Call) check(spawn bool) ([]byte, error) {
 	switch {
 	case !nsenter.Linked:
 		err = ErrNotLinked
+	case !nsenter.Executed():
+		err = errElsewhere
 	case !handled.Load():
 		err = errNoHandle
 	case !registered:
 		err = ErrNotRegistered
 	case isWorker && w.Foreign:
 		err = errForeignMnt
-	case startsInert(spawn):
-		err = errSecure
 	case depth() >= maxDepth:
 		err = errTooDeep
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
 	"reflect"
 	"runtime"
 	"time"
@@ -48,7 +47,7 @@ func (c *Call) spawn(ret any) error {
 	defer s.close()
 	body, err := c.run(ctx, until, s)
 	if err != nil || ret == nil {
-		return err
+		return s.target.explainRefusal(err)
 	}
 	if err := json.Unmarshal(body, ret); err != nil {
 		return &Error{Stage: StageProtocol, Op: "decode result", Err: err}
@@ -68,7 +67,11 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 		return nil, spawnError("stdio", err)
 	}
 	defer streams.close()
-	child, err := sys.Spawn(s.program, os.Args[:1], s.env, append(streams.worker(), s.theirs.Int(), remote.Int()), credential())
+	var child *sys.Child
+	err = sys.WithFullRights(func() (err error) {
+		child, err = sys.Spawn(s.program, argv(), s.env, append(streams.worker(), s.theirs.Int(), remote.Int()))
+		return err
+	})
 	if err != nil {
 		return nil, spawnError("start the program again", err)
 	}

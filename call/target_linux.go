@@ -11,7 +11,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// target is a process and those of its namespaces that are to be joined. It is used with the goroutine locked to its
+// target is a process, or a thread that stands for it, and those of its namespaces that are to be joined. It is used with the goroutine locked to its
 // thread: that thread's namespaces are the ones that the worker starts in.
 type target struct {
 	process *sys.Process
@@ -40,38 +40,36 @@ func openProcess(pid int) (*sys.Process, error) {
 		return nil, fmt.Errorf("there is none: %w", syscall.ESRCH)
 	}
 	p, err := sys.OpenProcess(pid)
-	switch {
-	case errors.Is(err, syscall.ESRCH):
+	if errors.Is(err, syscall.ESRCH) {
 		return nil, fmt.Errorf("there is none: %w", err)
-	case errors.Is(err, syscall.ENOENT), errors.Is(err, syscall.EINVAL):
-		return nil, fmt.Errorf("that is the ID of a thread, not of a process: %w", err)
 	}
 	return p, err
 }
 
-// findTarget opens the process and compares its namespaces with ours. Nothing was started when it fails.
-func findTarget(pid int, identity sys.Identity, wanted species.NamespaceType) (*target, error) {
-	p, err := openProcess(pid)
+// findTarget opens the call's target and compares its namespaces with ours. Nothing was started when it fails.
+func (c *Call) findTarget() (*target, error) {
+	p, err := openProcess(c.pid)
 	if err != nil {
-		return nil, &Error{Stage: StageTarget, Op: describe(pid), Err: err}
+		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	t := &target{process: p}
-	if err := t.verify(identity); err != nil {
+	if err := t.verify(c.identity); err != nil {
 		t.close()
-		return nil, &Error{Stage: StageTarget, Op: describe(pid), Err: err}
+		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	self := sys.OpenThread()
 	defer func() { _ = self.Close() }()
-	for ns := range species.Set(wanted).All() {
-		if err := t.add(ns, self); err != nil {
+	for ns := range species.Set(c.types | c.foreign).All() {
+		if err := t.compare(ns, self, c); err != nil {
 			t.close()
-			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(pid), Err: t.explain(err)}
+			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(c.pid), Err: t.explain(err)}
 		}
 	}
 	return t, nil
 }
 
-// verify refuses what cannot be a target: another process than the one meant, a zombie, a kernel thread.
+// verify refuses what cannot be a target: another process than the one meant, a zombie, a kernel thread. Of a process
+// whose first thread has ended it takes another one.
 func (t *target) verify(identity sys.Identity) error {
 	now, err := t.process.Identity()
 	if err != nil {
@@ -86,36 +84,35 @@ func (t *target) verify(identity sys.Identity) error {
 	if t.process.IsKernelThread() {
 		return fmt.Errorf("that is a kernel thread: %w", syscall.EINVAL)
 	}
+	if t.process, err = t.process.Living(); err != nil {
+		return t.explain(err)
+	}
 	return nil
 }
 
-// add takes up a type if the target's namespace is not the one that a child of the calling thread starts in.
-func (t *target) add(ns species.NamespaceType, self *sys.Process) error {
+// compare takes up a type that is to be joined, if the target's namespace is not the one that a child of the calling
+// thread starts in, and refuses one that must not be.
+func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) error {
 	ours, err := self.BirthNamespaceID(ns)
 	if err != nil {
 		return err
 	}
 	theirs, err := t.process.NamespaceID(ns)
-	if err != nil || theirs == ours {
+	switch {
+	case err != nil:
 		return err
+	case theirs == ours && c.foreign&ns != 0:
+		return ErrSameNamespace
+	case theirs == ours || c.types&ns == 0:
+		return nil
 	}
 	t.types |= ns
-	if sys.SetnsTakesPidfd() {
+	if t.process.IsJoinable() {
 		return nil
 	}
 	file, err := t.process.OpenNamespace(ns)
 	if err == nil {
 		t.files = append(t.files, file)
-	}
-	return err
-}
-
-func (t *target) explain(err error) error {
-	switch {
-	case errors.Is(err, syscall.EACCES), errors.Is(err, syscall.EPERM):
-		return fmt.Errorf("no right to inspect it (man 2 ptrace; CAP_SYS_PTRACE): %w", err)
-	case !t.process.Alive():
-		return fmt.Errorf("it has ended: %w", syscall.ESRCH)
 	}
 	return err
 }

@@ -1,10 +1,12 @@
 package call_test
 
 import (
+	"fmt"
 	"math"
 	"os"
 	"os/exec"
 	"runtime"
+	"strconv"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -49,6 +51,7 @@ func otherThread() (tid int, end func()) {
 		}
 		id <- unix.Gettid()
 		<-done
+		runtime.LockOSThread() // ends with the goroutine
 	}()
 	return <-id, func() { close(done) }
 }
@@ -58,7 +61,8 @@ func TestImpossibleTargetsAreErrorsBeforeAnythingStarts(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.CheckLeaks(t)
 	thread, end := otherThread()
-	defer end()
+	end()
+	waitUntil(t, func() bool { return unix.Tgkill(os.Getpid(), thread, 0) != nil }, "it ends")
 	for _, test := range []struct {
 		what  string
 		pid   int
@@ -74,16 +78,14 @@ func TestImpossibleTargetsAreErrorsBeforeAnythingStarts(t *testing.T) {
 		{"large", math.MaxInt32, unix.ESRCH, "there is none"},
 		{"too large", math.MaxInt, unix.ESRCH, ""},
 		{"wraps to ours", os.Getpid() + 1<<32, unix.ESRCH, ""},
-		{"thread", thread, nil, "thread"},
+		{"thread that has ended", thread, unix.ESRCH, "there is none"},
 	} {
 		requireNothingStarted(t, func() {
 			err := call.NewCall("nothing").TargetPid(test.pid).SpawnInNamespaces(nil)
 			e := requireError(t, err, call.StageTarget)
 			require.Equal(t, "nothing", e.Handler)
 			require.ErrorContains(t, err, test.text, test.what)
-			if test.errno != nil {
-				require.ErrorIs(t, err, test.errno, "%s: %v", test.what, err)
-			}
+			require.ErrorIs(t, err, test.errno, "%s: %v", test.what, err)
 			require.Error(t, call.NewCall("nothing").TargetPid(test.pid).SwitchToNamespaces(), test.what)
 		})
 	}
@@ -145,4 +147,60 @@ func TestNoNamespacesAtAll(t *testing.T) {
 	id, err := sys.ThreadNamespaceID(species.CLONE_NEWNET)
 	require.NoError(t, err)
 	require.Equal(t, id.Ino, v.Namespaces["net"])
+}
+
+// The first thread of a process may end before the others; it has no namespaces then.
+func TestTargetWithoutItsFirstThread(t *testing.T) {
+	needBootstrap(t)
+	testutil.CheckLeaks(t)
+	target := testutil.StartLeaderless(t, allTypes&^species.CLONE_NEWUSER&^species.CLONE_NEWTIME)
+	tasks, err := os.ReadDir(target.ProcDir() + "/task")
+	require.NoError(t, err)
+	thread, err := strconv.Atoi(tasks[len(tasks)-1].Name())
+	require.NoError(t, err)
+	require.NotEqual(t, target.PID, thread)
+	want, err := os.Readlink(target.ProcDir() + "/task/" + tasks[len(tasks)-1].Name() + "/ns/net")
+	require.NoError(t, err)
+	id, _ := species.IDwithType(want)
+	withAndWithoutPidfds(t, func(name string) {
+		for _, pid := range []int{target.PID, thread} {
+			v := spawn[view](t, call.NewCall("look").TargetPid(pid).Namespaces(allButUser))
+			require.Equal(t, id.Ino, v.Namespaces["net"], name)
+			require.Less(t, v.PID, 100, name)
+		}
+	})
+	r := request{Handler: "print", Arg: "inside", Pid: target.PID, Types: defaultSet}
+	require.Equal(t, "inside\n", run(t, role(t, "switcher", r.json())).Stdout)
+}
+
+// A thread may be elsewhere than the rest of its process.
+func TestTargetThatIsAThread(t *testing.T) {
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	testutil.CheckLeaks(t)
+	onNewThread(func() {
+		if err := unix.Unshare(unix.CLONE_NEWUTS); err != nil {
+			t.Error(err)
+		}
+		link, err := os.Readlink("/proc/thread-self/ns/uts")
+		require.NoError(t, err)
+		id, _ := species.IDwithType(link)
+		tid := unix.Gettid()
+		withAndWithoutPidfds(t, func(name string) {
+			onNewThread(func() {
+				v := spawn[view](t, call.NewCall("look").TargetPid(tid))
+				require.Equal(t, id.Ino, v.Namespaces["uts"], name)
+			})
+		})
+	})
+}
+
+// withAndWithoutPidfds runs a test with the kernel's features, then without those of newer kernels.
+func withAndWithoutPidfds(t *testing.T, test func(name string)) {
+	t.Helper()
+	test("as it is")
+	for _, feature := range []sys.Feature{sys.PidfdNamespaces, sys.PidfdThread, sys.PidfdInode, sys.SetnsPidfd} {
+		defer sys.Pretend(feature)()
+		test(fmt.Sprint("without feature ", feature))
+	}
 }

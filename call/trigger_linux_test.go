@@ -20,7 +20,11 @@ func init() {
 	roles["plain"] = func([]string) {
 		call.HandleReexec()
 		link, _ := os.Readlink("/proc/self/ns/uts")
-		fmt.Println("main ran", os.Geteuid(), link)
+		fmt.Println("main ran", os.Geteuid(), link, os.Getenv(wire.ChannelEnv))
+	}
+	roles["sets the variable"] = func([]string) {
+		check(os.Setenv(wire.ChannelEnv, "3")) // as if the bootstrap had been inert
+		roles["plain"](nil)
 	}
 }
 
@@ -106,20 +110,35 @@ func TestChannelOfSomebodyElseEndsTheProgram(t *testing.T) {
 	requireRefusal(t, cmd, "the shell between is its parent")
 }
 
-func TestSetUserIDProgramCannotBeTriggered(t *testing.T) {
+// Nor can its user keep it from doing its work: the variable is nothing to it.
+func TestProgramWithMoreRightsThanItsUserCannotBeTriggered(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
-	program := copyOf(t, testBinary(t), 0o4755)
+	testutil.NeedCommand(t, "setcap")
+	capable := copyOf(t, testBinary(t), 0o755)
+	require.NoError(t, exec.Command("setcap", someCaps, capable).Run())
 	own, err := os.Readlink("/proc/self/ns/uts")
 	require.NoError(t, err)
-	for _, value := range []string{"3", "", "77"} {
-		ours, theirs := pair(t, unix.SOCK_SEQPACKET)
-		sendJoin(t, ours, target.PID)
-		cmd := triggered(t, value, theirs)
-		cmd.Path, cmd.SysProcAttr = program, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
-		r := run(t, cmd)
-		require.Equal(t, "main ran 0 "+own+"\n", r.Stdout, "effective user root, namespaces ours: %s", r.Stderr)
-		require.Zero(t, r.Code)
+	for program, want := range map[string]string{
+		copyOf(t, testBinary(t), 0o4755): "main ran 0 ", copyOf(t, testBinary(t), 0o2755): "main ran 1000 ", capable: "main ran 1000 ",
+	} {
+		for _, value := range []string{"3", "", "77"} {
+			ours, theirs := pair(t, unix.SOCK_SEQPACKET)
+			sendJoin(t, ours, target.PID)
+			cmd := triggered(t, value, theirs)
+			cmd.Path, cmd.SysProcAttr = program, &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1000, Gid: 1000}}
+			r := run(t, cmd)
+			require.Equal(t, want+own+" \n", r.Stdout, "effective user, namespaces ours, no variable: %s", r.Stderr)
+			require.Zero(t, r.Code)
+		}
 	}
+}
+
+// A bootstrap that has not run has not joined anything: what was to run inside must not run as main outside.
+func TestVariableThatTheBootstrapHasLeftEndsTheProgram(t *testing.T) {
+	r := run(t, role(t, "sets the variable"))
+	require.Equal(t, 125, r.Code)
+	require.Empty(t, r.Stdout)
+	require.Contains(t, r.Stderr, "nsops: NSOPS_CHANNEL is set, but the bootstrap has not run")
 }
 
 func TestVariableIsNotHandedOn(t *testing.T) {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"os/exec"
-	"strings"
 	"syscall"
 	"testing"
 
@@ -118,27 +117,5 @@ func TestWeirdRoots(t *testing.T) {
 		v := spawn[view](t, call.NewCall("look").TargetPid(target.PID))
 		require.Equal(t, "/", v.Dir, name)
 		require.Equal(t, links(t, target, defaultTypes), only(v.Namespaces, defaultTypes), name)
-	}
-}
-
-func TestJoinWithoutTheRights(t *testing.T) {
-	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
-	for _, test := range []struct {
-		caps  []uintptr
-		types species.Set
-		stage call.Stage
-		text  string
-	}{
-		{nil, defaultSet, call.StageTarget, "no right to inspect it"},
-		{[]uintptr{unix.CAP_SYS_PTRACE}, defaultSet, call.StageJoin, "setns"},
-		{[]uintptr{unix.CAP_SYS_PTRACE}, species.Set(species.CLONE_NEWNET), call.StageJoin, "net"},
-		{[]uintptr{unix.CAP_SYS_PTRACE}, allSet, call.StageJoin, "user"},
-	} {
-		cmd := role(t, "caller", request{Handler: "nothing", Pid: target.PID, Types: test.types}.json())
-		cmd.Path = copyOf(t, testBinary(t), 0o755)
-		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 1234}, AmbientCaps: test.caps}
-		o := callIn(t, cmd)
-		require.Equal(t, test.stage, o.Stage, o.Failure)
-		require.Contains(t, strings.ToLower(o.Failure), test.text)
 	}
 }

@@ -16,6 +16,7 @@ import (
 const (
 	exitFailed   = 1   // the handler of a switched process returned an error
 	exitNoCaller = 124 // a worker could not send its result
+	exitInert    = 125 // as of the bootstrap, which should have run and has not
 )
 
 // work runs the handler that the caller asked for and ends the process.

@@ -3,10 +3,40 @@
 package nsenter
 
 /*
+#define _GNU_SOURCE
+#include <link.h>
 #include <sys/auxv.h>
 #include "nsenter.h"
 
 static int nsops_secure(void) { return getauxval(AT_SECURE) != 0; }
+static int nsops_set_id(void) { return getauxval(AT_UID) != getauxval(AT_EUID) || getauxval(AT_GID) != getauxval(AT_EGID); }
+
+static int nsops_started;
+
+__attribute__((constructor)) static void nsops_start(void) { nsops_started = 1; }
+
+// Looks whether this code is part of a loaded file, and whether that is the file which the kernel has executed.
+static int nsops_look(struct dl_phdr_info *file, size_t size, void *executed)
+{
+	int ours = 0, needs_loader = 0;
+
+	(void)size;
+	for (int i = 0; i < file->dlpi_phnum; i++) {
+		const ElfW(Phdr) *segment = &file->dlpi_phdr[i];
+
+		ours |= segment->p_type == PT_LOAD && (ElfW(Addr))nsops_start - file->dlpi_addr - segment->p_vaddr < segment->p_memsz;
+		needs_loader |= segment->p_type == PT_INTERP;
+	}
+	*(int *)executed = (ElfW(Addr))file->dlpi_phdr == getauxval(AT_PHDR) && (!needs_loader || getauxval(AT_BASE));
+	return ours;
+}
+
+static int nsops_executed(void)
+{
+	int executed = 0;
+
+	return nsops_started && dl_iterate_phdr(nsops_look, &executed) && executed;
+}
 */
 import "C"
 
@@ -69,5 +99,15 @@ func Current() (Worker, bool) {
 }
 
 // Secure says whether this program was started with more rights than its caller had (AT_SECURE, man 3 getauxval), by
-// set-user-ID or file capabilities. The bootstrap of such a start does nothing.
+// set-user-ID, set-group-ID or file capabilities, or where a security module says so. The bootstrap of such a start does
+// nothing.
 func Secure() bool { return C.nsops_secure() != 0 }
+
+// SetID says whether this program was started set-user-ID or set-group-ID, by somebody else. No worker ever is.
+func SetID() bool { return C.nsops_set_id() != 0 }
+
+// Executed says whether this code would run again, before the Go runtime, if the kernel executed the file that it has
+// executed for this process (/proc/self/exe). It would not where this is a shared library, whose program is somebody
+// else's; where the program was started by hand through its loader, as in ld.so PROGRAM; and where constructors do not
+// run, as after -linkmode=internal.
+func Executed() bool { return C.nsops_executed() != 0 }

@@ -2,6 +2,8 @@
 
 package nsenter
 
+import "os"
+
 // Linked says whether the bootstrap is part of this program: it needs cgo.
 const Linked = false
 
@@ -10,3 +12,9 @@ func Current() (Worker, bool) { return Worker{}, false }
 
 // Secure is of no interest without the bootstrap.
 func Secure() bool { return false }
+
+// SetID says whether this program runs set-user-ID or set-group-ID.
+func SetID() bool { return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() }
+
+// Executed is of no interest without the bootstrap.
+func Executed() bool { return true }

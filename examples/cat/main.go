@@ -7,6 +7,7 @@ import (
 	"strconv"
 
 	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/species"
 )
 
 func main() {
@@ -20,7 +21,8 @@ func main() {
 		exit(err)
 	}
 	var text []byte
-	if err := call.NewCall("read").TargetPid(pid).Arg(os.Args[2]).SpawnInNamespaces(&text); err != nil {
+	c := call.NewCall("read").TargetPid(pid).Arg(os.Args[2]).MustDiffer(species.CLONE_NEWNS) // never a file of the host
+	if err := c.SpawnInNamespaces(&text); err != nil {
 		exit(err)
 	}
 	fmt.Printf("%s", text)

@@ -62,14 +62,14 @@ func Executable(sealed bool) (*FD, error) {
 // PathOf returns a path that leads to an open file of this process.
 func PathOf(f *FD) string { return "/proc/self/fd/" + strconv.Itoa(f.Int()) }
 
-// Spawn starts a program as a child of the calling thread. Its descriptors are files, in that order, from 0 on. With a
-// credential it runs as that user. The program comes after the files and stays open: between fork and exec the numbers
-// are given out anew, and any other number of it may have been taken by then.
-func Spawn(program *FD, argv, env []string, files []int, as *syscall.Credential) (*Child, error) {
+// Spawn starts a program as a child of the calling thread. Its descriptors are files, in that order, from 0 on. The
+// program comes after the files and stays open: between fork and exec the numbers are given out anew, and any other
+// number of it may have been taken by then.
+func Spawn(program *FD, argv, env []string, files []int) (*Child, error) {
 	defer runtime.KeepAlive(program)
 	path := "/proc/self/fd/" + strconv.Itoa(len(files))
 	pidfd := -1
-	attr := syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{PidFD: &pidfd, Credential: as}}
+	attr := syscall.ProcAttr{Env: env, Sys: &syscall.SysProcAttr{PidFD: &pidfd}}
 	for _, fd := range append(files, program.Int()) {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}

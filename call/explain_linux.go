@@ -1,0 +1,80 @@
+package call
+
+import (
+	"errors"
+	"fmt"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// explain says why the target cannot be looked at.
+func (t *target) explain(err error) error {
+	if errors.Is(err, ErrSameNamespace) || t.process.Alive() {
+		return sys.ExplainInspect(err)
+	}
+	return fmt.Errorf("it has ended: %w", syscall.ESRCH)
+}
+
+// capabilities are what steps of the bootstrap take in the user namespace that the worker is in by then.
+var capabilities = map[string]string{
+	"setgroups": "CAP_SETGID", "setresgid": "CAP_SETGID", "setresuid": "CAP_SETUID", "bounding set": "CAP_SETPCAP",
+}
+
+// explainRefusal says of an EPERM of the bootstrap which right is lacking. The worker has started with those of the
+// calling thread.
+func (t *target) explainRefusal(err error) error {
+	var e *Error
+	if !errors.As(err, &e) || !errors.Is(e.Err, syscall.EPERM) {
+		return err
+	}
+	switch {
+	case e.Stage == StageJoin || e.Stage == StagePrivileges && capabilities[e.Op] != "" || e.Stage == StageMounts:
+	default:
+		return err
+	}
+	switch {
+	case sys.KeepsCapabilities():
+		e.Err = fmt.Errorf("the caller's securebits or bounding set keep its capabilities from the worker: %w", e.Err)
+	case e.Stage == StageJoin:
+		e.Err = t.explainJoin(e.Type, e.Err)
+	case e.Stage == StageMounts:
+		e.Err = fmt.Errorf("CAP_SYS_ADMIN is lacking in a user namespace that owns the mount or the network namespace: %w", e.Err)
+	default:
+		e.Err = fmt.Errorf("%s is lacking: %w", capabilities[e.Op], e.Err)
+	}
+	return err
+}
+
+func (t *target) explainJoin(ns species.NamespaceType, err error) error {
+	if t.joins(species.CLONE_NEWUSER) {
+		return sys.ExplainJoin(err, ns|species.CLONE_NEWUSER, t.descriptorOf(species.CLONE_NEWUSER))
+	}
+	err = sys.ExplainJoin(err, ns, t.descriptorOf(ns))
+	if t.isInOtherUserNamespace() {
+		return fmt.Errorf("is its user namespace to be joined, too? %w", err)
+	}
+	return err
+}
+
+// descriptorOf returns the pidfd, or the file of the type where there is one for each.
+func (t *target) descriptorOf(ns species.NamespaceType) int {
+	i := 0
+	for joined := range species.Set(t.types).All() {
+		if joined == ns && i < len(t.files) {
+			return t.files[i].Int()
+		}
+		i++
+	}
+	return t.process.Int()
+}
+
+func (t *target) isInOtherUserNamespace() bool {
+	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWUSER)
+	if err != nil {
+		return false
+	}
+	theirs, err := t.process.NamespaceID(species.CLONE_NEWUSER)
+	return err == nil && theirs != ours
+}
