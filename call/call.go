@@ -41,6 +41,9 @@ const (
 	StartTimeout = 30 * time.Second
 	// DefaultTimeout is how long a call without Context may take.
 	DefaultTimeout = 10 * time.Minute
+	// KillTimeout is how much longer a call takes whose worker had to be killed and does not end, since it is frozen or
+	// hangs in the kernel. The call returns then, and the worker is reaped when it ends.
+	KillTimeout = time.Second
 )
 
 // NewCall returns a call of the handler that was registered under name. Its target is PID 1 unless TargetPid names
@@ -110,7 +113,7 @@ func (c *Call) RemountSys() *Call {
 }
 
 // Context sets a context. Its end kills the worker and, once the handler runs, its process group; the error is then
-// context.Cause. Without Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run
+// context.Cause, within KillTimeout. Without Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run
 // without end. In each case a worker must have started its handler within StartTimeout. SwitchToNamespaces looks at the
 // context only before it acts.
 func (c *Call) Context(ctx context.Context) *Call {

@@ -27,11 +27,12 @@ func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
 	} {
 		ours, theirs, err := sys.Socketpair()
 		require.NoError(t, err)
-		require.NoError(t, sys.ForPolling(ours))
+		inbox, err := sys.NewInbox(ours)
+		require.NoError(t, err)
 		frame := wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(worker.PID)})
 		require.NoError(t, sys.Send(theirs, frame))
 		require.NoError(t, sys.Send(theirs, frame))
-		x := exchange{channel: ours, child: &sys.Child{PID: test.child}, forked: test.forked}
+		x := exchange{channel: inbox, child: &sys.Child{PID: test.child}, turns: wire.Turns{Forks: test.forked}}
 		buf := make([]byte, wire.MaxMessage)
 		if test.adopts {
 			require.NoError(t, x.next(buf), name)

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
 	"github.com/nsops/nsops/species"
 )
 
@@ -58,11 +59,11 @@ func (c *Call) spawn(ret any) error {
 
 // run starts the worker and sees it to its end.
 func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, error) {
-	lifeline, remote, err := sys.Socketpair()
+	lifeline, remote, err := openLifeline()
 	if err != nil {
 		return nil, spawnError("lifeline", err)
 	}
-	defer closeAll(lifeline, remote)
+	defer func() { closeAll(lifeline, remote) }()
 	streams, err := c.streams()
 	if err != nil {
 		return nil, spawnError("stdio", err)
@@ -75,8 +76,21 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	closeAll(s.theirs, remote)
 	streams.started()
 	x := exchange{
-		channel: s.ours, lifeline: lifeline, child: child, limit: c.limit, until: until,
-		forked: s.target.joins(species.CLONE_NEWPID),
+		channel: s.ours, lifeline: lifeline, file: s.result, child: child, limit: c.limit, until: until,
+		turns: wire.Turns{Forks: s.target.joins(species.CLONE_NEWPID)},
 	}
+	s.ours, s.result, lifeline = nil, nil, nil // its
 	return x.run(ctx, streams)
+}
+
+// openLifeline returns the ends of a socket whose closing ends the worker. Nothing can be sent to ours: with it could come
+// descriptors, see sys.Inbox.
+func openLifeline() (ours, theirs *sys.FD, err error) {
+	ours, theirs, err = sys.Socketpair()
+	if err == nil {
+		if err = sys.StopReceiving(ours); err != nil {
+			closeAll(ours, theirs)
+		}
+	}
+	return ours, theirs, err
 }

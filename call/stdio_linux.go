@@ -173,19 +173,19 @@ func (s *streams) started() {
 }
 
 // finish copies what the worker has left in its pipes, and returns the first error of a writer. Others that still hold
-// the pipes do not make it wait, nor does a writer, for long.
-func (s *streams) finish() error {
+// the pipes do not make it wait, nor does a writer for longer than patience.
+func (s *streams) finish(patience time.Duration) error {
 	for _, f := range s.ours {
 		_ = f.SetReadDeadline(time.Now()) // an error for its input
 	}
-	late := time.After(exitTimeout)
+	late := time.After(patience)
 	var first error
 	for _, done := range s.copies {
 		select {
 		case err := <-done:
 			first = cmp.Or(first, err)
 		case <-late:
-			return fmt.Errorf("the writer did not take it within %v: %w", exitTimeout, os.ErrDeadlineExceeded)
+			return fmt.Errorf("the writer did not take it within %v: %w", patience, os.ErrDeadlineExceeded)
 		}
 	}
 	s.copies = nil
