@@ -3,10 +3,13 @@ package call
 import (
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
@@ -43,8 +46,29 @@ func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
 			require.ErrorContains(t, x.next(buf), "out of turn", name)
 			require.Nil(t, x.worker, name)
 		}
-		closeAll(ours, theirs)
+		_, _ = inbox.Close(), theirs.Close()
 	}
+}
+
+// While SIGCHLD is ignored, the worker may have ended, and its PID be anybody's.
+func TestForgottenWorkerIsNotLookedForByNumber(t *testing.T) {
+	text, err := exec.Command("setsid", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!").Output()
+	require.NoError(t, err)
+	stranger, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	process, err := sys.OpenProcess(stranger)
+	require.NoError(t, err)
+	defer func() { _, _ = process.Kill(unix.SIGKILL), process.Close() }()
+	ours, theirs, err := sys.Socketpair()
+	require.NoError(t, err)
+	inbox, err := sys.NewInbox(ours)
+	require.NoError(t, err)
+	defer func() { _, _ = inbox.Close(), theirs.Close() }()
+	require.NoError(t, sys.Send(theirs, wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(stranger)})))
+	x := exchange{channel: inbox, child: &sys.Child{PID: os.Getpid()}, turns: wire.Turns{Forks: true}}
+	require.NoError(t, x.next(make([]byte, wire.MaxMessage)))
+	require.Nil(t, x.worker)
+	require.True(t, process.Alive())
 }
 
 // startChild starts a child that sleeps until the test ends. Only we know of it: package os would hold it, too.

@@ -91,7 +91,7 @@ func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
 }
 
 // WaitLater reaps the child whenever it ends: one that hangs in the kernel does so for as long as somebody else likes.
-// No thread waits meanwhile, if that can be.
+// No thread waits meanwhile, if that can be. The child is not to be used any more.
 func (c *Child) WaitLater() {
 	var status syscall.WaitStatus
 	if c.reap(&status) {
