@@ -44,9 +44,9 @@ type exchange struct {
 // does not end in time: a goroutine waits for that.
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	if err := x.followUntil(ctx); err != nil {
-		killed := time.Now()
-		x.abort()
-		_ = streams.finish(killTimeout - time.Since(killed))
+		over := time.Now().Add(killTimeout)
+		x.abort(over)
+		_ = streams.finish(max(time.Until(over), killTimeout/10))
 		return nil, err
 	}
 	status := x.reap()
@@ -248,8 +248,7 @@ func (x *exchange) exitError(status syscall.WaitStatus) error {
 }
 
 // abort ends the worker, and waits for that, but not for long: a goroutine sees to the rest.
-func (x *exchange) abort() {
-	over := time.Now().Add(killTimeout)
+func (x *exchange) abort(over time.Time) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -1,6 +1,8 @@
 package call_test
 
 import (
+	"bytes"
+	"context"
 	"net"
 	"os"
 	"testing"
@@ -142,4 +144,35 @@ func TestHostileDescriptorsAreNotTaken(t *testing.T) {
 		f := forgery{Record: wire.Record{Kind: wire.KindResult, Size: 4}, Body: "null", File: os.Args[0], Return: true}
 		require.ErrorContains(t, endure(t, ours("forge").Arg(f)), refusal)
 	})
+}
+
+func init() {
+	// "undying" has a descriptor that the kernel closes when the worker is killed, and which is never closed.
+	call.RegisterReexec("undying", func(arg any) (any, error) {
+		if _, err := (&stuck{Kind: "fuse"}).open(); err != nil {
+			return nil, err
+		}
+		if *arg.(*bool) {
+			return "done", nil
+		}
+		return block(nil)
+	}, true)
+}
+
+// SIGKILL does not end a worker that hangs in the kernel. Its call returns soon after its deadline, no thread of the
+// caller waits, and the worker is reaped whenever it does end.
+func TestHostileWorkerThatDoesNotDie(t *testing.T) {
+	needBootstrap(t)
+	testutil.CheckLeaks(t)
+	target := startFUSE(t).Process.Pid
+	for _, back := range []bool{false, true} {
+		ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
+		defer cancel()
+		start := time.Now()
+		c := call.NewCall("undying").Arg(back).TargetPid(target).Namespaces(species.CLONE_NEWNS).Context(ctx)
+		err := c.Stdout(new(bytes.Buffer)).SpawnInNamespaces(nil)
+		require.ErrorIs(t, requireError(t, err, call.StageHandler), context.DeadlineExceeded)
+		require.Less(t, time.Since(start), call.KillTimeout+time.Second)
+	}
+	require.Len(t, childrenOf(t, os.Getpid()), 3, "the target and both workers")
 }
