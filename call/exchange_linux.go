@@ -20,8 +20,9 @@ var (
 	exitTimeout  = 5 * time.Second // for writers after the worker's end, and for the fork of one that is to be killed
 )
 
-// maxGarbage is how many records are passed over in search of the one that names a child.
-const maxGarbage = 256
+// maxGarbage is how many records are passed over in search of the one that names a child. The send buffer of a socket
+// holds fewer.
+const maxGarbage = 1 << 16
 
 // exchange is the caller's side of a running call: one thread that waits for the end of the worker, of the context or
 // of the time to start. Records wait in the channel meanwhile: to be woken for each would cost more than to read them.
@@ -267,11 +268,7 @@ func (x *exchange) abort(over time.Time) {
 func (x *exchange) kill(over time.Time) {
 	if x.turns.Forks && x.worker == nil {
 		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
-		for range maxGarbage {
-			if x.take() == nil || x.worker != nil {
-				break
-			}
-		}
+		x.findWorker()
 	}
 	for _, c := range []*sys.Child{x.worker, x.child} {
 		if c != nil {
@@ -285,6 +282,17 @@ func (x *exchange) kill(over time.Time) {
 		}
 		if _, ok := c.Wait(over); !ok {
 			c.WaitLater()
+		}
+	}
+}
+
+// findWorker looks for the record that names the worker, whatever stands before it.
+func (x *exchange) findWorker() {
+	buf := make([]byte, wire.MaxMessage)
+	for range maxGarbage {
+		err := x.next(buf)
+		if x.worker != nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.EAGAIN) {
+			return
 		}
 	}
 }

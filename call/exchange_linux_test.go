@@ -71,6 +71,34 @@ func TestForgottenWorkerIsNotLookedForByNumber(t *testing.T) {
 	require.True(t, process.Alive())
 }
 
+// A worker that fills the channel cannot hide that it is a child of ours.
+func TestHostileRecordsHideNoWorker(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		if old {
+			defer sys.Pretend(sys.RightsRefusal)()
+		}
+		worker := startChild(t)
+		ours, theirs, err := sys.Socketpair()
+		require.NoError(t, err)
+		inbox, err := sys.NewInbox(ours)
+		require.NoError(t, err)
+		for _, garbage := range [][]byte{nil, []byte("x"), make([]byte, wire.MaxMessage+1)} {
+			require.NoError(t, sys.Send(theirs, garbage))
+		}
+		_ = sys.Send(theirs, []byte("descriptor"), 0)
+		for range 100 {
+			require.NoError(t, sys.Send(theirs, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady})))
+		}
+		require.NoError(t, sys.Send(theirs, wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(worker.PID)})))
+		x := exchange{channel: inbox, child: &sys.Child{PID: os.Getpid()}, turns: wire.Turns{Forks: true}}
+		x.findWorker()
+		require.NotNil(t, x.worker)
+		require.Equal(t, worker.PID, x.worker.PID)
+		end(x.worker)
+		_, _ = inbox.Close(), theirs.Close()
+	}
+}
+
 // startChild starts a child that sleeps until the test ends. Only we know of it: package os would hold it, too.
 func startChild(t testing.TB) *sys.Child {
 	t.Helper()

@@ -22,7 +22,7 @@ const maxQueued = 1 << 16
 // socket closes them.
 type Inbox struct {
 	*FD
-	refuses bool // the kernel refuses descriptors, else every message is looked at first
+	refuses bool // the kernel refuses descriptors, else messages are only looked at
 }
 
 // NewInbox takes over a socket, which does not block then. Nothing must have been sent to it before.
@@ -34,20 +34,25 @@ func NewInbox(socket *FD) (*Inbox, error) {
 	if err := unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return nil, err
 	}
-	refuses := !pretended(RightsRefusal) && unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0) == nil
-	return &Inbox{socket, refuses}, nil
+	if !pretended(RightsRefusal) && unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0) == nil {
+		return &Inbox{socket, true}, nil
+	}
+	return &Inbox{socket, false}, lookAt(socket, 0)
 }
 
-// Receive receives one message into buf. EAGAIN: there is none; EMSGSIZE: it is longer than buf; ErrDescriptors:
-// descriptors came along, and where the kernel does not refuse them, this message stays the next one.
+// lookAt sets from which byte of the queue on MSG_PEEK looks and moves on, or with -1, that it looks at the first message.
+func lookAt(socket *FD, offset int) error {
+	return unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PEEK_OFF, offset)
+}
+
+// Receive receives the next message into buf. EAGAIN: there is none; EMSGSIZE: it is longer than buf; ErrDescriptors:
+// descriptors came along, and the next call goes on behind that message.
 func (b *Inbox) Receive(buf []byte) (Message, error) {
 	defer runtime.KeepAlive(b)
-	if !b.refuses {
-		if m, err := b.receive(buf, unix.MSG_PEEK); err != nil || m.End {
-			return m, err
-		}
+	if b.refuses {
+		return b.receive(buf, 0)
 	}
-	return b.receive(buf, 0)
+	return b.receive(buf, unix.MSG_PEEK) // it stays in the queue, see lookAt
 }
 
 // receive has room for the sender's credentials and nothing else: man 7 unix, the kernel does away with descriptors for
@@ -84,7 +89,7 @@ func (b *Inbox) Close() error {
 // drain takes no more messages and drops those that came without descriptors. It reports whether that were all.
 func (b *Inbox) drain() bool {
 	defer runtime.KeepAlive(b)
-	if err := StopReceiving(b.FD); err != nil {
+	if StopReceiving(b.FD) != nil || lookAt(b.FD, -1) != nil {
 		return false
 	}
 	var first [1]byte
