@@ -2,6 +2,7 @@ package call_test
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -18,7 +19,7 @@ import (
 
 func init() {
 	// "fuse server" mounts a file system of its own on /mnt, in a mount namespace of its own. Of its one file, /mnt/f, it
-	// never says that it is closed.
+	// never says that it is closed, nor that most writes are done.
 	roles["fuse server"] = func([]string) {
 		fuse, err := unix.Open("/dev/fuse", unix.O_RDWR, 0)
 		check(err)
@@ -45,10 +46,14 @@ const (
 	fuseForget  = 2
 	fuseGetattr = 3
 	fuseOpen    = 14
+	fuseRead    = 15
+	fuseWrite   = 16
 	fuseRelease = 18
 	fuseFlush   = 25
 	fuseInit    = 26
 )
+
+const fuseSize = 4096
 
 // fuseAnswer returns the answer to a request, if there is to be one.
 func fuseAnswer(request []byte) (answer []byte, ok bool) {
@@ -68,6 +73,13 @@ func fuseAnswer(request []byte) (answer []byte, ok bool) {
 		body = append(make([]byte, 16), fuseAttributes(order.Uint64(request[16:]))...)
 	case fuseOpen:
 		body = make([]byte, 16)
+	case fuseRead:
+		body = bytes.Repeat([]byte("page"), int(min(order.Uint32(request[56:]), fuseSize))/4)
+	case fuseWrite: // to the first byte: an error, which spoils the page; to others: no answer, which keeps it locked
+		if order.Uint64(request[48:]) > 0 {
+			return nil, false
+		}
+		errno = -int32(unix.EIO)
 	case fuseForget, fuseRelease, fuseFlush:
 		return nil, false
 	default:
@@ -84,6 +96,7 @@ func fuseAnswer(request []byte) (answer []byte, ok bool) {
 func fuseAttributes(node uint64) []byte {
 	attr := make([]byte, 88)
 	binary.NativeEndian.PutUint64(attr, node)
+	binary.NativeEndian.PutUint64(attr[8:], fuseSize)
 	mode := uint32(unix.S_IFREG | 0o666)
 	if node == 1 {
 		mode = unix.S_IFDIR | 0o777

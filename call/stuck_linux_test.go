@@ -3,8 +3,10 @@ package call_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"net"
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,4 +177,66 @@ func TestHostileWorkerThatDoesNotDie(t *testing.T) {
 		require.Less(t, time.Since(start), call.KillTimeout+time.Second)
 	}
 	require.Len(t, childrenOf(t, os.Getpid()), 3, "the target and both workers")
+}
+
+func init() {
+	// "splice" puts a page of a file into its standard output that nobody can read before a write to it is answered.
+	call.RegisterReexec("splice", func(any) (any, error) {
+		file, err := unix.Open("/mnt/f", unix.O_RDWR, 0)
+		if err != nil {
+			return nil, err
+		}
+		if _, err := unix.Pread(file, make([]byte, fuseSize), 0); err != nil {
+			return nil, err
+		}
+		if _, err := unix.Splice(file, nil, unix.Stdout, nil, fuseSize, 0); err != nil {
+			fmt.Println("splice:", err)
+		}
+		_, _ = unix.Pwrite(file, []byte("spoilt"), 0)
+		go func() { _, _ = unix.Pwrite(file, []byte("locked"), 1) }()
+		return block(nil)
+	}, nil)
+	// "output with descriptors" sends one along with what it prints.
+	call.RegisterReexec("output with descriptors", func(arg any) (any, error) {
+		fd, err := (&stuck{Kind: *arg.(*string)}).open()
+		if err != nil {
+			return nil, err
+		}
+		err = unix.Sendmsg(unix.Stdout, []byte("hello"), unix.UnixRights(fd), nil, 0)
+		fmt.Println("printed", err)
+		return block(nil)
+	}, "")
+}
+
+// waits reports whether a thread of ours is in a sleep that no signal ends.
+func waits(t testing.TB) bool {
+	t.Helper()
+	dirs, err := os.ReadDir("/proc/self/task")
+	require.NoError(t, err)
+	for _, dir := range dirs {
+		text, _ := os.ReadFile("/proc/self/task/" + dir.Name() + "/wchan")
+		if strings.Contains(string(text), "folio_lock") {
+			return true
+		}
+	}
+	return false
+}
+
+func TestHostileOutputKeepsNobody(t *testing.T) {
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	call.SetKillTimeout(t, 200*time.Millisecond)
+	eachInbox(t, func(t *testing.T, _ string) {
+		testutil.CheckLeaks(t)
+		target := startFUSE(t).Process.Pid
+		for _, c := range []*call.Call{
+			call.NewCall("splice"), call.NewCall("output with descriptors").Arg("tcp"),
+			call.NewCall("output with descriptors").Arg("fuse"),
+		} {
+			start := time.Now()
+			require.Error(t, endure(t, c.TargetPid(target).Namespaces(species.CLONE_NEWNS)))
+			require.Less(t, time.Since(start), 3*time.Second)
+			require.False(t, waits(t))
+		}
+	})
 }

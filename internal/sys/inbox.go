@@ -34,7 +34,7 @@ func NewInbox(socket *FD) (*Inbox, error) {
 	if err := unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
 		return nil, err
 	}
-	if !pretended(RightsRefusal) && unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0) == nil {
+	if refuseDescriptors(socket.Int()) {
 		return &Inbox{socket, true}, nil
 	}
 	return &Inbox{socket, false}, lookAt(socket, 0)
