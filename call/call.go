@@ -41,8 +41,8 @@ const (
 	StartTimeout = 30 * time.Second
 	// DefaultTimeout is how long a call without Context may take.
 	DefaultTimeout = 10 * time.Minute
-	// KillTimeout is how much longer a call takes whose worker had to be killed and does not end, since it is frozen or
-	// hangs in the kernel. The call returns then, and the worker is reaped when it ends.
+	// KillTimeout is how much longer than its context a call may take: a worker that is frozen, or hangs in the kernel,
+	// does not end when it is killed. The call returns then, and the worker is reaped when it does end.
 	KillTimeout = time.Second
 )
 
@@ -142,8 +142,10 @@ func (c *Call) Stdin(r io.Reader) *Call {
 }
 
 // Stdout sets the worker's standard output; without it, that is the caller's. An *os.File is passed on as it is, unless
-// it is a terminal; anything else gets a copy of what is written until the worker ends, whoever else still holds the
-// pipe then, and an error of its Write is one of the call. It has no effect on SwitchToNamespaces.
+// it is a terminal; anything else gets a copy of what is written until the worker ends, whoever else can still write
+// then, and an error of its Write is one of the call. The worker writes to a socket then, which cannot be opened again as
+// /dev/stdout. A pipe that is passed on must not be read by anybody who cannot bear to hang: a worker in hostile hands can
+// put pages into it that nobody can read (splice(2) from FUSE). It has no effect on SwitchToNamespaces.
 func (c *Call) Stdout(w io.Writer) *Call {
 	c.stdout = w
 	return c

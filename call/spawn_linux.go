@@ -22,7 +22,7 @@ const (
 
 // SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
 // its result into ret, a pointer as for json.Unmarshal; nil discards it. The caller's own namespaces, threads and
-// descriptors stay as they are. A worker is in all of the namespaces asked for, or it runs no Go code.
+// descriptors stay as they are, and no descriptor of a worker gets into the caller. A worker is in all of the namespaces asked for, or it runs no Go code.
 //
 // It takes the right to inspect the target (CAP_SYS_PTRACE over it) and CAP_SYS_ADMIN in the user namespaces that own
 // those to be joined (man 2 setns). Workers start from the calling thread's namespaces. Every error is an *Error. Linux
