@@ -43,6 +43,9 @@ const (
 	StartTimeout = 30 * time.Second
 	// DefaultTimeout is how long a call without Context may take.
 	DefaultTimeout = 10 * time.Minute
+	// KillTimeout is how much longer than its context a call may take: a worker that is frozen, or hangs in the kernel,
+	// does not end when it is killed. The call returns then, and the worker is reaped when it does end.
+	KillTimeout = time.Second
 )
 
 // NewCall returns a call of the handler that was registered under name. Its target is PID 1 unless TargetPid names
@@ -119,7 +122,7 @@ func (c *Call) RemountSys() *Call {
 }
 
 // Context sets a context. Its end kills the worker and, once the handler runs, its process group; the error is then
-// context.Cause. Without Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run
+// context.Cause, within KillTimeout. Without Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run
 // without end. In each case a worker must have started its handler within StartTimeout. SwitchToNamespaces looks at the
 // context only before it acts.
 func (c *Call) Context(ctx context.Context) *Call {
@@ -148,8 +151,10 @@ func (c *Call) Stdin(r io.Reader) *Call {
 }
 
 // Stdout sets the worker's standard output; without it, that is the caller's. An *os.File is passed on as it is, unless
-// it is a terminal; anything else gets a copy of what is written until the worker ends, whoever else still holds the
-// pipe then, and an error of its Write is one of the call. It has no effect on SwitchToNamespaces.
+// it is a terminal; anything else gets a copy of what is written until the worker ends, whoever else can still write
+// then, and an error of its Write is one of the call. The worker writes to a socket then, which cannot be opened again as
+// /dev/stdout. A pipe that is passed on must not be read by anybody who cannot bear to hang: a worker in hostile hands can
+// put pages into it that nobody can read (splice(2) from FUSE). It has no effect on SwitchToNamespaces.
 func (c *Call) Stdout(w io.Writer) *Call {
 	c.stdout = w
 	return c

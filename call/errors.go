@@ -45,12 +45,12 @@ type Stage int
 // Stages in the order in which they are gone through.
 const (
 	StageTarget     Stage = wire.StageTarget     // finding the target and its namespaces; nothing was started
-	StageSpawn      Stage = wire.StageSpawn      // starting and hardening the worker
+	StageSpawn      Stage = wire.StageSpawn      // starting and hardening the worker, up to the start of the handler
 	StageJoin       Stage = wire.StageJoin       // joining; the worker ended without running any Go code
 	StageMounts     Stage = wire.StageMounts     // RemountSys; likewise
 	StagePrivileges Stage = wire.StagePrivileges // groups, keyring, DropPrivs; likewise
 	StageHandler    Stage = wire.StageHandler    // the handler failed, panicked, ended the worker or was ended
-	StageProtocol   Stage = wire.StageProtocol   // caller and worker did not understand each other
+	StageProtocol   Stage = wire.StageProtocol   // caller and worker did not understand each other; the handler may have run
 )
 
 var stageNames = [...]string{"", "target", "spawn", "join", "mounts", "privileges", "handler", "protocol"}
@@ -95,7 +95,8 @@ func typeNames(t species.NamespaceType) string {
 	return species.Set(t).String()
 }
 
-// RemoteError is an error that the handler returned in the worker. errors.Is finds every errno that was wrapped in it,
+// RemoteError is an error that the handler returned in the worker. Its text is what a process inside says, of any bytes:
+// quote it before it is printed if that process may be hostile. errors.Is finds every errno that was wrapped in it,
 // and the sentinels of packages io, io/fs, os, context and errors that are made to be asked for: EOF, ErrUnexpectedEOF,
 // ErrClosedPipe, ErrShortBuffer, ErrShortWrite and ErrNoProgress; ErrInvalid, ErrPermission, ErrExist, ErrNotExist and
 // ErrClosed; ErrDeadlineExceeded, ErrNoDeadline and ErrProcessDone; Canceled and DeadlineExceeded; ErrUnsupported.

@@ -1,7 +1,6 @@
 package call
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,52 +13,61 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// What is not waited for any longer. Tests make both shorter.
+// What is not waited for any longer. Tests make these shorter.
 var (
 	startTimeout = StartTimeout
-	exitTimeout  = 5 * time.Second // for the end of a process after SIGKILL
+	killTimeout  = KillTimeout
+	exitTimeout  = 5 * time.Second // for writers after the worker's end, and for the fork of one that is to be killed
 )
 
-// maxGarbage is how many records are passed over in search of the one that names a child.
-const maxGarbage = 256
+// maxGarbage is how many records are passed over in search of the one that names a child. The send buffer of a socket
+// holds fewer.
+const maxGarbage = 1 << 16
 
 // exchange is the caller's side of a running call: one thread that waits for the end of the worker, of the context or
 // of the time to start. Records wait in the channel meanwhile: to be woken for each would cost more than to read them.
+// It owns the descriptors.
 type exchange struct {
-	channel  *sys.FD
-	lifeline *sys.FD    // its end is the worker's
-	child    *sys.Child // the worker, or the process that forks it
-	limit    uint64     // of the result's size
-	forked   bool       // a worker in a PID namespace is a fork of child
-	worker   *sys.Child // that fork, nil until it is known
-	until    time.Time  // when the call must be over, zero if it may take for ever
-	start    time.Time  // when the handler must have been started
-	seen     uint       // kinds of records that came, as bits
-	ready    bool       // the handler has been started
-	done     bool       // a result or a failure is there
-	body     []byte
-	err      error
+	channel *sys.Inbox
+	lines   *lifelines // their end is the worker's
+	file    *sys.FD    // for a long result, nil if none could be made
+	child   *sys.Child // the worker, or the process that forks it
+	worker  *sys.Child // that fork, nil until it is known
+	limit   uint64     // of the result's size
+	until   time.Time  // when the call must be over, zero if it may take for ever
+	start   time.Time  // when the handler must have been started
+	turns   wire.Turns // what came so far
+	body    []byte
+	err     error
 }
 
-// run sees the worker to its end and returns its result. Whatever happens, no child is left.
+// run sees the worker to its end and returns its result. Whatever happens, no child is left, but for one that SIGKILL
+// does not end in time: a goroutine waits for that.
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
-	err := x.followUntil(ctx)
-	if err != nil {
-		x.abort()
+	if err := x.followUntil(ctx); err != nil {
+		over := time.Now().Add(killTimeout)
+		x.abort(over)
+		_ = streams.finish(max(time.Until(over), killTimeout/10))
+		return nil, err
 	}
 	status := x.reap()
-	output := streams.finish()
+	x.close()
+	output := streams.finish(exitTimeout)
 	switch {
-	case err != nil:
-		return nil, err
 	case x.err != nil:
 		return nil, x.err
-	case status != 0 || !x.done:
+	case status != 0 || !x.turns.Done():
 		return nil, x.exitError(status)
 	case output != nil:
 		return nil, &Error{Stage: StageProtocol, Op: "copy its output", Err: output}
 	}
 	return x.body, nil
+}
+
+func (x *exchange) close() {
+	_ = x.channel.Close()
+	x.lines.close()
+	closeAll(x.file)
 }
 
 // followUntil follows the worker, if the context can end with an eventfd that this makes readable.
@@ -108,13 +116,13 @@ func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error
 			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
 		case ready[0]:
 			return nil
-		case ready[1] || x.ready || time.Now().Before(x.start):
+		case ready[1] || x.turns.Ready() || time.Now().Before(x.start):
 			return x.killed(ctx)
 		}
 		if err := x.take(); err != nil {
 			return err
 		}
-		if !x.ready {
+		if !x.turns.Ready() {
 			err := fmt.Errorf("it did not start its handler within %v: %w", startTimeout, context.DeadlineExceeded)
 			return &Error{Stage: StageSpawn, Op: "worker killed", Err: err}
 		}
@@ -123,7 +131,7 @@ func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error
 
 // deadline returns until when the worker is waited for, zero if for ever.
 func (x *exchange) deadline() time.Time {
-	if !x.ready && (x.until.IsZero() || x.start.Before(x.until)) {
+	if !x.turns.Ready() && (x.until.IsZero() || x.start.Before(x.until)) {
 		return x.start
 	}
 	return x.until
@@ -139,7 +147,7 @@ func (x *exchange) killed(ctx context.Context) error {
 	if err := x.take(); err != nil {
 		return err
 	}
-	if !x.ready {
+	if !x.turns.Ready() {
 		stage = StageSpawn
 	}
 	return &Error{Stage: stage, Op: "worker killed", Err: cause}
@@ -162,31 +170,24 @@ func (x *exchange) take() error {
 // next handles one record. The handler may be in hostile hands by now, so nothing is taken out of turn, and what could
 // make us kill or wait for a process comes from our own child or not at all.
 func (x *exchange) next(buf []byte) error {
-	m, err := receive(x.channel, buf, x.limit)
+	m, err := receive(x.channel, buf)
 	if err != nil {
 		return err
 	}
-	kind := uint(1) << m.Kind
-	if x.seen&kind != 0 || m.Kind == wire.KindForked && (!x.forked || m.sender != x.child.PID) {
-		return fmt.Errorf("record of kind %d out of turn", m.Kind)
+	if err := x.turns.Next(m.Record, m.sender == x.child.PID); err != nil {
+		return err
 	}
-	x.seen |= kind
 	switch m.Kind {
 	case wire.KindForked:
 		return x.adopt(int(m.Pid))
-	case wire.KindReady:
-		x.ready = true
 	case wire.KindFailed:
-		x.done = true
 		x.err = &Error{Stage: Stage(m.Stage), Type: species.NamespaceType(m.Type), Op: m.StepName(), Err: explainErrno(m.Record)}
 	case wire.KindResult:
-		x.done = true
-		x.body = m.body
-		if len(m.body) <= wire.MaxInline { // in buf
-			x.body = bytes.Clone(m.body)
+		if x.body, err = m.body(x.file, x.limit); err != nil {
+			return err
 		}
-		if m.Record.Stage != wire.OutcomeResult {
-			x.err = remoteFailure(m.body)
+		if m.Record.Stage == wire.OutcomeFailure {
+			x.err = remoteFailure(x.body)
 		}
 	}
 	return nil
@@ -195,8 +196,11 @@ func (x *exchange) next(buf []byte) error {
 // adopt takes hold of the worker that our child has forked.
 func (x *exchange) adopt(pid int) (err error) {
 	x.worker, err = sys.Adopt(pid)
-	if errors.Is(err, syscall.ESRCH) { // it has ended, and this program ignores SIGCHLD
+	if errors.Is(err, syscall.ECHILD) { // it has ended, and this program ignores SIGCHLD or reaps what it does not know
 		return nil
+	}
+	if err == nil {
+		x.lines.holdGroup(x.worker)
 	}
 	return err
 }
@@ -237,55 +241,72 @@ func remoteFailure(text []byte) error {
 // exitError says why there is no result.
 func (x *exchange) exitError(status syscall.WaitStatus) error {
 	stage := StageHandler
-	if !x.ready {
+	if !x.turns.Ready() {
 		stage = StageSpawn
 	}
 	switch {
 	case status.Signaled():
 		return &Error{Stage: stage, Err: &ExitError{Code: -1, Signal: status.Signal()}}
-	case x.ready || status.ExitStatus() != 0:
+	case x.turns.Ready() || status.ExitStatus() != 0:
 		return &Error{Stage: stage, Err: &ExitError{Code: status.ExitStatus()}}
 	}
 	return &Error{Stage: stage, Err: errNoResult}
 }
 
-// abort ends the worker. A child that has still to fork it is let do so and say its PID, or nobody could wait for it;
-// that takes no time, since it opens nothing of the target.
-func (x *exchange) abort() {
-	if x.forked && x.worker == nil {
+// abort ends the worker, and waits for that, but not for long: a goroutine sees to the rest.
+func (x *exchange) abort(over time.Time) {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		x.kill(over)
+		x.close()
+	}()
+	select {
+	case <-done:
+	case <-time.After(time.Until(over)):
+	}
+}
+
+// kill ends and reaps all children of the call. A child that has still to fork the worker is let do so and say its PID,
+// or nobody could wait for it; that takes no time, since it opens nothing of the target. What SIGKILL does not end, since
+// it is frozen or hangs in the kernel, is reaped when it does end.
+func (x *exchange) kill(over time.Time) {
+	if x.turns.Forks && x.worker == nil {
 		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
-		for range maxGarbage {
-			if x.take() == nil || x.worker != nil {
-				break
-			}
+		x.findWorker()
+	}
+	for _, c := range []*sys.Child{x.worker, x.child} {
+		if c != nil {
+			c.Kill()
 		}
 	}
-	if x.worker != nil {
-		x.worker.Kill()
+	x.lines.cut()
+	for _, c := range []*sys.Child{x.worker, x.child} {
+		if c == nil {
+			continue
+		}
+		if _, ok := c.Wait(over); !ok {
+			c.WaitLater()
+		}
 	}
-	x.child.Kill()
-	_ = x.lifeline.Close()
 }
 
-// reap waits for all children of the call and returns the worker's status. One that SIGKILL does not end, since it
-// hangs in the kernel, is left to a goroutine.
+// findWorker looks for the record that names the worker, whatever stands before it.
+func (x *exchange) findWorker() {
+	buf := make([]byte, wire.MaxMessage)
+	for range maxGarbage {
+		err := x.next(buf)
+		if x.worker != nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.EAGAIN) {
+			return
+		}
+	}
+}
+
+// reap reaps the children of a call that have ended, and returns the worker's status.
 func (x *exchange) reap() syscall.WaitStatus {
-	status := reap(x.child)
+	status, _ := x.child.Wait(time.Time{})
 	if x.worker != nil {
-		status = reap(x.worker)
-	}
-	return status
-}
-
-func reap(c *sys.Child) syscall.WaitStatus {
-	status, ok := c.Wait(time.Now().Add(exitTimeout))
-	if ok {
-		return status
-	}
-	c.Kill()
-	if status, ok = c.Wait(time.Now().Add(exitTimeout)); !ok {
-		go c.Wait(time.Time{})
-		return syscall.WaitStatus(syscall.SIGKILL)
+		status, _ = x.worker.Wait(time.Time{})
 	}
 	return status
 }

@@ -3,10 +3,13 @@ package call
 import (
 	"os"
 	"os/exec"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
@@ -27,11 +30,12 @@ func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
 	} {
 		ours, theirs, err := sys.Socketpair()
 		require.NoError(t, err)
-		require.NoError(t, sys.ForPolling(ours))
+		inbox, err := sys.NewInbox(ours)
+		require.NoError(t, err)
 		frame := wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(worker.PID)})
 		require.NoError(t, sys.Send(theirs, frame))
 		require.NoError(t, sys.Send(theirs, frame))
-		x := exchange{channel: ours, child: &sys.Child{PID: test.child}, forked: test.forked}
+		x := exchange{channel: inbox, lines: testLifelines(t), child: &sys.Child{PID: test.child}, turns: wire.Turns{Forks: test.forked}}
 		buf := make([]byte, wire.MaxMessage)
 		if test.adopts {
 			require.NoError(t, x.next(buf), name)
@@ -42,7 +46,56 @@ func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
 			require.ErrorContains(t, x.next(buf), "out of turn", name)
 			require.Nil(t, x.worker, name)
 		}
-		closeAll(ours, theirs)
+		_, _ = inbox.Close(), theirs.Close()
+	}
+}
+
+// While SIGCHLD is ignored, the worker may have ended, and its PID be anybody's.
+func TestForgottenWorkerIsNotLookedForByNumber(t *testing.T) {
+	text, err := exec.Command("setsid", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!").Output()
+	require.NoError(t, err)
+	stranger, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	require.NoError(t, err)
+	process, err := sys.OpenProcess(stranger)
+	require.NoError(t, err)
+	defer func() { _, _ = process.Kill(unix.SIGKILL), process.Close() }()
+	ours, theirs, err := sys.Socketpair()
+	require.NoError(t, err)
+	inbox, err := sys.NewInbox(ours)
+	require.NoError(t, err)
+	defer func() { _, _ = inbox.Close(), theirs.Close() }()
+	require.NoError(t, sys.Send(theirs, wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(stranger)})))
+	x := exchange{channel: inbox, lines: testLifelines(t), child: &sys.Child{PID: os.Getpid()}, turns: wire.Turns{Forks: true}}
+	require.NoError(t, x.next(make([]byte, wire.MaxMessage)))
+	require.Nil(t, x.worker)
+	require.True(t, process.Alive())
+}
+
+// A worker that fills the channel cannot hide that it is a child of ours.
+func TestHostileRecordsHideNoWorker(t *testing.T) {
+	for _, old := range []bool{false, true} {
+		if old {
+			defer sys.Pretend(sys.RightsRefusal)()
+		}
+		worker := startChild(t)
+		ours, theirs, err := sys.Socketpair()
+		require.NoError(t, err)
+		inbox, err := sys.NewInbox(ours)
+		require.NoError(t, err)
+		for _, garbage := range [][]byte{nil, []byte("x"), make([]byte, wire.MaxMessage+1)} {
+			require.NoError(t, sys.Send(theirs, garbage))
+		}
+		_ = sys.Send(theirs, []byte("descriptor"), 0)
+		for range 100 {
+			require.NoError(t, sys.Send(theirs, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady})))
+		}
+		require.NoError(t, sys.Send(theirs, wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(worker.PID)})))
+		x := exchange{channel: inbox, lines: testLifelines(t), child: &sys.Child{PID: os.Getpid()}, turns: wire.Turns{Forks: true}}
+		x.findWorker()
+		require.NotNil(t, x.worker)
+		require.Equal(t, worker.PID, x.worker.PID)
+		end(x.worker)
+		_, _ = inbox.Close(), theirs.Close()
 	}
 }
 
@@ -61,4 +114,12 @@ func startChild(t testing.TB) *sys.Child {
 func end(c *sys.Child) {
 	c.Kill()
 	c.Wait(time.Time{})
+}
+
+func testLifelines(t *testing.T) *lifelines {
+	t.Helper()
+	lines, err := openLifelines()
+	require.NoError(t, err)
+	t.Cleanup(lines.close)
+	return lines
 }

@@ -20,6 +20,7 @@ func (t *target) explain(err error) error {
 // capabilities are what steps of the bootstrap take in the user namespace that the worker is in by then.
 var capabilities = map[string]string{
 	"setgroups": "CAP_SETGID", "setresgid": "CAP_SETGID", "setresuid": "CAP_SETUID", "bounding set": "CAP_SETPCAP",
+	"securebits": "CAP_SETPCAP", "chroot": "CAP_SYS_CHROOT",
 }
 
 // explainRefusal says of an EPERM of the bootstrap which right is lacking. The worker has started with those of the
@@ -30,14 +31,14 @@ func (t *target) explainRefusal(err error) error {
 		return err
 	}
 	switch {
-	case e.Stage == StageJoin || e.Stage == StagePrivileges && capabilities[e.Op] != "" || e.Stage == StageMounts:
+	case e.Op == "setns" || capabilities[e.Op] != "" || e.Stage == StageMounts:
 	default:
 		return err
 	}
 	switch {
 	case sys.KeepsCapabilities():
 		e.Err = fmt.Errorf("the caller's securebits or bounding set keep its capabilities from the worker: %w", e.Err)
-	case e.Stage == StageJoin:
+	case e.Op == "setns":
 		e.Err = t.explainJoin(e.Type, e.Err)
 	case e.Stage == StageMounts:
 		e.Err = fmt.Errorf("CAP_SYS_ADMIN is lacking in a user namespace that owns the mount or the network namespace: %w", e.Err)

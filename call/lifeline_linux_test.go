@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"runtime"
 	"slices"
 	"strconv"
@@ -54,7 +55,12 @@ func reapChild(pid int) {
 // become ours, since the machine's PID 1 may take its time to reap them, and a PID namespace waits for that.
 func orphan(t testing.TB, roleName string, r request) (caller *os.Process, worker int) {
 	t.Helper()
-	cmd := role(t, roleName, r.json())
+	return orphanOf(t, role(t, roleName, r.json()))
+}
+
+// orphanOf does so with a caller that cmd runs.
+func orphanOf(t testing.TB, cmd *exec.Cmd) (caller *os.Process, worker int) {
+	t.Helper()
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	cmd.Stderr = os.Stderr

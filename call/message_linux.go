@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -8,37 +9,102 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// send sends a record and what belongs to it: behind it, or in a file that comes with it if it is long.
-func send(channel *sys.FD, record wire.Record, body []byte) error {
+// sendCall sends what the worker is to do, in a file that comes with the record if it is long.
+func sendCall(channel *sys.FD, record wire.Record, body []byte) error {
 	record.Size = uint64(len(body))
-	message := wire.AppendRecord(make([]byte, 0, wire.RecordSize+min(len(body), wire.MaxInline)), record)
 	if len(body) <= wire.MaxInline {
-		return sys.Send(channel, append(message, body...))
+		return sendInline(channel, record, body)
 	}
-	file, err := sys.Buffer(body)
+	file, err := sys.Buffer()
 	if err != nil {
 		return err
 	}
 	defer func() { _ = file.Close() }()
-	return sys.Send(channel, message, file.Int())
+	if err := sys.Fill(file, body); err != nil {
+		return err
+	}
+	return sys.Send(channel, wire.AppendRecord(nil, record), file.Int())
 }
 
-// message is a record that was received, with what belongs to it.
+// sendInline sends a record with a body of at most MaxInline bytes.
+func sendInline(channel *sys.FD, record wire.Record, body []byte) error {
+	record.Size = uint64(len(body))
+	message := wire.AppendRecord(make([]byte, 0, wire.RecordSize+len(body)), record)
+	return sys.Send(channel, append(message, body...))
+}
+
+// receiveCall reads name and argument in the worker. They were sent before this process was started.
+func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err error) {
+	buf := make([]byte, wire.MaxMessage)
+	got, err := sys.Receive(channel, buf)
+	if err != nil {
+		return "", nil, 0, err
+	}
+	defer func() { _ = got.File.Close() }()
+	r, err := wire.ParseRecord(buf[:min(got.Size, wire.RecordSize)])
+	if err != nil {
+		return "", nil, 0, err
+	}
+	body := buf[wire.RecordSize:got.Size]
+	if got.File != nil {
+		body, err = sys.ReadBuffer(got.File, r.Size)
+	}
+	if err == nil && (r.Kind != wire.KindCall || r.Size != uint64(len(body)) || int(r.Pid) > len(body)) {
+		err = fmt.Errorf("call of kind %d with a name of %d bytes", r.Kind, r.Pid)
+	}
+	if err != nil {
+		return "", nil, 0, err
+	}
+	return string(body[:r.Pid]), body[r.Pid:], r.Type, nil
+}
+
+var errNoFile = errors.New("the caller could make no file for a long one: " +
+	"memfd_create(2) is forbidden there, and none of /dev/shm, TMPDIR and /var/tmp can be written")
+
+// outlet is where a worker sends its result.
+type outlet struct {
+	channel *sys.FD
+	file    bool // one for a long result waits in the channel
+}
+
+// send sends an outcome. What is long goes into the caller's file.
+func (o *outlet) send(outcome uint16, body []byte) error {
+	record := wire.Record{Kind: wire.KindResult, Stage: outcome, Size: uint64(len(body))}
+	if len(body) <= wire.MaxInline {
+		return sendInline(o.channel, record, body)
+	}
+	if !o.file {
+		return errNoFile
+	}
+	o.file = false
+	m, err := sys.Receive(o.channel, make([]byte, 1))
+	if err == nil && m.File == nil {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return fmt.Errorf("receive a file: %w", err)
+	}
+	defer func() { _ = m.File.Close() }()
+	if err := sys.Fill(m.File, body); err != nil {
+		return err
+	}
+	return sys.Send(o.channel, wire.AppendRecord(nil, record))
+}
+
+// message is a record that the caller has received, with what came behind it.
 type message struct {
 	wire.Record
 	sender int    // PID, see sys.Message
-	body   []byte // may be part of the buffer
+	inline []byte // part of the buffer
 }
 
-// receive receives what send sent. A body of more than limit bytes is an error and is not read; that of a failure has a
-// limit of its own. io.EOF: the other end is closed.
-func receive(channel *sys.FD, buf []byte, limit uint64) (message, error) {
-	got, err := sys.Receive(channel, buf)
+// receive receives the next record of a worker. io.EOF: the other end is closed.
+func receive(channel *sys.Inbox, buf []byte) (message, error) {
+	got, err := channel.Receive(buf)
 	if err != nil {
 		return message{}, err
 	}
-	defer func() { _ = got.File.Close() }()
-	if got.Size == 0 {
+	if got.End {
 		return message{}, io.EOF
 	}
 	record, err := wire.ParseRecord(buf[:min(got.Size, wire.RecordSize)])
@@ -46,16 +112,25 @@ func receive(channel *sys.FD, buf []byte, limit uint64) (message, error) {
 		return message{}, err
 	}
 	m := message{record, got.Sender, buf[wire.RecordSize:got.Size]}
-	if m.Kind == wire.KindResult && m.Stage == wire.OutcomeFailure {
+	if m.Size != uint64(len(m.inline)) && (m.Size <= wire.MaxInline || len(m.inline) != 0) {
+		return message{}, fmt.Errorf("record of kind %d with %d bytes, not %d", m.Kind, len(m.inline), m.Size)
+	}
+	return m, nil
+}
+
+// body returns what belongs to a result, from the file if it is long. More than limit bytes are an error and are not
+// read; a failure has a limit of its own.
+func (m message) body(file *sys.FD, limit uint64) ([]byte, error) {
+	if m.Stage == wire.OutcomeFailure {
 		limit = wire.MaxFailure
 	}
 	switch {
 	case m.Size > limit:
-		err = fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, m.Size, limit)
-	case got.File != nil && len(m.body) == 0:
-		m.body, err = sys.ReadBuffer(got.File, m.Size)
-	case got.File != nil || uint64(len(m.body)) != m.Size:
-		err = fmt.Errorf("record of kind %d with %d bytes, not %d", m.Kind, len(m.body), m.Size)
+		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, m.Size, limit)
+	case m.Size == uint64(len(m.inline)):
+		return append([]byte{}, m.inline...), nil
+	case file == nil:
+		return nil, io.ErrUnexpectedEOF
 	}
-	return m, err
+	return sys.ReadBuffer(file, m.Size)
 }

@@ -65,7 +65,7 @@ func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
 	}
 	root, err := t.process.OpenRoot()
 	if err != nil {
-		return &Error{Stage: StageTarget, Op: "root directory", Err: t.explain(err)}
+		return &Error{Stage: StageTarget, Op: "root directory", Err: sys.ExplainInspect(err)}
 	}
 	if !t.joins(species.CLONE_NEWNS) && sys.IsRoot(root) {
 		return root.Close()
@@ -80,22 +80,15 @@ func explainWorker(r wire.Record) error {
 	switch step := r.StepName(); {
 	case (step == "setresuid" || step == "setresgid") && inside && errno == syscall.EINVAL:
 		return fmt.Errorf("the target's user namespace does not map ID %d: choose a user that it maps with User: %w", uint32(r.Pid), errno)
-	case (step == "setresuid" || step == "setresgid") && errno == syscall.EPERM:
-		return fmt.Errorf("CAP_SETUID and CAP_SETGID are required to become ID %d: %w", uint32(r.Pid), errno)
 	case step == "setgroups" && inside && errno == syscall.EPERM:
-		return fmt.Errorf("supplementary groups of the caller would stay, as the target's user namespace denies setgroups(2) "+
-			"and the caller lacks CAP_SETGID: %w", errno)
-	case step == "setgroups" && errno == syscall.EPERM:
-		return fmt.Errorf("CAP_SETGID is required to give up supplementary groups: %w", errno)
-	case (step == "bounding set" || step == "securebits") && errno == syscall.EPERM:
-		return fmt.Errorf("CAP_SETPCAP is required: %w", errno)
+		return fmt.Errorf("the caller's supplementary groups would stay, as the target's user namespace denies setgroups(2): %w", errno)
 	case step == "one thread":
 		return fmt.Errorf("a library, perhaps a preloaded one, started a thread before the bootstrap ran, and setns(2) would "+
 			"move only one of them: %w", errno)
 	case step == "root":
 		return fmt.Errorf("the target's root directory is not in its mount namespace; NamespaceRoot does without: %w", errno)
-	case step == "chroot" && errno == syscall.EPERM:
-		return fmt.Errorf("CAP_SYS_CHROOT is required to take the target's root directory; NamespaceRoot does without: %w", errno)
+	case step == "chroot":
+		return fmt.Errorf("the target's root directory cannot be taken; NamespaceRoot does without: %w", errno)
 	}
 	return nil
 }

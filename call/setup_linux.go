@@ -2,7 +2,6 @@ package call
 
 import (
 	"encoding/json"
-	"errors"
 	"os"
 	"runtime"
 
@@ -14,11 +13,14 @@ import (
 
 // setup is what a worker or a switched process is started with.
 type setup struct {
-	target       *target
-	ours, theirs *sys.FD // ends of the channel; all that the other side is told waits in theirs
-	program      *sys.FD // not ours to close
-	env          []string
-	cover        *os.File
+	target  *target
+	ours    *sys.Inbox // our end of the channel
+	theirs  *sys.FD    // the other end, in which all that the other side is told waits
+	result  *sys.FD    // a file for a long result, nil if none could be made
+	program *sys.FD
+	fresh   bool // the program is a copy of our own
+	env     []string
+	cover   *os.File
 }
 
 // prepare opens the target and all else that is needed, and starts nothing.
@@ -39,18 +41,32 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 	s := &setup{target: t, cover: coverFile()}
 	// Whoever shares our PID namespace sees our own executable anyway; those of another are to find nothing to overwrite.
 	// And a worker must not start as a set-user-ID program does, or the bootstrap would be inert.
-	if s.program, err = sys.Executable(t.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()); err != nil {
+	sealed := t.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()
+	if s.program, s.fresh, err = sys.Executable(sealed); err != nil {
 		s.close()
 		return nil, spawnError("open the program", err)
 	}
-	if s.ours, s.theirs, err = sys.Socketpair(); err == nil {
-		err = errors.Join(sys.ForPolling(s.ours), s.tell(c, request, arg))
+	if err = s.connect(); err == nil {
+		err = s.tell(c, request, arg)
 	}
 	if err != nil {
 		s.close()
 		return nil, spawnError("channel", err)
 	}
 	return s, nil
+}
+
+// connect makes the channel.
+func (s *setup) connect() error {
+	ours, theirs, err := sys.Socketpair()
+	if err != nil {
+		return err
+	}
+	s.theirs = theirs
+	if s.ours, err = sys.NewInbox(ours); err != nil {
+		_ = ours.Close()
+	}
+	return err
 }
 
 // check finds what is wrong with the call itself, before anything is opened, and encodes the argument.
@@ -87,24 +103,37 @@ func (c *Call) check() ([]byte, error) {
 
 // tell sends all that the other side has to know, before it exists.
 func (s *setup) tell(c *Call, request wire.Request, arg []byte) error {
-	channel, procs := s.theirs.Int(), runtime.GOMAXPROCS(0)
-	if request.Flags&wire.FlagSpawn != 0 {
-		channel, procs = workerChannel, 1
+	number, procs, spawn := s.theirs.Int(), runtime.GOMAXPROCS(0), request.Flags&wire.FlagSpawn != 0
+	if spawn {
+		number, procs = workerChannel, 1
 	}
-	env, marks := c.workerEnv(channel, procs)
+	env, marks := c.workerEnv(number, procs)
 	s.env = env
 	if s.cover != nil {
 		s.env = without(s.env, coverEnv)
 		marks |= wire.MarkCover
 	}
-	if err := sys.Send(s.ours, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
+	if spawn && !mayKillAnybody() {
+		marks |= wire.MarkWatch
+	}
+	if spawn {
+		if file, err := sys.Buffer(); err == nil { // else short results are all that is possible, see errNoFile
+			s.result = file
+			marks |= wire.MarkResult
+		}
+	}
+	channel := s.ours.FD
+	if err := sys.Send(channel, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
 		return err
 	}
 	body := append([]byte(c.name), arg...)
-	if err := send(s.ours, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body); err != nil {
+	if err := sendCall(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body); err != nil {
 		return err
 	}
-	return sendCover(s.ours, s.cover)
+	if err := sendCover(channel, s.cover); err != nil || s.result == nil {
+		return err
+	}
+	return sys.Send(channel, []byte{wire.MarkResult}, s.result.Int())
 }
 
 // request opens the target's root, and says what the bootstrap is to do.
@@ -135,7 +164,11 @@ func (c *Call) request(t *target, spawn bool) (wire.Request, error) {
 
 func (s *setup) close() {
 	s.target.close()
-	closeAll(s.ours, s.theirs)
+	_ = s.ours.Close()
+	closeAll(s.theirs, s.result)
+	if s.fresh {
+		_ = s.program.Close()
+	}
 	closeCover(s.cover)
 }
 

@@ -9,18 +9,20 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
 	"github.com/nsops/nsops/species"
 )
 
 // Descriptors of a worker besides stdio.
 const (
 	workerChannel  = 3
-	workerLifeline = 4
+	workerGroup    = 4
+	workerLifeline = 5
 )
 
 // SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
 // its result into ret, a pointer as for json.Unmarshal; nil discards it. The caller's own namespaces, threads and
-// descriptors stay as they are. A worker is in all of the namespaces asked for, or it runs no Go code.
+// descriptors stay as they are, and no descriptor of a worker gets into the caller. A worker is in all of the namespaces asked for, or it runs no Go code.
 //
 // It takes the right to inspect the target (CAP_SYS_PTRACE over it) and CAP_SYS_ADMIN in the user namespaces that own
 // those to be joined (man 2 setns). Workers start from the calling thread's namespaces. Every error is an *Error. Linux
@@ -57,11 +59,11 @@ func (c *Call) spawn(ret any) error {
 
 // run starts the worker and sees it to its end.
 func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, error) {
-	lifeline, remote, err := sys.Socketpair()
+	lines, err := openLifelines()
 	if err != nil {
 		return nil, spawnError("lifeline", err)
 	}
-	defer closeAll(lifeline, remote)
+	defer func() { lines.close() }()
 	streams, err := c.streams()
 	if err != nil {
 		return nil, spawnError("stdio", err)
@@ -69,17 +71,21 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	defer streams.close()
 	var child *sys.Child
 	err = sys.WithFullRights(func() (err error) {
-		child, err = sys.Spawn(s.program, argv(), s.env, append(streams.worker(), s.theirs.Int(), remote.Int()))
+		child, err = sys.Spawn(s.program, argv(), s.env, append(streams.worker(), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int()))
 		return err
 	})
 	if err != nil {
 		return nil, spawnError("start the program again", err)
 	}
-	closeAll(s.theirs, remote)
+	closeAll(s.theirs, lines.their)
 	streams.started()
 	x := exchange{
-		channel: s.ours, lifeline: lifeline, child: child, limit: c.limit, until: until,
-		forked: s.target.joins(species.CLONE_NEWPID),
+		channel: s.ours, lines: lines, file: s.result, child: child, limit: c.limit, until: until,
+		turns: wire.Turns{Forks: s.target.joins(species.CLONE_NEWPID)},
 	}
+	if !x.turns.Forks {
+		lines.holdGroup(child)
+	}
+	s.ours, s.result, lines = nil, nil, nil // its
 	return x.run(ctx, streams)
 }

@@ -2,6 +2,7 @@ package call
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -14,8 +15,14 @@ import (
 type streams struct {
 	files  [3]*os.File // what the worker gets
 	owned  []*os.File  // of these, what is closed when it has been started, or was not
-	ours   []*os.File  // our ends of its pipes
+	ours   []stream    // our ends of its pipes and sockets
 	copies []chan error
+}
+
+// stream is our end: one that is read from can be told to stop that.
+type stream interface {
+	io.Closer
+	SetReadDeadline(time.Time) error
 }
 
 func (c *Call) streams() (*streams, error) {
@@ -54,10 +61,11 @@ func (s *streams) input(r io.Reader) error {
 	if r == nil {
 		return s.null(0)
 	}
-	theirs, ours, err := s.pipe(0)
+	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return err
 	}
+	s.files[0], s.ours = theirs, append(s.ours, ours)
 	s.own(theirs)
 	go func() {
 		_, _ = io.Copy(ours, r)
@@ -80,10 +88,11 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 			return nil
 		}
 	}
-	ours, theirs, err := s.pipe(fd)
+	ours, theirs, err := sys.OpenOutput()
 	if err != nil {
 		return err
 	}
+	s.files[fd], s.ours = theirs, append(s.ours, ours)
 	s.own(theirs)
 	done := make(chan error, 1)
 	s.copies = append(s.copies, done)
@@ -101,25 +110,15 @@ func (s *streams) null(fd int) (err error) {
 	return err
 }
 
-// pipe makes a pipe, of which the worker's descriptor fd is one end.
-func (s *streams) pipe(fd int) (r, w *os.File, err error) {
-	if r, w, err = os.Pipe(); err != nil {
-		return nil, nil, err
-	}
-	if fd == 0 {
-		s.files[fd], s.ours = r, append(s.ours, w)
-	} else {
-		s.files[fd], s.ours = w, append(s.ours, r)
-	}
-	return r, w, nil
-}
-
-// copyOutput copies until the pipe ends or finish stops it, and then what is left in the pipe. A writer that fails gets
-// no more, but the worker must not hang in a full pipe.
-func copyOutput(w io.Writer, pipe *os.File) error {
+// copyOutput copies until the output ends or finish stops it, and then what is left of it. A writer that fails gets no
+// more, but the worker must not hang because nobody reads.
+func copyOutput(w io.Writer, output *sys.Output) error {
 	sink := &sink{w: w}
-	_, _ = io.Copy(sink, pipe)
-	drain(sink, pipe)
+	_, err := io.Copy(sink, struct{ io.Reader }{output}) // not with the methods of its file
+	if errors.Is(err, sys.ErrDescriptors) {
+		return err
+	}
+	drain(sink, output)
 	return sink.err
 }
 
@@ -140,13 +139,13 @@ func (s *sink) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// drain copies what is in the pipe now. Others may hold it, and even go on writing: that is not waited for.
-func drain(w io.Writer, pipe *os.File) {
-	rest := sys.Buffered(pipe)
-	if rest == 0 || pipe.SetReadDeadline(time.Now().Add(exitTimeout)) != nil {
+// drain copies what is there now. Others may hold the other end, and even go on writing: that is not waited for.
+func drain(w io.Writer, output *sys.Output) {
+	rest := sys.Buffered(output.File)
+	if rest == 0 || output.SetReadDeadline(time.Now().Add(exitTimeout)) != nil {
 		return
 	}
-	_, _ = io.CopyN(w, pipe, int64(rest))
+	_, _ = io.CopyN(w, output, int64(rest))
 }
 
 func (s *streams) own(f *os.File) {
@@ -173,19 +172,19 @@ func (s *streams) started() {
 }
 
 // finish copies what the worker has left in its pipes, and returns the first error of a writer. Others that still hold
-// the pipes do not make it wait, nor does a writer, for long.
-func (s *streams) finish() error {
+// the pipes do not make it wait, nor does a writer for longer than patience.
+func (s *streams) finish(patience time.Duration) error {
 	for _, f := range s.ours {
 		_ = f.SetReadDeadline(time.Now()) // an error for its input
 	}
-	late := time.After(exitTimeout)
+	late := time.After(patience)
 	var first error
 	for _, done := range s.copies {
 		select {
 		case err := <-done:
 			first = cmp.Or(first, err)
 		case <-late:
-			return fmt.Errorf("the writer did not take it within %v: %w", exitTimeout, os.ErrDeadlineExceeded)
+			return fmt.Errorf("the writer did not take it within %v: %w", patience, os.ErrDeadlineExceeded)
 		}
 	}
 	s.copies = nil

@@ -198,7 +198,7 @@ func TestTargetCapabilities(t *testing.T) {
 	requireUnprivileged(t, spawn[map[string][]string](t, c().DropPrivs()), "65534 65534 65534 65534")
 	o := callIn(t, without(t, "cap_setpcap", request{Handler: "nothing", Pid: target.PID, Bounded: true}))
 	require.Equal(t, call.StagePrivileges, o.Stage)
-	require.Contains(t, o.Failure, "CAP_SETPCAP is required")
+	require.Contains(t, o.Failure, "CAP_SETPCAP is lacking")
 }
 
 // without returns the command that makes a call as root without a capability.

@@ -22,90 +22,109 @@ const (
 // work runs the handler that the caller asked for and ends the process.
 func work(w nsenter.Worker) {
 	channel := sys.NewFD(w.Channel)
-	name, arg, err := receiveCall(channel)
+	name, arg, marks, err := receiveCall(channel)
+	applyMarks(marks)
+	if marks&wire.MarkCover != 0 {
+		receiveCover(channel)
+	}
 	r, ok := lookUp(name)
 	if err == nil && !ok {
 		err = fmt.Errorf("%q in the worker: %w", name, ErrNotRegistered)
 	}
-	switch {
-	case !w.Spawned && err == nil:
-		_, err = r.run(arg) // nobody to tell of a panic: it ends the process, as in every program
-		fallthrough
-	case !w.Spawned:
+	if !w.Spawned {
+		if w.Lifeline >= 0 {
+			go watch(w.Lifeline, os.Getpid())
+		}
+		if err == nil {
+			_, err = r.run(arg) // nobody to tell of a panic: it ends the process, as in every program
+		}
 		finishSwitched(err)
-	case err != nil:
+	}
+	out := &outlet{channel, marks&wire.MarkResult != 0}
+	if err == nil {
+		err = becomeReady(channel)
+	}
+	if marks&wire.MarkWatch != 0 {
+		go watch(w.Lifeline, 0)
+	}
+	if err != nil {
 		f := wire.NewFailure(err)
 		if errors.Is(err, ErrNotRegistered) {
 			f.Cause = wire.CauseNotRegistered
 		}
-		outcome, body := encodeFailure(f)
-		finish(channel, outcome, body)
+		out.fail(f)
 	}
-	// Not in the bootstrap: with a session comes a scheduling group of its own (man 7 sched, autogroup), in which the
-	// start of the Go runtime would take a tenth longer, and under load much more.
-	if err := sys.NewSession(); err != nil {
-		outcome, body := encodeFailure(wire.NewFailure(fmt.Errorf("setsid: %w", err)))
-		finish(channel, outcome, body)
-	}
-	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))
-	runAndFinish(channel, r, arg)
+	runAndFinish(out, r, arg)
 }
 
-// receiveCall reads name and argument. They were sent before this process was started.
-func receiveCall(channel *sys.FD) (name string, arg []byte, err error) {
-	m, err := receive(channel, make([]byte, wire.MaxMessage), ^uint64(0))
-	if err != nil {
-		return "", nil, err
+// becomeReady takes a session. Not in the bootstrap: with a session comes a scheduling group of its own (man 7 sched,
+// autogroup), in which the start of the Go runtime would take a tenth longer, and under load much more.
+func becomeReady(channel *sys.FD) error {
+	if err := sys.NewSession(); err != nil {
+		return fmt.Errorf("setsid: %w", err)
 	}
-	if m.Kind != wire.KindCall || m.Pid < 0 || int(m.Pid) > len(m.body) {
-		return "", nil, fmt.Errorf("call of kind %d with a name of %d bytes", m.Kind, m.Pid)
+	if err := holdOwnGroup(); err != nil {
+		return fmt.Errorf("lifeline: %w", err)
 	}
-	applyMarks(m.Type)
-	if m.Type&wire.MarkCover != 0 {
-		receiveCover(channel)
-	}
-	return string(m.body[:m.Pid]), m.body[m.Pid:], nil
+	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))
+	return nil
 }
 
 // runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call;
 // that the result can be encoded, and the error printed, is part of it.
-func runAndFinish(channel *sys.FD, r registration, arg []byte) {
-	outcome, body := encodeFailure(wire.Failure{Cause: wire.CauseGoexit})
+func runAndFinish(out *outlet, r registration, arg []byte) {
+	failure := &wire.Failure{Cause: wire.CauseGoexit}
+	var text []byte
 	defer func() {
 		if value := recover(); value != nil {
-			outcome, body = encodeFailure(newPanic(fmt.Sprint(value), debug.Stack()))
+			failure = newPanic(fmt.Sprint(value), debug.Stack())
 		}
-		finish(channel, outcome, body)
+		if failure != nil {
+			out.fail(*failure)
+		}
+		out.finish(text)
 	}()
 	result, err := r.run(arg)
-	var text []byte
 	if err == nil {
 		text, err = json.Marshal(result)
 	}
 	if err != nil {
-		outcome, body = encodeFailure(wire.NewFailure(err))
+		f := wire.NewFailure(err)
+		failure = &f
 		return
 	}
-	outcome, body = wire.OutcomeResult, text
+	failure = nil
 }
 
-func newPanic(text string, stack []byte) wire.Failure {
-	return wire.Failure{
+func newPanic(text string, stack []byte) *wire.Failure {
+	return &wire.Failure{
 		Text: text[:min(len(text), wire.MaxText)], Stack: stack[:min(len(stack), wire.MaxText)], Cause: wire.CausePanic,
 	}
 }
 
-func encodeFailure(f wire.Failure) (outcome uint16, body []byte) {
-	body, _ = json.Marshal(f) // strings and numbers
-	return wire.OutcomeFailure, body
+// finish sends the result, or why that cannot be, and ends the worker.
+func (o *outlet) finish(text []byte) {
+	if err := o.send(wire.OutcomeResult, text); err != nil {
+		o.fail(wire.NewFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err)))
+	}
+	exit(0)
 }
 
-// finish sends the outcome and ends the worker.
-func finish(channel *sys.FD, outcome uint16, body []byte) {
-	if err := send(channel, wire.Record{Kind: wire.KindResult, Stage: outcome}, body); err != nil {
+// fail sends a failure, or its beginning if that is all that can be sent, and ends the worker.
+func (o *outlet) fail(f wire.Failure) {
+	err := o.send(wire.OutcomeFailure, encode(f))
+	if err != nil {
+		err = o.send(wire.OutcomeFailure, encode(f.Short(fmt.Errorf("send all of this: %w", err))))
+	}
+	if err != nil {
 		exit(exitNoCaller)
 	}
 	exit(0)
+}
+
+func encode(f wire.Failure) []byte {
+	text, _ := json.Marshal(f) // strings and numbers
+	return text
 }
 
 func finishSwitched(err error) {

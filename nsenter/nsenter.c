@@ -107,7 +107,7 @@ static void receive(void)
 	}
 	errno = EPROTO;
 	if (size != sizeof request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || request.magic != NSOPS_MAGIC ||
-	    got != request.fds || got < (request.types != 0) + (size_t)(is(NSOPS_ROOT) != 0) || request.flags > NSOPS_FLAGS ||
+	    joins(~(uint32_t)ALL_TYPES) || got != request.fds || got < (request.types != 0) + (size_t)(is(NSOPS_ROOT)) || request.flags > NSOPS_FLAGS ||
 	    (is(NSOPS_SPAWN) ? request.lifeline <= channel : request.lifeline != -1))
 		fail(STAGE_PROTOCOL, 0, "request");
 }

@@ -73,7 +73,7 @@ static inline void check(long result, int stage, const char *step)
 
 /* Of the kernel's ABI, the same on all other architectures that Go knows; older libc headers lack them. */
 enum {
-	NEWTIME = 0x80, NEWNS = 0x20000, NEWUSER = 0x10000000, NEWPID = 0x20000000,
+	NEWNS = 0x20000, NEWUSER = 0x10000000, NEWPID = 0x20000000, ALL_TYPES = 0x7e020080,
 	OPEN_TREE = 428, MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432, CLOSE_RANGE = 436,
 	TREE_CLONE = 1, FSCONFIG_CREATE = 6, FD_CLOSES_ON_EXEC = 1, EMPTY_PATHS = 0x4 | 0x40,
 	ATTR_RDONLY = 1, ATTR_NOSUID = 2, ATTR_NODEV = 4, ATTR_NOEXEC = 8,

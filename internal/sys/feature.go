@@ -20,6 +20,10 @@ const (
 	RootedPaths                     // openat2(2), 5.6
 	ProcLinks                       // /proc/thread-self/ns, 3.17 and wherever /proc is mounted
 	TaskIterators                   // BPF iterators, 5.8
+	RightsRefusal                   // SO_PASSRIGHTS, 6.16
+	GroupSignals                    // PIDFD_SIGNAL_PROCESS_GROUP, 6.9
+	MemoryFiles                     // memfd_create(2), 3.17, but a policy may forbid it
+	PrivateMounts                   // fsopen(2) and fsmount(2) of a tmpfs, 5.2, with CAP_SYS_ADMIN
 	features
 )
 

@@ -4,16 +4,20 @@ package sys
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"io"
+	"os"
 	"runtime"
-	"time"
 
 	"golang.org/x/sys/unix"
 )
 
 // memfd makes an anonymous file; flags that the kernel is too old for (before 6.3) are left out.
 func memfd(name string, flags, newer int) (*FD, error) {
+	if pretended(MemoryFiles) {
+		return nil, unix.EACCES
+	}
 	fd, err := open(func() (int, error) { return unix.MemfdCreate(name, flags|newer|unix.MFD_CLOEXEC) })
 	if err == unix.EINVAL {
 		fd, err = open(func() (int, error) { return unix.MemfdCreate(name, flags|unix.MFD_CLOEXEC) })
@@ -21,32 +25,37 @@ func memfd(name string, flags, newer int) (*FD, error) {
 	return fd, err
 }
 
-// Buffer returns an anonymous file that holds data, to be sent where a message would be too long.
-func Buffer(data []byte) (*FD, error) {
+// Buffer returns a nameless, empty file for what is too long for a message: in memory, or where memfd_create(2) is
+// forbidden, in one of the directories for temporary files.
+func Buffer() (*FD, error) {
 	fd, err := memfd("nsops-data", 0, unix.MFD_NOEXEC_SEAL)
-	if err != nil {
-		return nil, err
+	if err == nil {
+		return fd, nil
 	}
-	if err := copyTo(fd, bytes.NewReader(data)); err != nil {
-		_ = fd.Close()
-		return nil, err
+	fd, second := unlinked(func(string) error { return nil })
+	if second != nil {
+		return nil, fmt.Errorf("memfd_create: %w; %w", err, second)
 	}
 	return fd, nil
 }
 
-// ReadBuffer reads the first size bytes of such a file. io.ErrUnexpectedEOF: it has fewer.
+// Fill writes data to a file.
+func Fill(fd *FD, data []byte) error {
+	_, err := io.Copy(writer{fd}, bytes.NewReader(data))
+	if err == unix.EFBIG {
+		return fmt.Errorf("the limit of file sizes (ulimit -f): %w", err)
+	}
+	return err
+}
+
+// ReadBuffer reads the first size bytes of a file that this process has made. io.ErrUnexpectedEOF: it has fewer.
 func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	defer runtime.KeepAlive(fd)
-	// The sender may mean harm: to ask a file of a FUSE file system for its size could take for ever. Only files in
-	// memory have seals.
-	if _, err := unix.FcntlInt(uintptr(fd.Int()), unix.F_GET_SEALS, 0); err != nil {
-		return nil, fmt.Errorf("not a file in memory: %w", err)
-	}
 	var st unix.Stat_t
 	if err := unix.Fstat(fd.Int(), &st); err != nil {
 		return nil, err
 	}
-	if st.Mode&unix.S_IFMT != unix.S_IFREG || uint64(st.Size) < size {
+	if uint64(st.Size) < size {
 		return nil, io.ErrUnexpectedEOF
 	}
 	data := make([]byte, size)
@@ -64,63 +73,33 @@ func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	return data, nil
 }
 
-// SealedCopy returns an anonymous, executable copy of a file that nobody can write and only root can read: sealed, mode
-// 0111. Whoever runs it inside a container gives its root nothing to overwrite (CVE-2019-5736).
-func SealedCopy(file *FD) (*FD, error) {
-	defer runtime.KeepAlive(file)
-	fd, err := memfd("nsops-worker", unix.MFD_ALLOW_SEALING, unix.MFD_EXEC)
+// unlinked returns a file without a name that only this process has, in the first directory for temporary files that
+// suits and can be written to.
+func unlinked(suits func(dir string) error) (*FD, error) {
+	var all []error
+	for _, dir := range []string{"/dev/shm", os.TempDir(), "/var/tmp"} {
+		err := suits(dir)
+		if err == nil {
+			var fd *FD
+			if fd, err = unlinkedIn(dir); err == nil {
+				return fd, nil
+			}
+		}
+		all = append(all, err)
+	}
+	return nil, errors.Join(all...)
+}
+
+func unlinkedIn(dir string) (*FD, error) {
+	file, err := os.CreateTemp(dir, "nsops-")
 	if err != nil {
 		return nil, err
 	}
-	if err := seal(fd, file); err != nil {
-		_ = fd.Close()
+	defer func() { _ = file.Close() }()
+	if err := os.Remove(file.Name()); err != nil {
 		return nil, err
 	}
-	return fd, nil
-}
-
-func seal(fd, file *FD) error {
-	source, err := open(func() (int, error) {
-		return unix.Open(PathOf(file), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	})
-	if err != nil {
-		return err
-	}
-	defer func() { _ = source.Close() }()
-	for {
-		var n int
-		err := Retry(func() (err error) { n, err = unix.Sendfile(fd.Int(), source.Int(), nil, 1<<30); return err })
-		if err != nil {
-			return err
-		}
-		if n == 0 {
-			break
-		}
-	}
-	if err := unix.Fchmod(fd.Int(), 0o111); err != nil {
-		return err
-	}
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	if err = addSeals(fd, seals|unix.F_SEAL_EXEC); err == unix.EINVAL { // before 6.3
-		err = addSeals(fd, seals)
-	}
-	return err
-}
-
-// addSeals waits while the kernel itself looks at pages of the file, which is EBUSY.
-func addSeals(fd *FD, seals int) (err error) {
-	for range 20 {
-		if _, err = unix.FcntlInt(uintptr(fd.Int()), unix.F_ADD_SEALS, seals); err != unix.EBUSY {
-			return err
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
-	return err
-}
-
-func copyTo(fd *FD, data io.Reader) error {
-	_, err := io.Copy(writer{fd}, data)
-	return err
+	return open(func() (int, error) { return unix.FcntlInt(file.Fd(), unix.F_DUPFD_CLOEXEC, 0) })
 }
 
 // writer writes to a descriptor without the poller of package os.

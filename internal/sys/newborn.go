@@ -3,8 +3,8 @@
 package sys
 
 import (
-	"errors"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -16,8 +16,7 @@ import (
 // runs between fork and execve.
 type Newborn struct {
 	*Process
-	pid    int
-	reaped bool
+	child *Child
 }
 
 // MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
@@ -28,7 +27,9 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	if err := checkProc(); err != nil {
 		return nil, err
 	}
+	pidfd := -1
 	pid, err := syscall.ForkExec("/proc/self/exe", []string{""}, &syscall.ProcAttr{Dir: "/", Sys: &syscall.SysProcAttr{
+		PidFD:        &pidfd,
 		Ptrace:       true,
 		Pdeathsig:    unix.SIGKILL,
 		Cloneflags:   uintptr(types & atBirth),
@@ -39,26 +40,16 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	if err != nil {
 		return nil, err
 	}
-	n := &Newborn{pid: pid}
-	if n.Process, err = OpenProcess(pid); err == nil { // nobody else waits for the child, so the PID is its own
-		err = n.awaitExec()
-	}
+	child, err := childOf(pid, pidfd)
 	if err != nil {
+		return nil, err
+	}
+	n := &Newborn{child.process, child}
+	if err := child.awaitStop(); err != nil {
 		n.End()
 		return nil, err
 	}
 	return n, nil
-}
-
-// awaitExec waits for the stop after execve(2).
-func (n *Newborn) awaitExec() error {
-	var status unix.WaitStatus
-	err := Retry(func() error { _, err := unix.Wait4(n.pid, &status, unix.WALL, nil); return err })
-	if err == nil && !status.Stopped() {
-		n.reaped = true
-		return errors.New("the child did not live to be used")
-	}
-	return err
 }
 
 // OpenNamespace opens one of the child's namespaces. Of time namespaces that is the one for children, which before 6.3
@@ -74,27 +65,8 @@ func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
 	return OpenNamespace(dir + "/ns/time_for_children")
 }
 
-// End kills the child and reaps it, unless that was done: then its PID may be somebody else's.
+// End kills the child and reaps it.
 func (n *Newborn) End() {
-	defer func() {
-		if n.Process != nil {
-			_ = n.Close()
-		}
-	}()
-	var status unix.WaitStatus
-	switch {
-	case n.reaped:
-		return
-	case n.Process != nil:
-		_ = n.Kill(unix.SIGKILL)
-	default:
-		_ = unix.Kill(n.pid, unix.SIGKILL)
-	}
-	for {
-		err := Retry(func() error { _, err := unix.Wait4(n.pid, &status, unix.WALL, nil); return err })
-		if err != nil || status.Exited() || status.Signaled() {
-			n.reaped = true
-			return
-		}
-	}
+	n.child.Kill()
+	n.child.Wait(time.Time{})
 }

@@ -32,10 +32,10 @@ func (p *Process) Capabilities() (permitted, bounding uint64, err error) {
 	}
 	text, err := readProc(dir + "/status")
 	if err == nil {
-		permitted, err = capabilities(text, "\nCapPrm:\t")
+		permitted, err = capabilitySet(text, "\nCapPrm:\t")
 	}
 	if err == nil {
-		bounding, err = capabilities(text, "\nCapBnd:\t")
+		bounding, err = capabilitySet(text, "\nCapBnd:\t")
 	}
 	if !p.Alive() {
 		return 0, 0, unix.ESRCH
@@ -43,7 +43,7 @@ func (p *Process) Capabilities() (permitted, bounding uint64, err error) {
 	return permitted, bounding, gone(err)
 }
 
-func capabilities(status []byte, key string) (uint64, error) {
+func capabilitySet(status []byte, key string) (uint64, error) {
 	_, rest, _ := bytes.Cut(status, []byte(key))
 	line, _, found := bytes.Cut(rest, []byte{'\n'})
 	if !found {

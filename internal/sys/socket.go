@@ -27,40 +27,29 @@ func Send(socket *FD, data []byte, fds ...int) error {
 	return Retry(func() error { return unix.Sendmsg(socket.Int(), data, rights, nil, unix.MSG_NOSIGNAL) })
 }
 
-// ForPolling makes Receive tell who sent a message, and return EAGAIN when there is none.
-func ForPolling(socket *FD) error {
+// StopReceiving makes whatever is sent to a socket fail with EPIPE, from now on.
+func StopReceiving(socket *FD) error {
 	defer runtime.KeepAlive(socket)
-	if err := unix.SetNonblock(socket.Int(), true); err != nil {
-		return err
-	}
-	return unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
+	return unix.Shutdown(socket.Int(), unix.SHUT_RD)
 }
 
-// Message is what Receive has received.
+// Message is what was received.
 type Message struct {
-	Size   int // 0: the other end is closed
-	Sender int // PID of the process that sent it, vouched for by the kernel, after ForPolling
-	File   *FD // the descriptor that came along, of several the first; the caller's to close, nil if none came
+	Size   int
+	End    bool // there is no message: the other end is closed
+	Sender int  // PID of the process that sent it, vouched for by the kernel; 0 without SO_PASSCRED
+	File   *FD  // the descriptor that came along, of several the first; the caller's to close, nil if none came
 }
 
-// Receive receives one message into buf; a longer one is EMSGSIZE, and EMFILE says that
-// there was no room for a descriptor.
+// Receive receives one message of a trusted process into buf; an Inbox is for others. A longer one is EMSGSIZE, and
+// EMFILE says that there was no room for a descriptor.
 func Receive(socket *FD, buf []byte) (Message, error) {
-	defer runtime.KeepAlive(socket)
-	control := make([]byte, unix.CmsgSpace(4*8)+unix.CmsgSpace(unix.SizeofUcred))
-	var n, got, flags int
-	receive := func() (err error) {
-		n, got, flags, _, err = unix.Recvmsg(socket.Int(), buf, control, unix.MSG_CMSG_CLOEXEC)
-		return err
-	}
-	err := Retry(receive)
-	if err == unix.ECONNRESET {
-		err = Retry(receive) // the peer ended and left something unread; that is said once, and before what it sent
-	}
+	control := make([]byte, unix.CmsgSpace(4*8))
+	n, got, flags, err := recvmsg(socket, buf, control, 0)
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{Size: n}
+	m := Message{Size: n, End: n == 0}
 	m.parse(control[:got])
 	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
 		_ = m.File.Close()
@@ -70,6 +59,19 @@ func Receive(socket *FD, buf []byte) (Message, error) {
 		return Message{}, unix.EMSGSIZE
 	}
 	return m, nil
+}
+
+func recvmsg(socket *FD, buf, control []byte, how int) (n, got, flags int, err error) {
+	defer runtime.KeepAlive(socket)
+	receive := func() (err error) {
+		n, got, flags, _, err = unix.Recvmsg(socket.Int(), buf, control, how|unix.MSG_CMSG_CLOEXEC)
+		return err
+	}
+	err = Retry(receive)
+	if err == unix.ECONNRESET {
+		err = Retry(receive) // the peer ended and left something unread; that is said once, and before what it sent
+	}
+	return n, got, flags, err
 }
 
 // parse owns the first descriptor of the control messages and closes the others.

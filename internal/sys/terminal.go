@@ -17,7 +17,7 @@ func DevNull() (*os.File, error) {
 	return os.NewFile(uintptr(fd), os.DevNull), nil
 }
 
-// Buffered returns how many bytes wait in a pipe.
+// Buffered returns how many bytes wait to be read.
 func Buffered(f *os.File) int {
 	raw, err := f.SyscallConn() // Fd would make it block
 	if err != nil {

@@ -94,7 +94,9 @@ func named(found []string) []string {
 
 // keptOnce are the ends of what a process may open once and keep: the network poller of the Go runtime, and the copy
 // of the executable that workers of package call run.
-var keptOnce = []string{" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]", " -> /memfd:nsops-worker (deleted)"}
+var keptOnce = []string{
+	" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]", " -> /memfd:nsops-worker (deleted)", " -> /nsops-worker",
+}
 
 // keptPrograms are what package taskiter keeps.
 const keptPrograms = " -> anon_inode:bpf_link"

@@ -54,7 +54,7 @@ type Request struct {
 const (
 	KindForked = 1 + iota // Pid is the worker; the process that was spawned ends
 	KindJoined            // the bootstrap is done, the Go runtime starts
-	KindFailed            // Stage, Type, Errno and Step say why; the worker ends
+	KindFailed            // Stage, Type, Errno and Step say why, Pid which UID or GID; the worker ends
 	KindReady             // the worker has the argument and runs the handler
 	KindCall              // from the caller: Pid is the length of the name, then Size bytes of name and argument
 	KindResult            // Size bytes of an envelope follow
@@ -91,8 +91,8 @@ func AppendRecord(b []byte, r Record) []byte {
 	return b
 }
 
-// ParseRecord returns the record that is framed by b. The sender may be a process that a hostile target controls, so
-// nothing in it is to be trusted.
+// ParseRecord returns the record that is framed by b. The sender may be a process that a hostile target controls: what no
+// honest one sends is an error, and what is left is not to be trusted either.
 func ParseRecord(b []byte) (Record, error) {
 	var r Record
 	if len(b) != RecordSize {
@@ -104,7 +104,7 @@ func ParseRecord(b []byte) (Record, error) {
 	if r.Magic != Magic || r.Kind < KindForked || r.Kind > KindResult {
 		return r, fmt.Errorf("record of kind %d with magic %#x", r.Kind, r.Magic)
 	}
-	return r, nil
+	return r, r.check()
 }
 
 // StepName returns what failed, as the bootstrap calls it.

@@ -1,6 +1,7 @@
 package wire
 
-// MaxInline is how many bytes follow a record in its own message. What is longer travels in a file that comes with it.
+// MaxInline is how many bytes follow a record in its own message. What is longer travels in a file that the caller has
+// made, in both directions: a worker's descriptors are not taken.
 // A page of memory for the buffer, and most arguments and results fit.
 const MaxInline = 4<<10 - RecordSize
 
@@ -9,6 +10,8 @@ const MaxMessage = RecordSize + MaxInline
 
 // Marks are bits of the Type of a KindCall record.
 const (
-	MarkProcs = 1 // GOMAXPROCS was set for the worker's start alone
-	MarkCover = 2 // a file for its coverage counters comes in a message of its own
+	MarkProcs  = 1 // GOMAXPROCS was set for the worker's start alone
+	MarkCover  = 2 // a file for its coverage counters comes in a message of its own
+	MarkWatch  = 8 // the worker has to watch its lifeline itself, too
+	MarkResult = 4 // a file for a result longer than MaxInline comes in a message of its own, the last one
 )

@@ -77,6 +77,25 @@ func NewFailure(err error) Failure {
 	return f
 }
 
+// maxShort is how many bytes of text, and how many causes of each kind, a short failure has. As JSON a byte takes six.
+const (
+	maxShortText   = 400
+	maxShortCauses = 16
+)
+
+// Short returns a failure that fits into MaxInline: with the beginning of its text, behind the reason for that, and
+// without its stack.
+func (f Failure) Short(why error) Failure {
+	reason := why.Error()
+	text := f.Text[:min(len(f.Text), maxShortText)]
+	return Failure{
+		Text:      reason[:min(len(reason), maxShortText/2)] + ": " + text,
+		Errnos:    f.Errnos[:min(len(f.Errnos), maxShortCauses)],
+		Sentinels: f.Sentinels[:min(len(f.Sentinels), maxShortCauses)],
+		Cause:     f.Cause,
+	}
+}
+
 // walk visits an error and all that it wraps.
 func walk(err error, visit func(error)) {
 	if err == nil {

@@ -1,0 +1,78 @@
+package call
+
+import (
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// lifelines are two sockets whose ends close when the caller does, even by SIGKILL. The kernel kills the worker by the
+// first one, which the bootstrap has armed, and the worker's process group by the second one. A signal is sent in the
+// name of whoever said whom to send it to: so for the group that is the caller, who may kill more than the worker might.
+type lifelines struct {
+	our, their           *sys.FD
+	ourGroup, theirGroup *sys.FD
+}
+
+func openLifelines() (l *lifelines, err error) {
+	l = &lifelines{}
+	if l.our, l.their, err = openLifeline(); err == nil {
+		l.ourGroup, l.theirGroup, err = openLifeline()
+	}
+	if err != nil {
+		l.close()
+		return nil, err
+	}
+	return l, nil
+}
+
+// openLifeline returns the ends of a socket whose closing ends the worker. Nothing can be sent to ours: with it could come
+// descriptors, see sys.Inbox.
+func openLifeline() (ours, theirs *sys.FD, err error) {
+	ours, theirs, err = sys.Socketpair()
+	if err == nil {
+		if err = sys.StopReceiving(ours); err != nil {
+			closeAll(ours, theirs)
+		}
+	}
+	return ours, theirs, err
+}
+
+// holdGroup makes the process group of a worker die with us, which it leads as soon as it is ready. One that is gone
+// needs no holding.
+func (l *lifelines) holdGroup(worker *sys.Child) { _ = sys.OwnGroup(l.theirGroup, worker.PID) }
+
+// cut ends the worker and its group.
+func (l *lifelines) cut() { closeAll(l.our, l.ourGroup) }
+
+// close leaves alone what a worker that has ended has left behind. It may be called again, and on nil.
+func (l *lifelines) close() {
+	if l != nil {
+		closeAll(l.their, l.theirGroup, l.our, l.ourGroup)
+	}
+}
+
+// holdOwnGroup is the worker's part of it: the group is there now. What the caller has said already stands.
+func holdOwnGroup() error {
+	group := sys.NewFD(workerGroup)
+	defer group.Disown()
+	return sys.KillGroupAtEnd(group)
+}
+
+// watch kills the worker when its caller ends, if the kernel may not: a handler can become a user whom the caller may not
+// kill, with IDs that only its user namespace knows. With the worker goes its process group, if it has one of its own.
+func watch(lifeline int, pid int) {
+	if ready, err := sys.WaitReadable(time.Time{}, lifeline); err == nil && ready[0] {
+		_ = unix.Kill(pid, unix.SIGKILL)
+	}
+}
+
+// mayKillAnybody reports whether the kernel lets this process kill all users' processes by a lifeline.
+func mayKillAnybody() bool {
+	user, err := sys.ThreadNamespaceID(species.CLONE_NEWUSER)
+	return err == nil && os.Geteuid() == 0 && user.Ino == species.InitialInode(species.CLONE_NEWUSER)
+}

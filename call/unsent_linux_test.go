@@ -1,0 +1,87 @@
+package call_test
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/internal/testutil"
+)
+
+// limits are what a worker may find itself under: its caller's, or those that root inside sets.
+type limits struct {
+	Files, Size uint64
+	How         string // "result", "error" or "panic"
+}
+
+func init() {
+	call.RegisterReexec("limited", func(arg any) (any, error) {
+		l := arg.(*limits)
+		long := strings.Repeat("\x01long text", 1000)
+		for which, limit := range map[int]uint64{unix.RLIMIT_NOFILE: l.Files, unix.RLIMIT_FSIZE: l.Size} {
+			if limit == 0 {
+				continue
+			}
+			if err := unix.Prlimit(0, which, &unix.Rlimit{Cur: limit, Max: limit}, nil); err != nil {
+				return nil, err
+			}
+		}
+		switch l.How {
+		case "panic":
+			panic(long)
+		case "error":
+			return nil, fmt.Errorf("%s: %w", long, unix.EXDEV)
+		}
+		return long, nil
+	}, limits{})
+}
+
+// What cannot be sent is said, in a message that needs no file.
+func TestWorkerSaysThatItsResultCannotBeSent(t *testing.T) {
+	needBootstrap(t)
+	testutil.CheckLeaks(t)
+	for name, test := range map[string]struct {
+		limits limits
+		errno  error
+	}{
+		"size": {limits{Size: 1000}, unix.EFBIG}, "descriptors": {limits{Files: 1}, unix.EMFILE},
+	} {
+		err := ours("limited").Arg(test.limits).SpawnInNamespaces(nil)
+		requireError(t, err, call.StageHandler)
+		require.ErrorIs(t, err, test.errno, name)
+		require.ErrorContains(t, err, "send a result of 15002 bytes", name)
+
+		test.limits.How = "error"
+		err = ours("limited").Arg(test.limits).SpawnInNamespaces(nil)
+		var remote *call.RemoteError
+		require.ErrorAs(t, requireError(t, err, call.StageHandler), &remote, name)
+		require.ErrorIs(t, err, unix.EXDEV, "the handler's error is kept")
+		require.Contains(t, remote.Text, "send all of this: ")
+		require.Contains(t, remote.Text, "long text\x01long text")
+
+		test.limits.How = "panic"
+		err = ours("limited").Arg(test.limits).SpawnInNamespaces(nil)
+		var p *call.PanicError
+		require.ErrorAs(t, requireError(t, err, call.StageHandler), &p, name)
+		require.Contains(t, p.Value, "long text\x01long text")
+	}
+	require.NoError(t, ours("nothing").SpawnInNamespaces(nil))
+}
+
+// Under a limit of the caller's own the argument cannot be sent; that is an error of the call before anything starts.
+func TestArgumentLongerThanFilesMayBe(t *testing.T) {
+	needBootstrap(t)
+	testutil.CheckLeaks(t)
+	var old unix.Rlimit
+	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1000, Max: unix.RLIM_INFINITY}, &old))
+	err := ours("echo").Arg(strings.Repeat("x", 10_000)).SpawnInNamespaces(nil)
+	short := ours("echo").Arg("x").SpawnInNamespaces(nil)
+	require.NoError(t, errors.Join(unix.Prlimit(0, unix.RLIMIT_FSIZE, &old, nil), short))
+	require.ErrorIs(t, requireError(t, err, call.StageSpawn), unix.EFBIG)
+	require.ErrorContains(t, err, "ulimit -f")
+}

@@ -1,0 +1,43 @@
+//go:build linux
+
+package sys
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// OwnGroup makes a process group the one that a signal about a socket goes to, if anything ever happens at its other end
+// and somebody has called KillGroupAtEnd. The signal is sent with the rights of the calling thread: man 2 fcntl, F_SETOWN.
+// The group is there, or the process that will lead it.
+func OwnGroup(socket *FD, group int) error {
+	defer runtime.KeepAlive(socket)
+	_, err := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETOWN, -group)
+	return err
+}
+
+// ownerEx is struct f_owner_ex: man 2 fcntl. F_GETOWN's number of a group is hard to tell from an error.
+type ownerEx struct{ Type, ID int32 }
+
+const ownerIsGroup = 2 // F_OWNER_PGRP
+
+// KillGroupAtEnd makes the kernel kill the calling process's group, which it leads, when the other end of a socket is
+// closed. A call of OwnGroup for it, which may have been made in another process, stands. The socket is close-on-exec.
+func KillGroupAtEnd(socket *FD) error {
+	defer runtime.KeepAlive(socket)
+	fd, pid := uintptr(socket.Int()), os.Getpid()
+	unix.CloseOnExec(socket.Int())
+	owner := ownerEx{}
+	_, _, errno := unix.Syscall(unix.SYS_FCNTL, fd, unix.F_GETOWN_EX, uintptr(unsafe.Pointer(&owner)))
+	var err error
+	if want := (ownerEx{ownerIsGroup, int32(pid)}); errno != 0 || owner != want {
+		err = OwnGroup(socket, pid)
+	}
+	_, signal := unix.FcntlInt(fd, unix.F_SETSIG, int(unix.SIGKILL))
+	_, async := unix.FcntlInt(fd, unix.F_SETFL, unix.O_ASYNC)
+	return errors.Join(err, signal, async)
+}
