@@ -92,7 +92,13 @@ func sendFUSE() error {
 // endure makes a call of a hostile worker, which has to end soon.
 func endure(t testing.TB, c *call.Call) error {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
+	return endureFor(t, 300*time.Millisecond, c)
+}
+
+// endureFor is for workers that end, or that have to start their handlers before their time is up.
+func endureFor(t testing.TB, d time.Duration, c *call.Call) error {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), d)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { done <- c.Context(ctx).Stdout(new(bytes.Buffer)).SpawnInNamespaces(new(any)) }()

@@ -120,12 +120,10 @@ func TestInboxTellsTheEndFromEmptyMessages(t *testing.T) {
 		require.Equal(t, unix.Getpid(), m.Sender)
 		_, err = inbox.Receive(buf)
 		require.ErrorIs(t, err, unix.EMSGSIZE)
-		if old { // the rest of it
-			m, err = inbox.Receive(buf)
-			require.NoError(t, err)
-			require.Equal(t, 1, m.Size)
-		}
 		m, err = inbox.Receive(buf)
+		if err == nil && m.Size == 1 { // the rest of it, where messages are only looked at
+			m, err = inbox.Receive(buf)
+		}
 		require.NoError(t, err)
 		require.True(t, m.End)
 	}

@@ -79,7 +79,7 @@ func NewFailure(err error) Failure {
 
 // maxShort is how many bytes of text, and how many causes of each kind, a short failure has. As JSON a byte takes six.
 const (
-	maxShortText   = 400
+	maxShortText   = 300
 	maxShortCauses = 16
 )
 

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -72,4 +73,19 @@ func FuzzParseFailure(f *testing.F) {
 			_ = cause.Error()
 		}
 	})
+}
+
+func TestShortFailuresFitBesideTheirRecord(t *testing.T) {
+	long := strings.Repeat("\x01", wire.MaxText)
+	f := wire.Failure{Text: long, Stack: []byte(long), Cause: wire.CauseNotRegistered}
+	for range 100 {
+		f.Errnos = append(f.Errnos, 1<<31-1)
+		f.Sentinels = append(f.Sentinels, "context.DeadlineExceeded")
+	}
+	text, err := json.Marshal(f.Short(errors.New(long)))
+	require.NoError(t, err)
+	require.LessOrEqual(t, len(text), wire.MaxInline)
+	short := wire.Failure{Text: "text", Errnos: []syscall.Errno{1}}.Short(errors.New("why"))
+	require.Equal(t, "why: text", short.Text)
+	require.Equal(t, []syscall.Errno{1}, short.Errnos)
 }
