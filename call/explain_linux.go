@@ -17,32 +17,20 @@ func (t *target) explain(err error) error {
 	return fmt.Errorf("it has ended: %w", syscall.ESRCH)
 }
 
-// capabilities are what steps of the bootstrap take in the user namespace that the worker is in by then.
-var capabilities = map[string]string{
-	"setgroups": "CAP_SETGID", "setresgid": "CAP_SETGID", "setresuid": "CAP_SETUID", "bounding set": "CAP_SETPCAP",
-}
-
-// explainRefusal says of an EPERM of the bootstrap which right is lacking. The worker has started with those of the
+// explainRefusal says of an EPERM that ended the bootstrap which right is lacking. The worker has started with those of the
 // calling thread.
 func (t *target) explainRefusal(err error) error {
 	var e *Error
-	if !errors.As(err, &e) || !errors.Is(e.Err, syscall.EPERM) {
-		return err
-	}
-	switch {
-	case e.Stage == StageJoin || e.Stage == StagePrivileges && capabilities[e.Op] != "" || e.Stage == StageMounts:
-	default:
+	if !errors.As(err, &e) || !errors.Is(e.Err, syscall.EPERM) || e.Stage != StageJoin && e.Stage != StageMounts {
 		return err
 	}
 	switch {
 	case sys.KeepsCapabilities():
 		e.Err = fmt.Errorf("the caller's securebits or bounding set keep its capabilities from the worker: %w", e.Err)
-	case e.Stage == StageJoin:
-		e.Err = t.explainJoin(e.Type, e.Err)
 	case e.Stage == StageMounts:
 		e.Err = fmt.Errorf("CAP_SYS_ADMIN is lacking in a user namespace that owns the mount or the network namespace: %w", e.Err)
 	default:
-		e.Err = fmt.Errorf("%s is lacking: %w", capabilities[e.Op], e.Err)
+		e.Err = t.explainJoin(e.Type, e.Err)
 	}
 	return err
 }
