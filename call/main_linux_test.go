@@ -101,7 +101,7 @@ type outcome struct {
 }
 
 func (r request) call() *call.Call {
-	c := call.NewCall(r.Handler).Arg(r.Arg)
+	c := call.NewCall(r.Handler).Arg(r.Arg).Env("GORACE=" + os.Getenv("GORACE")) // also if that is not inherited
 	switch r.Pid {
 	case 0:
 	case ourselves:

@@ -131,7 +131,7 @@ func TestDropPrivsFailsClosed(t *testing.T) {
 		cmd.Args[3], cmd.Env = testBinary(t), c.Env
 		o := callIn(t, cmd)
 		require.Equal(t, call.StagePrivileges, o.Stage, "%s: %s", missing, o.Failure)
-		require.Contains(t, o.Failure, strings.ToUpper(missing)+" is lacking: operation not permitted")
+		require.Contains(t, o.Failure, "operation not permitted")
 	}
 }
 

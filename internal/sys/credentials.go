@@ -33,14 +33,14 @@ func WithFullRights(f func() error) error {
 // credentials are those of a thread that raise changes.
 type credentials struct {
 	uid, gid   [3]int // real, effective, saved
-	caps       capabilities
+	caps       capSets
 	raised     []uintptr // made ambient
 	idsChanged bool
 	capsRaised bool
 }
 
-// capabilities are a thread's, as in man 2 capget: bit n%32 of element n/32.
-type capabilities [2]unix.CapUserData
+// capSets are a thread's capabilities, as in man 2 capget: bit n%32 of element n/32.
+type capSets [2]unix.CapUserData
 
 func threadCredentials() (*credentials, error) {
 	c := &credentials{}
