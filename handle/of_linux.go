@@ -84,8 +84,13 @@ func (o Of) GetFromPid(pid int) (NsHandle, error) {
 // if the thread is not one of that process.
 func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
-	return o.fromProcess(pid, ref, func(_ *sys.Process, t species.NamespaceType) (*sys.FD, error) {
-		return sys.OpenNamespaceOfThread(pid, tid, t)
+	return o.fromProcess(pid, ref, func(p *sys.Process, t species.NamespaceType) (*sys.FD, error) {
+		thread, err := p.OpenThreadOf(tid)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = thread.Close() }()
+		return thread.OpenNamespace(t)
 	})
 }
 

@@ -18,17 +18,22 @@ import (
 // Process is a process, or one of its threads, held by a pidfd: its number may be given away, this may not.
 type Process struct {
 	fd     *FD
-	thread bool
+	task   *FD  // instead, the directory in /proc of a thread, where there are no pidfds of threads (before 6.9)
+	pid    int  // in our PID namespace, 0 if not known
+	thread bool // the calling thread
 }
 
-// OpenProcess takes hold of the process with that PID in our PID namespace. ESRCH: there is none; ENOENT or EINVAL,
-// depending on the kernel: it is a thread that leads no process.
+// OpenProcess takes hold of the process with that PID in our PID namespace, or of the thread with that TID. ESRCH:
+// there is none.
 func OpenProcess(pid int) (*Process, error) {
 	fd, err := openPidfd(pid, 0)
+	if (err == unix.ENOENT || err == unix.EINVAL) && pid > 0 { // it depends on the kernel
+		return openTID(pid)
+	}
 	if err != nil {
 		return nil, err
 	}
-	return &Process{fd: fd}, nil
+	return &Process{fd: fd, pid: pid}, nil
 }
 
 // openPidfd is pidfd_open(2), which of a larger number would take the lower 32 bits for a PID.
@@ -42,17 +47,31 @@ func openPidfd(pid, flags int) (*FD, error) {
 // NewProcess takes ownership of a pidfd.
 func NewProcess(pidfd int) *Process { return &Process{fd: NewFD(pidfd)} }
 
-// Int returns the pidfd, for as long as the Process is kept.
-func (p *Process) Int() int { return p.fd.Int() }
+// Int returns the pidfd, for as long as the Process is kept. It is -1 for a thread without one; see IsJoinable.
+func (p *Process) Int() int {
+	if p.fd == nil {
+		return NoFD
+	}
+	return p.fd.Int()
+}
 
-// Close lets the process go.
-func (p *Process) Close() error { return p.fd.Close() }
+// Close lets the process go; again, or on nil, it does nothing.
+func (p *Process) Close() error {
+	if p == nil {
+		return nil
+	}
+	_ = p.task.Close()
+	return p.fd.Close()
+}
 
-// Alive says whether the process still runs: a zombie does not.
+// Alive says whether the process still runs, with any of its threads: a zombie does not.
 func (p *Process) Alive() bool {
 	defer runtime.KeepAlive(p)
-	if p.thread {
+	switch {
+	case p.thread:
 		return true
+	case p.task != nil:
+		return p.taskAlive()
 	}
 	fds := []unix.PollFd{{Fd: int32(p.fd.Int()), Events: unix.POLLIN}}
 	n := 0
@@ -71,13 +90,15 @@ const pidfsMagic = 0x50494446
 // Identity returns the identity of the process.
 func (p *Process) Identity() (Identity, error) {
 	defer runtime.KeepAlive(p)
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Fstatfs(p.fd.Int(), &fs) }); err != nil {
-		return Identity{}, err
-	}
-	if fs.Type == pidfsMagic && !pretended(PidfdInode) {
-		id, err := IDOf(p.fd.Int())
-		return Identity{Inode: id.Ino}, err
+	if p.fd != nil && !pretended(PidfdInode) {
+		var fs unix.Statfs_t
+		if err := Retry(func() error { return unix.Fstatfs(p.fd.Int(), &fs) }); err != nil {
+			return Identity{}, err
+		}
+		if fs.Type == pidfsMagic {
+			id, err := IDOf(p.fd.Int())
+			return Identity{Inode: id.Ino}, err
+		}
 	}
 	stat, err := p.Stat()
 	return Identity{Start: stat.Start}, err
@@ -138,8 +159,11 @@ func (p *Process) ProcDir() (string, error) {
 	if err := checkProc(); err != nil {
 		return "", err
 	}
-	if p.thread {
+	switch {
+	case p.thread:
 		return "/proc/thread-self", nil
+	case p.task != nil:
+		return "/proc/thread-self/fd/" + strconv.Itoa(p.task.Int()), nil
 	}
 	text, err := readProc("/proc/thread-self/fdinfo/" + strconv.Itoa(p.fd.Int()))
 	if err != nil {
@@ -202,10 +226,20 @@ var pidfdRequests = map[species.NamespaceType]uint{
 	species.CLONE_NEWUTS:    0xff0a,
 }
 
-// OpenNamespace opens the process's namespace of type t: through the pidfd, and before 6.11 through /proc, after which
-// the pidfd is asked whether the process was still there. ESRCH: it is gone, or a zombie. It takes the right to
-// inspect the process (man 2 ptrace, PTRACE_MODE_READ_FSCREDS); EACCES otherwise.
+// OpenNamespace opens the process's namespace of type t: that of its first thread, or if that has ended, of another one.
+// It goes through the pidfd, and before 6.11 through /proc, after which the pidfd is asked whether the process was still
+// there. ESRCH: it is gone, or a zombie. It takes the right to inspect the process (man 2 ptrace,
+// PTRACE_MODE_READ_FSCREDS); EACCES otherwise.
 func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
+	fd, err := p.openNamespace(t)
+	if other := p.insteadOf(err); other != nil {
+		defer func() { _ = other.Close() }()
+		return other.openNamespace(t)
+	}
+	return fd, err
+}
+
+func (p *Process) openNamespace(t species.NamespaceType) (*FD, error) {
 	defer runtime.KeepAlive(p)
 	if p.fd != nil && !pretended(PidfdNamespaces) {
 		fd, err := open(func() (int, error) { return unix.IoctlRetInt(p.fd.Int(), pidfdRequests[t]) })
