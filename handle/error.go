@@ -52,6 +52,9 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
+// Is makes a process that is gone, ESRCH, also fs.ErrNotExist.
+func (e *Error) Is(target error) bool { return sys.IsGone(e.Err, target) }
+
 // typeWord is "net", "mnt,net", or for what is no type the number.
 func typeWord(t species.NamespaceType) string { return species.Set(t).String() }
 
@@ -68,6 +71,9 @@ func (e *InvalidNamespaceError) Error() string {
 
 // Unwrap returns the cause.
 func (e *InvalidNamespaceError) Unwrap() error { return e.Err }
+
+// Is makes a process that is gone, ESRCH, also fs.ErrNotExist.
+func (e *InvalidNamespaceError) Is(target error) bool { return sys.IsGone(e.Err, target) }
 
 // As makes an *Error of it.
 func (e *InvalidNamespaceError) As(target any) bool { return asError(target, "open", e) }

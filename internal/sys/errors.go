@@ -1,6 +1,10 @@
 package sys
 
-import "errors"
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+)
 
 // Sentinels that several packages export under their own name, so that errors.Is holds across them.
 var (
@@ -9,3 +13,7 @@ var (
 	// ErrNotSupported says that the kernel or the system lacks a feature; the error around it names both.
 	ErrNotSupported = errors.New("not supported here")
 )
+
+// IsGone reports whether err says that a process is gone, and target is what that means: ESRCH is fs.ErrNotExist, too. It
+// is for the Is methods of the packages' errors, so that no place is missed from which ESRCH comes.
+func IsGone(err, target error) bool { return target == fs.ErrNotExist && errors.Is(err, syscall.ESRCH) }
