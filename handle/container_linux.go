@@ -98,7 +98,7 @@ func openMember(dir string, pid int, t species.NamespaceType) (*sys.FD, error) {
 		return nil, fmt.Errorf("process %d has left: %w: %w", pid, ErrStale, syscall.ESRCH)
 	}
 	fd, err := p.OpenNamespace(t)
-	return fd, ended(p, err)
+	return fd, uninspected(p, err)
 }
 
 // container is one that runs: there are processes in at least one of its cgroups.

@@ -50,6 +50,7 @@ func (c Creator) inChild(types []species.NamespaceType, set species.Set) ([]*Nam
 	defer runtime.UnlockOSThread()
 	child, err := sys.MakeNewborn(set, c.UIDs, c.GIDs)
 	if err != nil {
+		err = sys.ExplainCreate(err, species.NamespaceType(set))
 		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "child", Err: err}
 	}
 	defer child.End()
@@ -73,6 +74,7 @@ func makeHere(types []species.NamespaceType, set species.Set) ([]*NamespaceFile,
 		err = sys.SetPropagation("/", sys.Private)
 	}
 	if err != nil {
+		err = sys.ExplainCreate(err, species.NamespaceType(set))
 		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "thread", Err: err}
 	}
 	return openAll(types, func(t species.NamespaceType) (*sys.FD, error) {

@@ -95,8 +95,9 @@ func (s step) join() error {
 	switch {
 	case s.process == nil:
 		err = sys.Setns(s.fd, int(s.mask))
-	case sys.SetnsTakesPidfd():
-		if err = sys.Setns(s.fd, int(s.mask)); errors.Is(err, syscall.EPERM) {
+	case s.process.p.IsJoinable():
+		err = sys.Setns(s.fd, int(s.mask))
+		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ESRCH) { // perhaps the first thread alone has ended
 			err = s.joinDiffering()
 		}
 	default:
@@ -105,14 +106,16 @@ func (s step) join() error {
 	if err == nil {
 		return nil
 	}
+	err = sys.ExplainJoin(err, s.mask, s.fd)
 	if s.process != nil {
 		err = ended(s.process.p, err)
 	}
 	return s.err("join", err)
 }
 
-// joinDiffering joins a process's namespaces one by one (before 5.8), without those that the thread is in already: who
-// has no rights over these may still join the others. All are opened first, by the way of the /proc that is ours.
+// joinDiffering joins a process's namespaces one by one (before 5.8, or by another thread than the first), without those
+// that the thread is in already: who has no rights over these may still join the others. All are opened first, by the way
+// of the /proc that is ours.
 func (s step) joinDiffering() (err error) {
 	var found []*sys.FD
 	defer func() {

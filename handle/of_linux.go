@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"errors"
 	"fmt"
 	"runtime"
 	"strconv"
@@ -61,9 +62,9 @@ func (o Of) GetFromPath(path string) (NsHandle, error) {
 	if err := o.valid("open", path); err != nil {
 		return None(), err
 	}
-	fd, err := sys.OpenNamespace(path)
+	fd, err := openPath(path)
 	if err != nil {
-		return None(), o.err("open", path, noNamespace(err))
+		return None(), o.err("open", path, err)
 	}
 	if err := checkType(fd.Int(), o.t()); err != nil {
 		_ = fd.Close()
@@ -106,7 +107,7 @@ func (o Of) fromProcess(pid int, ref string, open openFunc) (NsHandle, error) {
 	}
 	defer func() { _ = p.Close() }()
 	fd, err := open(p, o.t())
-	return o.own(fd, ref, ended(p, err))
+	return o.own(fd, ref, uninspected(p, err))
 }
 
 // openProcess takes hold of a process: from then on its PID being given to another cannot mislead anybody.
@@ -125,6 +126,9 @@ func ended(p *sys.Process, err error) error {
 	return err
 }
 
+// uninspected is ended for what takes the right to inspect the process.
+func uninspected(p *sys.Process, err error) error { return ended(p, sys.ExplainInspect(err)) }
+
 // Set moves the calling thread, to which the goroutine is locked, into the namespace; it stays there. It takes
 // CAP_SYS_ADMIN over the namespace and in the caller's own user namespace: setns(2).
 //
@@ -141,9 +145,19 @@ func (o Of) Set(ns NsHandle) error {
 		}
 	}
 	if err := sys.Setns(int(ns), int(o)); err != nil {
-		return o.err("join", ns.String(), err)
+		return o.err("join", ns.String(), notJoined(err, int(ns), o.t()))
 	}
 	return nil
+}
+
+// notJoined says what setns(2) does not: which right is lacking, and that the namespace is of another type.
+func notJoined(err error, fd int, t species.NamespaceType) error {
+	if errors.Is(err, syscall.EINVAL) && t != species.NaNS {
+		if wrong := checkType(fd, t); wrong != nil {
+			return wrong
+		}
+	}
+	return sys.ExplainJoin(err, t, fd)
 }
 
 // cloneFS is CLONE_FS of unshare(2): without it, joining a mount namespace could change the root and the working
@@ -181,7 +195,7 @@ func (o Of) New() (NsHandle, error) {
 	}
 	defer func() { _ = before.Close() }()
 	if err := sys.Unshare(int(o)); err != nil {
-		return None(), o.err("create", "thread-self", err)
+		return None(), o.err("create", "thread-self", sys.ExplainCreate(err, o.t()))
 	}
 	ns, err := o.settle()
 	if err != nil {

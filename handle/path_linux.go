@@ -1,6 +1,12 @@
 package handle
 
 import (
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"syscall"
+
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -12,11 +18,40 @@ type NamespacePath string
 
 // NsFd opens the namespace.
 func (p NamespacePath) NsFd() (int, FdCloser, error) {
-	fd, err := sys.OpenNamespace(string(p))
+	fd, err := openPath(string(p))
 	if err != nil {
-		return -1, nil, invalid(p, noNamespace(err))
+		return -1, nil, invalid(p, err)
 	}
 	return fd.Int(), func() { _ = fd.Close() }, nil
+}
+
+// openPath opens the namespace at a path, or says what is there instead.
+func openPath(path string) (*sys.FD, error) {
+	fd, err := sys.OpenNamespace(path)
+	switch {
+	case err == nil:
+		return fd, nil
+	case errors.Is(err, syscall.EINVAL):
+		return nil, fmt.Errorf("%s: %w", instead(path), err)
+	case strings.HasPrefix(path, "/proc/") && errors.Is(err, syscall.EACCES):
+		return nil, sys.ExplainInspect(err)
+	}
+	return nil, err
+}
+
+// instead describes a file that is no namespace. Tools that crash, and mount namespaces in which a pin does not show,
+// leave an empty file where it was to be mounted.
+func instead(path string) string {
+	info, err := os.Stat(path)
+	switch {
+	case err != nil:
+		return "no namespace"
+	case info.IsDir():
+		return "no namespace, but a directory"
+	case info.Mode().IsRegular() && info.Size() == 0 && !strings.HasPrefix(path, "/proc/"):
+		return "no namespace, but an empty file, as a pin leaves whose mount is gone or not seen from here"
+	}
+	return "no namespace, but another kind of file"
 }
 
 // String returns the path.

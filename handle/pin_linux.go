@@ -116,7 +116,7 @@ func mountPin(fd int, path string) error {
 		return &fs.PathError{Op: "create", Path: path, Err: err}
 	}
 	if err := sys.BindNamespace(fd, path); err != nil {
-		return errors.Join(&fs.PathError{Op: "mount", Path: path, Err: err}, os.Remove(path))
+		return errors.Join(&fs.PathError{Op: "mount", Path: path, Err: sys.ExplainMount(err)}, os.Remove(path))
 	}
 	return nil
 }
@@ -148,7 +148,7 @@ func (o Of) prepareDir(dir string) error {
 
 func wrapPath(op, path string, err error) error {
 	if err != nil {
-		return &fs.PathError{Op: op, Path: path, Err: err}
+		return &fs.PathError{Op: op, Path: path, Err: sys.ExplainMount(err)}
 	}
 	return nil
 }
@@ -188,7 +188,7 @@ func deletePin(path string) error {
 	case err == nil:
 		return &fs.PathError{Op: "unmount", Path: path, Err: syscall.EBUSY}
 	case !errors.Is(err, syscall.EINVAL):
-		return &fs.PathError{Op: "unmount", Path: path, Err: err}
+		return &fs.PathError{Op: "unmount", Path: path, Err: sys.ExplainMount(err)}
 	}
 	info, err := os.Lstat(path)
 	if err != nil {

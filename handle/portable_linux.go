@@ -136,7 +136,7 @@ func (p Portable) findProcess() (*sys.FD, error) {
 		return nil, fmt.Errorf("%w: the PID is that of another process", ErrStale)
 	}
 	fd, err := process.OpenNamespace(p.NSType)
-	return fd, ended(process, err)
+	return fd, uninspected(process, err)
 }
 
 // compare returns ErrStale unless it is the very namespace.

@@ -73,7 +73,7 @@ func (n ProcessNamespace) NsFd() (int, FdCloser, error) {
 	}
 	fd, err := n.process.p.OpenNamespace(n.t)
 	if err != nil {
-		return -1, nil, invalid(n, ended(n.process.p, err))
+		return -1, nil, invalid(n, uninspected(n.process.p, err))
 	}
 	return fd.Int(), func() { _ = fd.Close() }, nil
 }

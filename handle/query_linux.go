@@ -51,10 +51,10 @@ func asInvalid(r reference, err error) error {
 	return invalid(r, err)
 }
 
-// noNamespace says what EINVAL means of something that was to be opened as a namespace.
+// noNamespace says what EINVAL means of something that was to be a namespace.
 func noNamespace(err error) error {
 	if errors.Is(err, syscall.EINVAL) {
-		return fmt.Errorf("no namespace (a stale file of a crashed tool?): %w", err)
+		return fmt.Errorf("no namespace: %w", err)
 	}
 	return err
 }
@@ -69,14 +69,24 @@ func typeOf(r reference) (species.NamespaceType, error) {
 
 func userOf(r reference) (*NamespaceFile, error) {
 	return query("owner", r, func(fd int, _ species.NamespaceType) (*NamespaceFile, error) {
-		return newFile("owner of "+r.String(), sys.OwnerOf, fd)
+		f, err := newFile("owner of "+r.String(), sys.OwnerOf, fd)
+		return f, outOfSight(err)
 	})
 }
 
 func parentOf(r reference) (*NamespaceFile, error) {
 	return query("parent", r, func(fd int, _ species.NamespaceType) (*NamespaceFile, error) {
-		return newFile("parent of "+r.String(), sys.ParentOf, fd)
+		f, err := newFile("parent of "+r.String(), sys.ParentOf, fd)
+		return f, outOfSight(err)
 	})
+}
+
+// outOfSight says what EPERM means of owners and parents.
+func outOfSight(err error) error {
+	if errors.Is(err, syscall.EPERM) {
+		return fmt.Errorf("there is none, or it is not the caller's own namespace, nor below that: %w", err)
+	}
+	return err
 }
 
 func newFile(name string, open func(fd int) (*sys.FD, error), fd int) (*NamespaceFile, error) {

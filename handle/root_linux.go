@@ -55,6 +55,7 @@ func OpenRoot(ref Relation) (*Root, error) {
 		}
 	}
 	if err != nil {
+		err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
 		return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
 	}
 	ns, err := sys.DupFD(fd)

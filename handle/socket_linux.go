@@ -17,7 +17,7 @@ func GetFromSocket(fd int) (NsHandle, error) {
 	if err == syscall.ENOTTY { //nolint:errorlint // it comes from the system call
 		err = fmt.Errorf("no socket: %w", syscall.EINVAL)
 	}
-	return network.own(found, "socket "+strconv.Itoa(fd), err)
+	return network.own(found, "socket "+strconv.Itoa(fd), sys.ExplainSocket(err))
 }
 
 // GetFromConn is GetFromSocket for a connection or listener of package net.

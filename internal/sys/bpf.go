@@ -146,13 +146,7 @@ func MayTrace() error {
 	if pretended(TaskIterators) {
 		return unix.ENOSYS
 	}
-	var sets [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	if err := unix.Capget(&header, &sets[0]); err != nil {
-		return err
-	}
-	has := func(capability int) bool { return sets[capability/32].Effective&(1<<(capability%32)) != 0 }
-	if has(unix.CAP_SYS_ADMIN) || has(unix.CAP_BPF) && has(unix.CAP_PERFMON) {
+	if hasCapability(unix.CAP_SYS_ADMIN) || hasCapability(unix.CAP_BPF) && hasCapability(unix.CAP_PERFMON) {
 		return nil
 	}
 	return unix.EPERM

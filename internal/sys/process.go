@@ -31,9 +31,20 @@ func OpenProcess(pid int) (*Process, error) {
 		return openTID(pid)
 	}
 	if err != nil {
-		return nil, err
+		return nil, explainPidfd(err)
 	}
 	return &Process{fd: fd, pid: pid}, nil
+}
+
+// explainPidfd names the call where that is what is to blame. Rights it takes none.
+func explainPidfd(err error) error {
+	switch err {
+	case unix.ENOSYS:
+		return fmt.Errorf("pidfd_open(2) takes Linux 5.3, or a seccomp filter refuses it: %w", err)
+	case unix.EPERM, unix.EACCES:
+		return fmt.Errorf("pidfd_open(2) takes no rights: %s: %w", refuser(), err)
+	}
+	return err
 }
 
 // openPidfd is pidfd_open(2), which of a larger number would take the lower 32 bits for a PID.
