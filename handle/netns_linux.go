@@ -21,24 +21,27 @@ const (
 
 // Get returns a handle of the calling thread's network namespace; lock the goroutine to its thread first
 // (runtime.LockOSThread). The caller closes it. It takes no rights.
-func Get() (NsHandle, error) { return network.Get() }
+func Get() (NsHandle, error) { return peers(network.Get()) }
 
 // Set moves the calling thread into a network namespace, where it stays; lock the goroutine to its thread first. It
 // takes CAP_SYS_ADMIN over the namespace and in the caller's user namespace. [Execute] and [Visit] come back by
 // themselves.
 func Set(ns NsHandle) error {
 	if errno := sys.RawSetns(int(ns), species.CLONE_NEWNET); errno != 0 {
-		return network.err("join", ns.String(), errno)
+		return asPeer(network.err("join", ns.String(), notJoined(errno, int(ns), species.CLONE_NEWNET)))
 	}
 	return nil
 }
 
-// Setns moves the calling thread into a namespace of a type given as a flag of clone(2), 0 for any, as setns(2) does.
+// Setns moves the calling thread into a namespace of a type given as a flag of clone(2), 0 for any, as setns(2) does. What
+// no thread of a Go program can join is EINVAL (user namespaces, and mount namespaces without unshare(CLONE_FS) before) or
+// EUSERS (time namespaces).
 //
 // Deprecated: use Set, or Of(type).Set.
 func Setns(ns NsHandle, nstype int) error {
 	if err := sys.Setns(int(ns), nstype); err != nil {
-		return &Error{Op: "join", Type: species.NamespaceType(uint32(nstype)), Ref: ns.String(), Err: err}
+		t := species.NamespaceType(uint32(nstype))
+		return asPeer(&Error{Op: "join", Type: t, Ref: ns.String(), Err: notJoined(err, int(ns), t)})
 	}
 	return nil
 }
@@ -46,37 +49,41 @@ func Setns(ns NsHandle, nstype int) error {
 // New makes a network namespace, moves the calling thread into it and returns a handle that the caller closes. Lock the
 // goroutine to its thread first; [Create] leaves the thread alone. It takes CAP_SYS_ADMIN. If there is an error, the
 // thread is where it was.
-func New() (NsHandle, error) { return network.New() }
+func New() (NsHandle, error) { return peers(network.New()) }
 
 // NewNamed makes a network namespace, pins it as `ip netns add` does, moves the calling thread into it and returns a
 // handle that the caller closes. If there is an error, there is no pin and the thread is where it was; fs.ErrExist: the
 // name is taken. A name is a file name without "/".
-func NewNamed(name string) (NsHandle, error) { return network.NewNamed(name) }
+func NewNamed(name string) (NsHandle, error) { return peers(network.NewNamed(name)) }
 
 // DeleteNamed takes away a pin, also one that `ip netns add` made, one that is in use, and the empty file that a
 // crashed tool left. The namespace lives on while anything else holds it. fs.ErrNotExist: there is none.
-func DeleteNamed(name string) error { return network.DeleteNamed(name) }
+func DeleteNamed(name string) error { return asPeer(network.DeleteNamed(name)) }
 
 // List returns the names of the pinned network namespaces, sorted, those of `ip netns` included, without stale files.
 func List() ([]string, error) { return network.List() }
 
-// GetFromPath returns a handle of the network namespace at path, such as /proc/PID/ns/net or a pin. The caller closes
-// it. Anything else at path is EINVAL and is not opened.
-func GetFromPath(path string) (NsHandle, error) { return network.GetFromPath(path) }
+// GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/net or a pin, of whatever type, as netns
+// does: Set refuses those that are none of networks, and [Setns] takes others. The caller closes it. What is no namespace
+// is EINVAL and is not opened.
+func GetFromPath(path string) (NsHandle, error) {
+	fd, err := openPath(path)
+	return peers(Of(species.NaNS).own(fd, path, err))
+}
 
 // GetFromName returns a handle of the network namespace that `ip netns` knows by that name: /run/netns/NAME, else
 // /var/run/netns/NAME. The caller closes it.
-func GetFromName(name string) (NsHandle, error) { return network.GetFromName(name) }
+func GetFromName(name string) (NsHandle, error) { return peers(network.GetFromName(name)) }
 
 // GetFromPid returns a handle of the network namespace of the process with that PID. The caller closes it. It takes the
-// right to inspect the process (ptrace(2)): EACCES without it; ESRCH if there is no such process. A PID that changes
-// hands meanwhile is ErrStale.
-func GetFromPid(pid int) (NsHandle, error) { return network.GetFromPid(pid) }
+// right to inspect the process (ptrace(2)): EACCES without it; if there is no such process it is ESRCH, which is fs.ErrNotExist
+// for errors.Is, but nothing to os.IsNotExist. A PID that changes hands meanwhile is ErrStale.
+func GetFromPid(pid int) (NsHandle, error) { return peers(network.GetFromPid(pid)) }
 
 // GetFromThread returns a handle of the network namespace of the thread tid of a process, otherwise as GetFromPid.
-func GetFromThread(pid, tid int) (NsHandle, error) { return network.GetFromThread(pid, tid) }
+func GetFromThread(pid, tid int) (NsHandle, error) { return peers(network.GetFromThread(pid, tid)) }
 
 // GetFromDocker returns a handle of the network namespace of a running container by its id or the beginning of it:
 // of docker, containerd, Kubernetes (CRI), podman and others that name their cgroups by the id. The caller closes it.
 // ErrUnknownContainer, ErrAmbiguous: there is none, or more than one.
-func GetFromDocker(id string) (NsHandle, error) { return network.GetFromDocker(id) }
+func GetFromDocker(id string) (NsHandle, error) { return peers(network.GetFromDocker(id)) }

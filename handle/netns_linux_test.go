@@ -155,7 +155,7 @@ func TestGetFromPathTakesNamespacesOnly(t *testing.T) {
 			t.Fatalf("%s: hangs", path)
 		}
 	}
-	_, err = handle.GetFromPath("/proc/self/ns/uts")
+	_, err = handle.Of(species.CLONE_NEWNET).GetFromPath("/proc/self/ns/uts")
 	require.ErrorIs(t, err, syscall.EINVAL)
 	require.ErrorContains(t, err, "it is a uts namespace")
 	_, err = handle.GetFromPath(filepath.Join(dir, "none"))
