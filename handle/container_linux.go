@@ -179,6 +179,7 @@ func single(found map[string]*container) (dirs []string, err error) {
 // read.
 func walkContainers(root string, found map[string]*container, wanted func(id string) bool) error {
 	around := "" // the container in whose cgroup the walk is
+	var trust sys.Trust
 	return filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 		switch {
 		case err != nil && path == root:
@@ -201,7 +202,7 @@ func walkContainers(root string, found map[string]*container, wanted func(id str
 		if found[id] == nil {
 			found[id] = &container{}
 		}
-		if nested || !sys.OnlyTrustedMayMake(root, path) {
+		if nested || !trust.OnlyTrustedMayMake(root, path) {
 			found[id].unproven = append(found[id].unproven, path)
 		} else {
 			found[id].proven = append(found[id].proven, path)
