@@ -59,12 +59,7 @@ func openPidfd(pid, flags int) (*FD, error) {
 func NewProcess(pidfd int) *Process { return &Process{fd: NewFD(pidfd)} }
 
 // Int returns the pidfd, for as long as the Process is kept. It is -1 for a thread without one; see IsJoinable.
-func (p *Process) Int() int {
-	if p.fd == nil {
-		return NoFD
-	}
-	return p.fd.Int()
-}
+func (p *Process) Int() int { return p.fd.Int() }
 
 // Close lets the process go; again, or on nil, it does nothing.
 func (p *Process) Close() error {
