@@ -47,6 +47,16 @@
 // visits network namespaces, and the network namespace that the process is in then, without which coming back there
 // takes almost twice as long. They keep no other namespace alive.
 //
+// # Errors
+//
+// Every error is an [*Error] for errors.As, keeps its errno, and names the right that is lacking, or says that there is
+// none and something else refuses. A process that is gone is ESRCH and fs.ErrNotExist.
+//
+// Only in the functions that netns has, too, such as [GetFromName], os.IsNotExist, os.IsExist and os.IsPermission hold
+// as there. These look for a bare errno in an *fs.PathError, which then is what is returned, instead of an *Error. Of one
+// thing they do not hold: [GetFromPid] and [GetFromThread] of a process that is gone, for which netns has ENOENT. Ask
+// errors.Is(err, fs.ErrNotExist), which holds everywhere, or use Of(species.CLONE_NEWNET), whose errors are all *Error.
+//
 // # Threads
 //
 //	function                    the thread

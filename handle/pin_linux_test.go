@@ -1,6 +1,7 @@
 package handle_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -269,12 +270,8 @@ func TestPinsWhoseLockIsHeld(t *testing.T) {
 			holder := hold(dir)
 			done := make(chan error, 1)
 			go func() {
-				_, err := handle.Execute(func() error {
-					_, err := handle.Of(of).NewNamed("held")
-					done <- err
-					return nil
-				})
-				require.NoError(t, err)
+				got, err := handle.Execute(func() error { return second(handle.Of(of).NewNamed("held")) })
+				done <- errors.Join(got, err)
 			}()
 			select {
 			case err := <-done:
