@@ -68,7 +68,7 @@ func parseCgroup(text []byte) *cgroup {
 	var systemd, longest string
 	for line, rest, ok := procfs.NextCgroup(text); ok; line, rest, ok = procfs.NextCgroup(rest) {
 		path := strings.TrimSuffix(string(line.Path), " (deleted)")
-		c.paths = append(c.paths, path)
+		c.paths, c.kinds = append(c.paths, path), append(c.kinds, string(line.Controllers))
 		switch {
 		case line.Hierarchy == 0:
 			c.path, c.unified = path, path

@@ -3,13 +3,8 @@ package discover
 import (
 	"cmp"
 	"context"
-	"path"
 	"slices"
 	"strings"
-	"syscall"
-
-	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
 )
 
 // contain finds the containers that processes are in, and which cgroups are frozen. A process whose cgroup was not
@@ -18,7 +13,8 @@ func (s *scan) contain(r *Result) {
 	if !s.opts.has(Cgroups) {
 		return
 	}
-	containers := containersIn(s.knownCgroups())
+	known, hierarchies := s.knownCgroups()
+	containers, proven := containersIn(known, hierarchies.proof)
 	for _, p := range r.Processes {
 		if p.cgroup != nil {
 			p.Container, p.Frozen = p.cgroup.container, p.cgroup.frozen
@@ -28,7 +24,9 @@ func (s *scan) contain(r *Result) {
 		p.follow()
 	}
 	for _, c := range containers {
-		s.nameContainer(r, c)
+		if proven[c] {
+			s.nameContainer(r, c)
+		}
 		r.Containers = append(r.Containers, c)
 	}
 	slices.SortFunc(r.Containers, func(a, b *Container) int {
@@ -37,20 +35,20 @@ func (s *scan) contain(r *Result) {
 }
 
 // knownCgroups returns the cgroups that were read, sorted, and finds out which are frozen.
-func (s *scan) knownCgroups() []*cgroup {
+func (s *scan) knownCgroups() ([]*cgroup, *hierarchies) {
 	var known []*cgroup
-	var freezers *freezers
+	var hierarchies *hierarchies
 	for _, w := range s.workers {
 		for _, c := range w.cgroups {
-			if freezers == nil && (len(c.unified) > 1 || len(c.legacy) > 1) {
-				freezers = s.freezers()
+			if hierarchies == nil && len(c.path) > 1 {
+				hierarchies = s.hierarchies()
 			}
-			c.frozen = freezers.frozen(c)
+			c.frozen = hierarchies.frozen(c)
 			known = append(known, c)
 		}
 	}
 	slices.SortFunc(known, func(a, b *cgroup) int { return slices.Compare(a.paths, b.paths) })
-	return known
+	return known, hierarchies
 }
 
 // home is the cgroup of a container in one of the hierarchies.
@@ -60,29 +58,35 @@ type home struct {
 }
 
 // containersIn finds the containers that cgroups belong to. Those of different users or runtimes may have the same name;
-// what has a cgroup in common is the same.
-func containersIn(known []*cgroup) []*Container {
-	var all []*Container
-	at := map[home]*Container{}
-	for _, c := range known {
-		in := make([]*Container, len(c.paths)) // by hierarchy
-		for i, p := range c.paths {
-			in[i] = containerOf(p)
-			if in[i] != nil && (c.container == nil || c.container.Runtime == "") {
-				c.container = in[i]
+// what has a cgroup in common is the same. Proven are those whose cgroup only root or the caller can have made.
+func containersIn(known []*cgroup, proof func(kind string, c *Container) bool) (all []*Container, proven map[*Container]bool) {
+	proven = map[*Container]bool{}
+	ids := map[string]bool{} // of the proven
+	claims := make([][]*Container, len(known))
+	for i, c := range known {
+		claims[i] = make([]*Container, len(c.paths)) // by hierarchy
+		for j, p := range c.paths {
+			claim := containerOf(p)
+			outside := strings.HasPrefix(p, "/../") // of our cgroup namespace: it is not to be seen
+			if claim != nil && !outside && proof(c.kinds[j], claim) {
+				proven[claim], ids[claim.ID] = true, true
 			}
+			claims[i][j] = claim
 		}
-		if c.container == nil {
+	}
+	at := map[home]*Container{}
+	for i, c := range known {
+		if c.container = choose(claims[i], proven, ids); c.container == nil {
 			continue
 		}
 		var homes []home
-		for i, other := range in {
+		for j, other := range claims[i] {
 			if other != nil && other.ID == c.container.ID {
-				homes = append(homes, home{i, other.Cgroup})
+				homes = append(homes, home{j, other.Cgroup})
 			}
 		}
-		if i := slices.IndexFunc(homes, func(h home) bool { return at[h] != nil }); i >= 0 {
-			c.container = at[homes[i]]
+		if j := slices.IndexFunc(homes, func(h home) bool { return at[h] != nil }); j >= 0 {
+			c.container = at[homes[j]]
 		} else {
 			all = append(all, c.container)
 		}
@@ -90,7 +94,20 @@ func containersIn(known []*cgroup) []*Container {
 			at[h] = c.container
 		}
 	}
-	return all
+	return all, proven
+}
+
+// choose returns the first container that is proven and tells its runtime. One that is not proven counts only if no
+// other is, in any hierarchy, and not with the ID of one that is: users may give their cgroups the names of containers.
+func choose(claims []*Container, proven map[*Container]bool, ids map[string]bool) (chosen *Container) {
+	for _, c := range claims {
+		switch {
+		case c == nil, !proven[c] && ids[c.ID]:
+		case chosen == nil, proven[c] && !proven[chosen], proven[c] == proven[chosen] && chosen.Runtime == "":
+			chosen = c
+		}
+	}
+	return chosen
 }
 
 // follow takes the container of the leader, if the process's own cgroup is not known.
@@ -131,48 +148,4 @@ func (s *scan) nameContainer(r *Result, c *Container) {
 			note(namer.NameContainer(s.ctx, c))
 		}
 	}
-}
-
-// freezers are where cgroups can be frozen, as mounted in our mount namespace.
-type freezers struct{ unified, legacy hierarchy }
-
-type hierarchy struct{ point, root string }
-
-func (s *scan) freezers() *freezers {
-	f := &freezers{}
-	path := sys.NewPath("thread-self/mountinfo")
-	text, errno := s.read.Whole(s.proc, &path)
-	if errno != 0 && errno != syscall.ENOENT {
-		return f
-	}
-	for m, rest, ok := procfs.NextMount(text); ok; m, rest, ok = procfs.NextMount(rest) {
-		at := hierarchy{string(procfs.Unescape(nil, m.Point)), string(procfs.Unescape(nil, m.Root))}
-		switch {
-		case string(m.Type) == "cgroup2":
-			f.unified = at
-		case string(m.Type) == "cgroup" && slices.Contains(strings.Split(string(m.SuperBlockOpt), ","), "freezer"):
-			f.legacy = at
-		}
-	}
-	return f
-}
-
-func (f *freezers) frozen(c *cgroup) bool {
-	return f != nil && (strings.Contains(f.unified.read(c.unified, "cgroup.events"), "frozen 1") ||
-		strings.HasPrefix(f.legacy.read(c.legacy, "freezer.state"), "FROZEN"))
-}
-
-// read reads a file of a cgroup, "" if the hierarchy or the cgroup is not to be seen.
-func (h *hierarchy) read(cgroup, file string) string {
-	if h.point == "" || cgroup == "" || cgroup == "/" {
-		return ""
-	}
-	if h.root != "/" {
-		below, ok := strings.CutPrefix(cgroup, h.root)
-		if !ok || below != "" && below[0] != '/' {
-			return ""
-		}
-		cgroup = below
-	}
-	return readState(path.Join(h.point, cgroup, file))
 }

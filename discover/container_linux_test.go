@@ -99,7 +99,8 @@ func TestContainersOfTheSameName(t *testing.T) {
 	} {
 		known = append(known, parseCgroup([]byte(text)))
 	}
-	all := containersIn(known)
+	all, proven := containersIn(known, func(string, *Container) bool { return true })
+	require.True(t, proven[all[0]])
 	require.Len(t, all, 3)
 	of := func(i int) *Container { return known[i].container }
 	require.Equal(t, []*Container{of(0), of(3), of(4)}, all)

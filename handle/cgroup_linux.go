@@ -68,6 +68,12 @@ func containerID(parent, name string) string {
 	return id
 }
 
+// isOtherContainer says whether a cgroup is that of a container which has no id: of LXC, systemd-nspawn or libvirt.
+func isOtherContainer(parent, name string) bool {
+	return strings.HasPrefix(name, "lxc.payload") || strings.HasPrefix(name, "systemd-nspawn@") ||
+		parent == "machine.slice" && strings.HasPrefix(name, "machine-")
+}
+
 // namedContainers are cgroups whose children are containers, named by whoever made them.
 var namedContainers = []string{"default", "docker", "finch", "k8s.io", "lxc", "moby", "nerdctl"}
 

@@ -20,8 +20,11 @@ import (
 //
 // An id is 64 hexadecimal digits. Names that users gave to containerd or runc are found if they are complete.
 //
-// Whoever may make cgroups may make one with the name of another's container. If that is inside a container, it is not
-// looked at; otherwise, two cgroups of that name and different namespaces are ErrAmbiguous.
+// Whoever may make cgroups may make one with the name of another's container. So a cgroup counts only where nobody but
+// root and the caller may make one: not below a directory that others may write, such as those of rootless engines
+// unless the caller is that user, and not inside the cgroup of another container. If there are no others, it is
+// ErrUnknownContainer; [Of.GetFromPid] finds what is known otherwise. What several hierarchies have must be the same:
+// two cgroups of that name without a process in common and with different namespaces are ErrAmbiguous.
 func (o Of) GetFromDocker(id string) (NsHandle, error) {
 	ref := "container " + strconv.Quote(id)
 	if err := o.valid("open", ref); err != nil {
@@ -37,32 +40,49 @@ func (o Of) GetFromDocker(id string) (NsHandle, error) {
 // fromContainer looks below the mount points of cgroup hierarchies.
 func (o Of) fromContainer(id string, hierarchies []string) (NsHandle, error) {
 	ref := "container " + strconv.Quote(id)
-	found, err := findContainer(id, hierarchies)
+	dirs, err := findContainer(id, hierarchies)
 	if err != nil {
 		return None(), o.err("open", ref, err)
 	}
-	err = ErrUnknownContainer
-	for _, dirs := range found.dirs {
-		var fd *sys.FD
-		if fd, err = openCommon(dirs, o.t()); err == nil || errors.Is(err, ErrAmbiguous) {
-			return o.own(fd, ref, err)
-		}
+	fd, err := openShared(dirs, o.t())
+	if fd == nil && err == nil {
+		fd, err = openCommon(dirs, o.t())
 	}
-	return None(), o.err("open", ref, err)
+	return o.own(fd, ref, err)
 }
 
-// openCommon opens the namespace of cgroups in one hierarchy, of which there is one unless two containers have the same
-// name or somebody made a cgroup with the id of another's container: then they must have the same namespace.
+// openShared opens the namespace of a process that is in all the cgroups, as those of a container are that has one in
+// each hierarchy: nobody can put another's process into a cgroup of their own. It returns nil and no error if there is none.
+func openShared(dirs []string, t species.NamespaceType) (fd *sys.FD, err error) {
+	shared := processesIn(dirs[0])
+	for _, dir := range dirs[1:] {
+		there := processesIn(dir)
+		shared = slices.DeleteFunc(shared, func(pid int) bool { return !slices.Contains(there, pid) })
+	}
+	for _, pid := range shared {
+		fd, openErr := openMember(dirs, pid, t)
+		switch {
+		case openErr == nil:
+			return fd, nil
+		case !errors.Is(openErr, ErrStale):
+			err = openErr
+		}
+	}
+	return nil, err
+}
+
+// openCommon opens the namespace that the cgroups have in common although they have no process in common: the names of
+// two containers may be the same.
 func openCommon(dirs []string, t species.NamespaceType) (common *sys.FD, err error) {
 	err = ErrUnknownContainer
 	for _, dir := range dirs {
-		fd, openErr := openFirst(dir, t)
+		fd, openErr := openShared([]string{dir}, t)
 		switch {
-		case openErr != nil && common == nil:
-			err = openErr
 		case openErr != nil:
+			err = openErr
+		case fd == nil:
 		case common == nil:
-			common, err = fd, nil
+			common = fd
 		default:
 			same := NsHandle(fd.Int()).Equal(NsHandle(common.Int()))
 			_ = fd.Close()
@@ -72,134 +92,123 @@ func openCommon(dirs []string, t species.NamespaceType) (common *sys.FD, err err
 			}
 		}
 	}
+	if common != nil {
+		err = nil
+	}
 	return common, err
 }
 
-// openFirst opens the namespace of the first process of a cgroup that is still there.
-func openFirst(dir string, t species.NamespaceType) (fd *sys.FD, err error) {
-	err = ErrUnknownContainer
-	for _, pid := range processesIn(dir) {
-		if fd, err = openMember(dir, pid, t); err == nil {
-			break
-		}
-	}
-	return fd, err
-}
-
-// openMember opens a namespace of a process of a cgroup. Once the pidfd is open, the PID cannot change hands unnoticed;
-// so if the cgroup has it then, it is the right process.
-func openMember(dir string, pid int, t species.NamespaceType) (*sys.FD, error) {
+// openMember opens a namespace of a process of cgroups. Once the pidfd is open, the PID cannot change hands unnoticed; so
+// if the cgroups have it then, it is the right process.
+func openMember(dirs []string, pid int, t species.NamespaceType) (*sys.FD, error) {
 	p, err := openProcess(pid)
+	if errors.Is(err, syscall.ESRCH) {
+		return nil, fmt.Errorf("process %d has ended: %w: %w", pid, ErrStale, err)
+	}
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = p.Close() }()
-	if !slices.Contains(processesIn(dir), pid) || !p.Alive() {
+	left := func(dir string) bool { return !slices.Contains(processesIn(dir), pid) }
+	if slices.ContainsFunc(dirs, left) || !p.Alive() {
 		return nil, fmt.Errorf("process %d has left: %w: %w", pid, ErrStale, syscall.ESRCH)
 	}
 	fd, err := p.OpenNamespace(t)
 	return fd, uninspected(p, err)
 }
 
-// container is one that runs: there are processes in at least one of its cgroups.
+// container has the cgroups of one, in all hierarchies.
 type container struct {
-	id     string
-	dirs   [][]string // of each hierarchy that has any
-	nested bool       // all are inside cgroups of other containers
+	proven   []string
+	unproven []string // that a user or another container may have made
 }
 
-// add adds what one hierarchy has. A cgroup inside that of another container is passed over if there is one that is not:
-// that container may have made it up.
-func (c *container) add(dirs []string, nested bool) {
-	switch {
-	case nested && !c.nested:
-		return
-	case !nested && c.nested:
-		c.dirs, c.nested = nil, false
-	}
-	c.dirs = append(c.dirs, dirs)
-}
-
-// findContainer returns the running container whose id begins like that.
-func findContainer(id string, hierarchies []string) (container, error) {
+// findContainer returns the cgroups of the running container whose id begins like that.
+func findContainer(id string, hierarchies []string) ([]string, error) {
 	if id == "" || strings.ContainsAny(id, "/\x00") {
-		return container{}, fmt.Errorf("no id of a container: %w", syscall.EINVAL)
+		return nil, fmt.Errorf("no id of a container: %w", syscall.EINVAL)
 	}
 	found := map[string]*container{}
 	var walkErr error
 	for _, root := range hierarchies {
-		outer, inner, err := walkContainers(root, func(have string) bool {
+		err := walkContainers(root, found, func(have string) bool {
 			return have == id || isHex(have) && strings.HasPrefix(have, id)
 		})
 		if walkErr == nil {
 			walkErr = err
 		}
-		addAll(found, outer, false)
-		addAll(found, inner, true)
 	}
 	if exact := found[id]; exact != nil {
-		return *exact, nil
+		found = map[string]*container{id: exact}
 	}
-	c, err := single(found)
+	dirs, err := single(found)
 	if walkErr != nil && errors.Is(err, ErrUnknownContainer) {
 		err = fmt.Errorf("%w: %w", err, walkErr)
 	}
-	return c, err
+	return dirs, err
 }
 
-func addAll(found map[string]*container, cgroups map[string][]string, nested bool) {
-	for id, dirs := range cgroups {
-		if found[id] == nil {
-			found[id] = &container{id: id, nested: true}
-		}
-		found[id].add(dirs, nested)
-	}
-}
-
-// single returns the only one that runs.
-func single(found map[string]*container) (container, error) {
-	var running []string
+// single returns the cgroups of the only one that runs.
+func single(found map[string]*container) (dirs []string, err error) {
+	var running, unproven []string
+	runs := func(dir string) bool { return len(processesIn(dir)) > 0 }
 	for id, c := range found {
-		if slices.ContainsFunc(slices.Concat(c.dirs...), func(dir string) bool { return len(processesIn(dir)) > 0 }) {
+		if slices.ContainsFunc(c.proven, runs) {
 			running = append(running, id)
+			dirs = c.proven
+		}
+		if i := slices.IndexFunc(c.unproven, runs); i >= 0 {
+			unproven = append(unproven, c.unproven[i])
 		}
 	}
 	slices.Sort(running)
-	switch len(running) {
-	case 0:
-		return container{}, ErrUnknownContainer
-	case 1:
-		return *found[running[0]], nil
+	slices.Sort(unproven)
+	switch {
+	case len(running) > 1:
+		return nil, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(running, ", "))
+	case len(running) == 1:
+		return dirs, nil
+	case len(unproven) > 0:
+		return nil, fmt.Errorf("%w, but for cgroups that another user or a container may have named, which proves nothing: %s",
+			ErrUnknownContainer, strings.Join(unproven, ", "))
 	}
-	return container{}, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(running, ", "))
+	return nil, ErrUnknownContainer
 }
 
-// walkContainers returns the cgroups that belong to wanted containers, by id: those outside and those inside of cgroups
-// of other containers. The error is that the hierarchy cannot be read.
-func walkContainers(root string, wanted func(id string) bool) (outer, inner map[string][]string, err error) {
-	outer, inner = map[string][]string{}, map[string][]string{}
+// walkContainers adds the cgroups that belong to wanted containers, by id. The error is that the hierarchy cannot be
+// read.
+func walkContainers(root string, found map[string]*container, wanted func(id string) bool) error {
 	around := "" // the container in whose cgroup the walk is
-	err = filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
+	var trust sys.Trust
+	return filepath.WalkDir(root, func(path string, entry os.DirEntry, err error) error {
 		switch {
 		case err != nil && path == root:
 			return err
 		case err != nil || !entry.IsDir(): // a cgroup that was removed meanwhile, or may not be read
 			return nil //nolint:nilerr // the rest can still be searched
 		}
-		id := containerID(filepath.Base(filepath.Dir(path)), entry.Name())
-		if id == "" {
+		parent := filepath.Base(filepath.Dir(path))
+		id := containerID(parent, entry.Name())
+		if id == "" && !isOtherContainer(parent, entry.Name()) {
 			return nil
 		}
-		at := inner
-		if around == "" || !strings.HasPrefix(path, around) {
-			at, around = outer, path+"/"
+		nested := around != "" && strings.HasPrefix(path, around)
+		if !nested {
+			around = path + "/"
 		}
-		if wanted(id) {
-			at[id] = append(at[id], path)
+		if id == "" || !wanted(id) {
+			return nil
+		}
+		if found[id] == nil {
+			found[id] = &container{}
+		}
+		if nested || !trust.OnlyTrustedMayMake(root, path) {
+			found[id].unproven = append(found[id].unproven, path)
+		} else {
+			found[id].proven = append(found[id].proven, path)
 		}
 		return nil
 	})
-	return outer, inner, err
 }
 
 // processesIn returns the PIDs of a container's processes, those of its own cgroup first, then those of the cgroups in

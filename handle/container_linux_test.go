@@ -190,7 +190,7 @@ func TestMemberThatLeft(t *testing.T) {
 	testutil.CheckLeaks(t)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("1\n"), 0o600))
-	_, err := openMember(dir, os.Getpid(), species.CLONE_NEWNET)
+	_, err := openMember([]string{dir}, os.Getpid(), species.CLONE_NEWNET)
 	require.ErrorIs(t, err, ErrStale)
 }
 

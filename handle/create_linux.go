@@ -2,6 +2,7 @@ package handle
 
 import (
 	"errors"
+	"fmt"
 	"runtime"
 	"syscall"
 
@@ -16,15 +17,16 @@ import (
 //
 // A user namespace comes with no IDs mapped; see [Creator]. In a new mount namespace all mounts are private. A time
 // namespace's offsets can be set no more. A PID namespace comes without a process and cannot have one any more
-// (fork(2) gives ENOMEM), so that it is of use only to look at; package call starts processes in a new one.
+// (fork(2) gives ENOMEM), so that it is of use only to look at. To start a process in a new one, set Cloneflags of
+// syscall.SysProcAttr.
 func Create(types ...species.NamespaceType) ([]*NamespaceFile, error) {
 	return Creator{}.Create(types...)
 }
 
 // Creator has the details of new namespaces. The zero value is what the function Create uses.
 type Creator struct {
-	// UIDs and GIDs are the mappings of a new user namespace. Without CAP_SETUID one may map one's own ID only, and no
-	// group at all.
+	// UIDs and GIDs are the mappings of a new user namespace; EINVAL if there is none among the types. Without CAP_SETUID
+	// one may map one's own ID only, and no group at all.
 	UIDs, GIDs []syscall.SysProcIDMap
 }
 
@@ -35,6 +37,10 @@ func (c Creator) Create(types ...species.NamespaceType) ([]*NamespaceFile, error
 		if err := Of(t).valid("create", "new"); err != nil {
 			return nil, err
 		}
+	}
+	if !set.Has(species.CLONE_NEWUSER) && len(c.UIDs)+len(c.GIDs) > 0 {
+		err := fmt.Errorf("ID mappings are those of a user namespace, which is not among the types: %w", syscall.EINVAL)
+		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "new", Err: err}
 	}
 	if set&inChild != 0 {
 		return c.inChild(types, set)

@@ -22,8 +22,8 @@
 //	user, time   ErrNeedsReexec                           ErrNeedsReexec  ErrNeedsReexec /run/nsops/TYPE
 //
 // A thread cannot join user and time namespaces, and cannot be in another PID namespace than its process. For that, and
-// to run code that must not share a process with the rest, see package call. [Create] makes all eight types, without
-// switching.
+// to run code that must not share a process with the rest, see package call: it joins the namespaces of a process, but
+// not yet those that only a pin or a descriptor holds. [Create] makes all eight types, without switching.
 //
 // # References
 //
@@ -46,6 +46,16 @@
 // Three descriptors are opened when they are first needed, and kept: of the directory /proc, a pidfd of a thread that
 // visits network namespaces, and the network namespace that the process is in then, without which coming back there
 // takes almost twice as long. They keep no other namespace alive.
+//
+// # Errors
+//
+// Every error is an [*Error] for errors.As, keeps its errno, and names the right that is lacking, or says that there is
+// none and something else refuses. A process that is gone is ESRCH and fs.ErrNotExist.
+//
+// Only in the functions that netns has, too, such as [GetFromName], os.IsNotExist, os.IsExist and os.IsPermission hold
+// as there. These look for a bare errno in an *fs.PathError, which then is what is returned, instead of an *Error. Of one
+// thing they do not hold: [GetFromPid] and [GetFromThread] of a process that is gone, for which netns has ENOENT. Ask
+// errors.Is(err, fs.ErrNotExist), which holds everywhere, or use Of(species.CLONE_NEWNET), whose errors are all *Error.
 //
 // # Threads
 //

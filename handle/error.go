@@ -15,8 +15,9 @@ var (
 	// ErrNotSupported says that the kernel lacks a feature; the error around it names the feature and its first kernel.
 	ErrNotSupported = sys.ErrNotSupported
 	// ErrNeedsReexec says that no thread of a Go program can join or create a namespace of that type: the kernel lets
-	// only processes with a single thread do so. Package call does it in a child.
-	ErrNeedsReexec = errors.New("takes a process of its own: use package call")
+	// only processes with a single thread do so. Package call does it in a child, for the namespaces of a process; what
+	// only a pin or a descriptor holds, nsenter(1) joins.
+	ErrNeedsReexec = errors.New("takes a process of its own: package call for the namespaces of a process, nsenter(1) for a file")
 	// ErrNeedsThread says that a thread that joins a mount namespace cannot be given back: use Execute or Go.
 	ErrNeedsThread = errors.New("takes a thread that is thrown away: use Execute or Go")
 	// ErrClosed says that a handle is None or was closed.
@@ -32,8 +33,9 @@ var (
 	ErrNotImplemented = errors.New("not implemented")
 )
 
-// Error is every error of this package: what was done to which namespace, and why it could not be. The errors of
-// queries are an [*InvalidNamespaceError] or a [*NamespaceOperationError], and an *Error for errors.As.
+// Error is every error of this package, but for those that package os looks into (see Errors in the documentation of the
+// package): what was done to which namespace, and why it could not be. The errors of queries are an
+// [*InvalidNamespaceError] or a [*NamespaceOperationError], and an *Error for errors.As.
 type Error struct {
 	Op   string                // what was being done, such as "open"
 	Type species.NamespaceType // of the namespace, NaNS if not known

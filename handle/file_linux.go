@@ -14,6 +14,10 @@ type NamespaceFile struct {
 	os.File // by value, as an os.File is a pointer itself: &f.File is the *os.File
 }
 
+// isNone says whether there is no file: User and Parent return nil with an error, and the zero value has none. All methods
+// but those that come from os.File return an error then.
+func (f *NamespaceFile) isNone() bool { return f == nil || f.File == os.File{} }
+
 // NewNamespaceFile makes a reference of an open file, which it owns from then on. It takes the two results of os.Open,
 // and returns the error if there is one. A file of something else than a namespace shows when it is first asked.
 func NewNamespaceFile(f *os.File, err error) (*NamespaceFile, error) {
@@ -28,7 +32,7 @@ func NewNamespaceFile(f *os.File, err error) (*NamespaceFile, error) {
 
 // NsFd returns the descriptor; closer keeps the file from being collected until then.
 func (f *NamespaceFile) NsFd() (int, FdCloser, error) {
-	if f == nil {
+	if f.isNone() {
 		return -1, nil, &InvalidNamespaceError{Ref: "file", Err: os.ErrInvalid}
 	}
 	fd := int(f.Fd())
@@ -43,10 +47,18 @@ func (f *NamespaceFile) Handle() (NsHandle, error) { return duplicate(f) }
 
 // String returns the name of the file.
 func (f *NamespaceFile) String() string {
-	if f == nil {
+	if f.isNone() {
 		return "file"
 	}
 	return "file " + f.Name()
+}
+
+// Close closes the file; see os.File.
+func (f *NamespaceFile) Close() error {
+	if f.isNone() {
+		return os.ErrInvalid
+	}
+	return f.File.Close()
 }
 
 // ID returns the identity; see [Relation].

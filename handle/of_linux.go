@@ -73,8 +73,8 @@ func (o Of) GetFromPath(path string) (NsHandle, error) {
 	return o.own(fd, path, nil)
 }
 
-// GetFromPid returns a handle of the namespace of the process with that PID in the caller's PID namespace. The caller
-// closes it. The right to inspect the process is needed (ptrace(2), PTRACE_MODE_READ_FSCREDS): EACCES without it; ESRCH
+// GetFromPid returns a handle of the namespace of the process with that PID in the caller's PID namespace, or of the thread
+// with that TID: see [OpenProcess]. The caller closes it. The right to inspect the process is needed (ptrace(2), PTRACE_MODE_READ_FSCREDS): EACCES without it; ESRCH
 // if there is no such process or it is a zombie. If the process ends meanwhile it is ESRCH and ErrStale, and never the
 // namespace of another process that got its PID.
 func (o Of) GetFromPid(pid int) (NsHandle, error) {

@@ -11,18 +11,29 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
 
 // pinDirs returns the directories with the pins of a type: the first is where new ones go, the others are looked into
-// too. For network namespaces they are those of ip-netns(8).
+// too. For network namespaces they are those of ip-netns(8). Where only /var/run/netns exists, it is the first: a container
+// that shares it with the host has a /run of its own.
 func (o Of) pinDirs() []string {
-	if o.t() == species.CLONE_NEWNET {
-		return []string{"/run/netns", "/var/run/netns"}
+	const run, varRun = "/run/netns", "/var/run/netns"
+	switch {
+	case o.t() != species.CLONE_NEWNET:
+		return []string{"/run/nsops/" + o.t().Name()}
+	case !exists(run) && exists(varRun):
+		return []string{varRun, run}
 	}
-	return []string{"/run/nsops/" + o.t().Name()}
+	return []string{run, varRun}
+}
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // checkName refuses what is not the name of a file in a directory.
@@ -86,7 +97,8 @@ func (o Of) NewNamed(name string) (NsHandle, error) {
 }
 
 // Pin keeps the namespace alive under that name, without switching. If there is an error, no pin is left. fs.ErrExist:
-// the name is taken. It takes CAP_SYS_ADMIN over the caller's mount namespace. A mount namespace can be pinned only in
+// the name is taken; ETIMEDOUT: the directory was to be mounted, and somebody else holds its lock for more than five
+// seconds, which any user can (the error says which process). It takes CAP_SYS_ADMIN over the caller's mount namespace. A mount namespace can be pinned only in
 // an older one (EINVAL).
 func (o Of) Pin(name string, ref Relation) error {
 	if err := o.checkName("pin", name); err != nil {
@@ -121,23 +133,29 @@ func mountPin(fd int, path string) error {
 	return nil
 }
 
+// pinPatience is how long Pin waits for the lock of the directory.
+var pinPatience = 5 * time.Second
+
 // prepareDir makes the directory and a mount of it, as ip-netns(8) does under the same lock. The mount is shared so that
 // pins show in mount namespaces that are made from now on; but pins of mount namespaces can only be on a private one.
+// Once it is a mount, nothing is left to lock, which is as well: any user may hold the lock for ever.
 func (o Of) prepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // everybody may read pins, as those of ip-netns
 		return err
 	}
-	lock, err := sys.LockDir(dir)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = lock.Close() }()
 	propagation := sys.Shared
 	if o.t() == species.CLONE_NEWNS {
 		propagation = sys.Private
 	}
-	err = sys.SetPropagation(dir, propagation)
-	if !errors.Is(err, syscall.EINVAL) {
+	if err := sys.SetPropagation(dir, propagation); !errors.Is(err, syscall.EINVAL) {
+		return wrapPath("make shared", dir, err)
+	}
+	lock, err := sys.LockDir(dir, pinPatience)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = lock.Close() }()
+	if err := sys.SetPropagation(dir, propagation); !errors.Is(err, syscall.EINVAL) { // others were faster
 		return wrapPath("make shared", dir, err)
 	}
 	if err := sys.BindToItself(dir); err != nil {

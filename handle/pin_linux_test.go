@@ -1,6 +1,7 @@
 package handle_test
 
 import (
+	"errors"
 	"io/fs"
 	"os"
 	"os/exec"
@@ -219,6 +220,77 @@ func TestPinsInVarRun(t *testing.T) {
 		require.NoError(t, err)
 		require.Equal(t, []string{"old"}, names)
 		require.NoError(t, handle.DeleteNamed("old"))
+	})
+}
+
+// New pins go where a container has the directory of its host, if it has no other.
+func TestNewPinsInVarRun(t *testing.T) {
+	both(t, species.CLONE_NEWNET, func(t *testing.T) {
+		lock(t)
+		run(t, "mount", "-t", "tmpfs", "none", "/var")
+		t.Cleanup(func() { _ = syscall.Unmount("/var", syscall.MNT_DETACH) })
+		require.NoError(t, os.MkdirAll("/var/run/netns", 0o755))
+		home, err := handle.Get()
+		require.NoError(t, err)
+		defer func() { _ = home.Close() }()
+		ns, err := handle.NewNamed("new")
+		require.NoError(t, err)
+		require.NoError(t, handle.Set(home))
+		defer func() { _ = ns.Close() }()
+		require.Equal(t, id(t, ns), id(t, handle.NamespacePath("/var/run/netns/new")))
+		require.NoFileExists(t, "/run/netns/new")
+		names, err := handle.List()
+		require.NoError(t, err)
+		require.Equal(t, []string{"new"}, names)
+
+		require.NoError(t, os.Mkdir("/run/netns", 0o755))
+		require.NoError(t, handle.Of(species.CLONE_NEWNET).Pin("run", ns))
+		require.Equal(t, id(t, ns), id(t, handle.NamespacePath("/run/netns/run")), "as soon as there is the other")
+		require.NoError(t, handle.DeleteNamed("run"))
+		require.NoError(t, handle.DeleteNamed("new"))
+		require.NoError(t, syscall.Unmount("/run/netns", syscall.MNT_DETACH))
+	})
+}
+
+// Any user may hold the lock of the directory, for ever.
+func TestPinsWhoseLockIsHeld(t *testing.T) {
+	alone(t, species.CLONE_NEWNET, func(t *testing.T) {
+		lock(t)
+		defer handle.SetPinPatience(100 * time.Millisecond)()
+		home := here(t, species.CLONE_NEWNET)
+		ns := newNetwork(t)
+		hold := func(dir string) *os.File {
+			require.NoError(t, os.MkdirAll(dir, 0o755))
+			f, err := os.Open(dir)
+			require.NoError(t, err)
+			require.NoError(t, syscall.Flock(int(f.Fd()), syscall.LOCK_EX))
+			return f
+		}
+		for of, dir := range map[species.NamespaceType]string{species.CLONE_NEWNET: "/run/netns", species.CLONE_NEWUTS: "/run/nsops/uts"} {
+			holder := hold(dir)
+			done := make(chan error, 1)
+			go func() {
+				got, err := handle.Execute(func() error { return second(handle.Of(of).NewNamed("held")) })
+				done <- errors.Join(got, err)
+			}()
+			select {
+			case err := <-done:
+				require.ErrorIs(t, err, syscall.ETIMEDOUT)
+				require.ErrorContains(t, err, "lock "+dir)
+				require.ErrorContains(t, err, "process "+itoa(os.Getpid())+" has held it")
+			case <-time.After(10 * time.Second):
+				t.Fatal("it waits for ever")
+			}
+			require.Equal(t, home, here(t, species.CLONE_NEWNET))
+			require.NoFileExists(t, dir+"/held")
+			require.NoError(t, holder.Close())
+		}
+		require.NoError(t, handle.Of(species.CLONE_NEWNET).Pin("first", ns))
+		holder := hold("/run/netns") // of the directory that is mounted by now
+		require.NoError(t, handle.Of(species.CLONE_NEWNET).Pin("second", ns), "there is nothing to lock any more")
+		require.NoError(t, holder.Close())
+		require.NoError(t, handle.DeleteNamed("first"))
+		require.NoError(t, handle.DeleteNamed("second"))
 	})
 }
 

@@ -14,6 +14,9 @@ import (
 // Portable is a reference as plain data, for another program or a later time: where the namespace was found, and how to
 // tell that it is still the same. It holds nothing open, and is valid until the next boot, where it was made or where
 // paths and PIDs mean the same.
+//
+// One that was not made by NewPortable must have NSID, be it without the device number, and NSType, and a path, a PID or a
+// 64-bit ID; EINVAL otherwise. What else is zero is not compared.
 type Portable struct {
 	NSID   species.NamespaceID   `json:"id"`
 	NSType species.NamespaceType `json:"type"`
@@ -86,12 +89,15 @@ func (p Portable) Open() (*NamespaceFile, error) {
 }
 
 func (p Portable) open() (*sys.FD, error) {
+	if lacking := p.lacking(); lacking != "" {
+		return nil, fmt.Errorf("incomplete, without %s: %w", lacking, syscall.EINVAL)
+	}
 	fd, err := p.find()
 	switch {
 	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.ESTALE):
 		return nil, fmt.Errorf("%w: %w", ErrStale, err)
 	case errors.Is(err, syscall.EINVAL):
-		return nil, fmt.Errorf("%w: %w", ErrStale, noNamespace(err))
+		return nil, fmt.Errorf("%w: %w", ErrStale, err)
 	case err != nil:
 		return nil, err
 	}
@@ -109,15 +115,26 @@ func (p Portable) open() (*sys.FD, error) {
 	return fd, nil
 }
 
+// lacking names what is needed to find the namespace, "" if nothing is lacking.
+func (p Portable) lacking() string {
+	switch {
+	case p.NSType.Name() == "":
+		return "a type"
+	case p.NSID.Ino == 0:
+		return "an ID"
+	case p.PID < 0, p.PID == 0 && p.Path == "" && p.Serial == 0:
+		return "a path, PID or 64-bit ID"
+	}
+	return ""
+}
+
 // find opens what is there now.
 func (p Portable) find() (*sys.FD, error) {
 	switch {
-	case p.NSType.Name() == "":
-		return nil, syscall.EINVAL
 	case p.PID != 0:
 		return p.findProcess()
 	case p.Path != "":
-		return sys.OpenNamespace(p.Path)
+		return openPath(p.Path)
 	}
 	return sys.NamespaceHandle{Serial: p.Serial, Type: p.NSType, Inode: uint32(p.NSID.Ino)}.Open()
 }
@@ -132,7 +149,7 @@ func (p Portable) findProcess() (*sys.FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if start != p.Start {
+	if start != p.Start && p.Start != 0 {
 		return nil, fmt.Errorf("%w: the PID is that of another process", ErrStale)
 	}
 	fd, err := process.OpenNamespace(p.NSType)
@@ -145,7 +162,7 @@ func (p Portable) compare(fd int) error {
 	switch {
 	case err != nil:
 		return err
-	case now.NSID != p.NSID:
+	case now.NSID.Ino != p.NSID.Ino || now.NSID != p.NSID && p.NSID.Dev != 0:
 		return fmt.Errorf("%w: the namespace is %s", ErrStale, now.NSID)
 	case now.Serial != p.Serial && now.Serial != 0 && p.Serial != 0:
 		return fmt.Errorf("%w: the inode number was given to a later namespace", ErrStale)

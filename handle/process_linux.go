@@ -15,8 +15,11 @@ type Process struct {
 	pid int
 }
 
-// OpenProcess takes hold of the process with that PID in the caller's PID namespace; the caller closes it. It takes no
-// rights; using it does. ESRCH: there is none. It needs 5.3.
+// OpenProcess takes hold of the process with that PID in the caller's PID namespace, or of the thread with that TID; the
+// caller closes it. It takes no rights; using it does. ESRCH, which is fs.ErrNotExist, too: there is none. It needs 5.3.
+//
+// The namespaces of a process are those of its first thread, and if that has ended while others live on, those of its
+// oldest.
 func OpenProcess(pid int) (*Process, error) {
 	p, err := openProcess(pid)
 	if err != nil {
@@ -25,7 +28,7 @@ func OpenProcess(pid int) (*Process, error) {
 	return &Process{p, pid}, nil
 }
 
-// Close lets the process go.
+// Close lets the process go; again, it does nothing.
 func (p *Process) Close() error { return p.p.Close() }
 
 // String returns the PID.
@@ -64,7 +67,9 @@ type ProcessNamespace struct {
 	t       species.NamespaceType
 }
 
-func (n ProcessNamespace) valid() bool { return n.process != nil && n.t.Name() != "" }
+func (n ProcessNamespace) valid() bool {
+	return n.process != nil && n.process.p != nil && n.t.Name() != ""
+}
 
 // NsFd opens the namespace. If the process has ended it is ESRCH and ErrStale.
 func (n ProcessNamespace) NsFd() (int, FdCloser, error) {

@@ -22,6 +22,9 @@ type Relation interface {
 	// Type returns the type of the namespace (4.11).
 	Type() (species.NamespaceType, error)
 
+	// User, as Parent, returns a nil *NamespaceFile with an error: in a variable of type Relation that is not nil, and
+	// answers every query with an error.
+	//
 	// User returns the user namespace that owns the namespace, and of a user namespace the parent. The caller closes
 	// it. EPERM: it lies above or beside the caller's own (4.9, ioctl_ns(2)).
 	User() (*NamespaceFile, error)

@@ -28,7 +28,8 @@ type TypedNamespaceFile struct {
 	file *NamespaceFile
 }
 
-// NewTypedNamespacePath returns a reference to whatever namespace of type t is at path when it is asked.
+// NewTypedNamespacePath returns a reference to whatever namespace of type t is at path when it is asked; NaNS stands for
+// the type that it has then.
 func NewTypedNamespacePath(path string, t species.NamespaceType) *TypedNamespacePath {
 	return &TypedNamespacePath{typed{NamespacePath(path), t}}
 }
@@ -68,10 +69,18 @@ func newTyped(ref reference, t species.NamespaceType) (typed, error) {
 }
 
 // Close closes the file.
-func (f *TypedNamespaceFile) Close() error { return f.file.Close() }
+func (f *TypedNamespaceFile) Close() error {
+	if f == nil {
+		return os.ErrInvalid
+	}
+	return f.file.Close()
+}
 
 // NsFd returns a descriptor of the namespace, having checked its type; see [Relation].
 func (r typed) NsFd() (int, FdCloser, error) {
+	if r.ref == nil {
+		return -1, nil, invalid(r, syscall.EINVAL)
+	}
 	fd, closer, err := r.ref.NsFd()
 	if err != nil {
 		return -1, nil, err
@@ -83,20 +92,28 @@ func (r typed) NsFd() (int, FdCloser, error) {
 	return fd, closer, nil
 }
 
-// checkType returns an error unless the descriptor is of a namespace of type t.
+// checkType returns an error unless the descriptor is of a namespace of type t, or with NaNS of any.
 func checkType(fd int, t species.NamespaceType) error {
 	found, err := sys.TypeOf(fd)
 	switch {
 	case err != nil:
 		return noNamespace(err)
-	case found != t:
+	case found != t && t != species.NaNS:
 		return fmt.Errorf("it is a %s namespace: %w", found.Name(), syscall.EINVAL)
 	}
 	return nil
 }
 
-// String returns the type and the reference.
-func (r typed) String() string { return typeWord(r.want) + " " + r.ref.String() }
+// String returns the type, if one is wanted, and the reference.
+func (r typed) String() string {
+	switch {
+	case r.ref == nil:
+		return "no reference"
+	case r.want == species.NaNS:
+		return r.ref.String()
+	}
+	return typeWord(r.want) + " " + r.ref.String()
+}
 
 // ID returns the identity; see [Relation].
 func (r typed) ID() (species.NamespaceID, error) { return idOf(r) }

@@ -24,8 +24,13 @@ func NewFD(raw int) *FD {
 	return f
 }
 
-// Int returns the number, -1 after Close or Disown.
-func (f *FD) Int() int { return f.raw }
+// Int returns the number, -1 after Close or Disown, or of nil.
+func (f *FD) Int() int {
+	if f == nil {
+		return NoFD
+	}
+	return f.raw
+}
 
 // Disown returns the number and leaves it to the caller to close.
 func (f *FD) Disown() int {

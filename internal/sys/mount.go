@@ -3,8 +3,11 @@
 package sys
 
 import (
+	"fmt"
 	"os"
 	"strconv"
+	"strings"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -42,17 +45,44 @@ func Detach(path string) error {
 	return Retry(func() error { return unix.Unmount(path, unix.MNT_DETACH|unix.UMOUNT_NOFOLLOW) })
 }
 
-// LockDir takes the lock of a directory that `ip netns` takes, flock(2), and waits for it. Closing gives it back.
-func LockDir(dir string) (*FD, error) {
+// LockDir takes the lock of a directory that `ip netns` takes, flock(2). Closing gives it back. Everybody who may read the
+// directory may hold it for ever: after patience it is ETIMEDOUT.
+func LockDir(dir string, patience time.Duration) (*FD, error) {
 	fd, err := open(func() (int, error) { return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
-	if err := Retry(func() error { return unix.Flock(fd.Int(), unix.LOCK_EX) }); err != nil {
+	if err := lockWithin(fd, patience); err != nil {
 		_ = fd.Close()
 		return nil, &os.PathError{Op: "lock", Path: dir, Err: err}
 	}
 	return fd, nil
+}
+
+func lockWithin(fd *FD, patience time.Duration) error {
+	const pause = 5 * time.Millisecond
+	for deadline := time.Now().Add(patience); ; time.Sleep(pause) {
+		err := Retry(func() error { return unix.Flock(fd.Int(), unix.LOCK_EX|unix.LOCK_NB) })
+		if err != unix.EWOULDBLOCK {
+			return err
+		}
+		if time.Now().After(deadline) {
+			return fmt.Errorf("%s has held it for %s (flock(2)): %w", lockHolder(fd), patience, unix.ETIMEDOUT)
+		}
+	}
+}
+
+// lockHolder returns who holds the flock of a file, as proc_locks(5) has it.
+func lockHolder(fd *FD) string {
+	id, _ := IDOf(fd.Int())
+	file := fmt.Sprintf("%02x:%02x:%d", unix.Major(id.Dev), unix.Minor(id.Dev), id.Ino)
+	text, _ := os.ReadFile("/proc/locks")
+	for line := range strings.Lines(string(text)) {
+		if f := strings.Fields(line); len(f) > 5 && f[1] == "FLOCK" && f[5] == file && f[4] != "0" {
+			return "process " + f[4]
+		}
+	}
+	return "another process"
 }
 
 // CreateFile makes an empty file where nothing was, not even a dangling link.
