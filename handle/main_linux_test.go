@@ -94,8 +94,28 @@ func alone(t *testing.T, flags species.NamespaceType, body func(t *testing.T)) {
 	t.Helper()
 	rerun(t, &syscall.SysProcAttr{Cloneflags: uintptr(flags | species.CLONE_NEWNS)}, func(t *testing.T) {
 		require.NoError(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-		require.NoError(t, syscall.Mount("none", "/run", "tmpfs", 0, ""))
+		hideRun(t)
 		body(t)
+	})
+}
+
+// hideRun mounts an empty /run over one in which a namespace has been pinned, as on machines that have been used: the
+// mounts below are hidden, but stay in the table of mounts.
+func hideRun(t *testing.T) {
+	t.Helper()
+	mount := func(from, at, fsType string, flags uintptr) {
+		require.NoError(t, syscall.Mount(from, at, fsType, flags, ""))
+	}
+	mount("none", "/run", "tmpfs", 0)
+	require.NoError(t, os.Mkdir("/run/netns", 0o755))
+	require.NoError(t, os.WriteFile("/run/netns/hidden", nil, 0o400))
+	mount("/run/netns", "/run/netns", "", syscall.MS_BIND)
+	mount("/proc/self/ns/net", "/run/netns/hidden", "", syscall.MS_BIND)
+	mount("none", "/run", "tmpfs", 0)
+	t.Cleanup(func() {
+		for range 2 {
+			require.NoError(t, syscall.Unmount("/run", syscall.MNT_DETACH))
+		}
 	})
 }
 
@@ -130,8 +150,7 @@ func both(t *testing.T, flags species.NamespaceType, body func(t *testing.T)) {
 	t.Run("root", func(t *testing.T) { alone(t, flags, body) })
 	t.Run("userns", func(t *testing.T) {
 		testutil.InUserns(t, func(t *testing.T) {
-			require.NoError(t, syscall.Mount("none", "/run", "tmpfs", 0, ""))
-			t.Cleanup(func() { require.NoError(t, syscall.Unmount("/run", syscall.MNT_DETACH)) })
+			hideRun(t)
 			body(t)
 		})
 	})
