@@ -1,13 +1,16 @@
 package handle_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/testutil"
@@ -76,6 +79,37 @@ func id(t testing.TB, ref handle.Relation) species.NamespaceID {
 	found, err := ref.ID()
 	require.NoError(t, err)
 	return found
+}
+
+// isOwned reports whether the caller's namespace of that type belongs to the caller's user namespace, or to one below. In
+// a container, some may belong to one above: then nobody inside can join it again.
+func isOwned(t testing.TB, of species.NamespaceType) bool {
+	t.Helper()
+	f, err := os.Open("/proc/thread-self/ns/" + of.Name())
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	owner, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	if errors.Is(err, syscall.EPERM) {
+		return false
+	}
+	require.NoError(t, err)
+	require.NoError(t, syscall.Close(owner))
+	return true
+}
+
+// owned returns those of the types of which the caller can join its own namespace again. For each other one there is a
+// test that is skipped.
+func owned(t *testing.T, types ...species.NamespaceType) []species.NamespaceType {
+	t.Helper()
+	return slices.DeleteFunc(types, func(of species.NamespaceType) bool {
+		if isOwned(t, of) {
+			return false
+		}
+		t.Run(of.Name(), func(t *testing.T) {
+			testutil.Skip(t, "needs a "+of.Name()+" namespace that belongs to its user namespace, or to one below")
+		})
+		return true
+	})
 }
 
 // onThrowAwayThread runs body on a thread that ends with it.
