@@ -40,7 +40,7 @@ within() { nsenter --net=/run/netns/engines "$@"; }
 
 start_docker() {
 	within ip link set lo up
-	within dockerd --data-root "$e/docker" --exec-root "$e/docker-run" -H unix:///run/nsops-docker.sock --bridge=none \
+	nsenter --net=/run/netns/engines dockerd --data-root "$e/docker" --exec-root "$e/docker-run" -H unix:///run/nsops-docker.sock --bridge=none \
 		--iptables=false --ip6tables=false --default-ulimit nofile=1024:8192 >"$e/dockerd.log" 2>&1 &
 	dockerd=$!
 	for _ in {1..100}; do
@@ -76,6 +76,7 @@ start_lxc() {
 		lxc.mount.auto = proc:rw sys:ro
 	END
 	within lxc-start -P "$e/lxc" -n box -d
+	within lxc-info -P "$e/lxc" -n box
 }
 
 # stop_engines ends the containers, then the daemon, and removes the cgroups that they leave.
@@ -83,8 +84,8 @@ stop_engines() {
 	set +e
 	$docker rm -f nsops-states
 	$podman rm -f -t 0 nsops-states
-	lxc-stop -P "$e/lxc" -n box -k
-	kill "$dockerd" && wait "$dockerd"
+	within lxc-stop -P "$e/lxc" -n box -k
+	kill "${dockerd:-}" && wait "$dockerd"
 	sleep 1 # LXC's monitor
 	find /sys/fs/cgroup -depth -type d \( -path '*/docker*' -o -path '*/libpod_parent*' -o -path '*/lxc.*' \) \
 		-newer "$e/root.tar" -exec rmdir {} + 2>/dev/null
