@@ -1,6 +1,7 @@
 # build   every package, and the programs into bin/
 # demo    a Go function runs inside a throw-away container, or inside that of PID=…
 # test    vet and all tests, then once more with the race detector; root runs all of them
+# test-states the tests on machines in STATES; test/states/run.sh says which there are
 # lint    formatting, linters, import rules, the builds without cgo and for another system, the C part
 # fuzz    every fuzz test for FUZZTIME
 # bench   every benchmark, for BENCHTIME each, then ROUNDS of the comparisons with others
@@ -9,7 +10,7 @@
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test lint lint-go lint-gate lint-c fuzz bench kernels tools needs
+.PHONY: build demo test test-states lint lint-go lint-gate lint-c fuzz bench kernels tools needs
 
 export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
 FUZZTIME  ?= 10s
@@ -35,6 +36,9 @@ test: needs
 	go vet ./...
 	$(call tests,)
 	GORACE=atexit_sleep_ms=0 $(call tests,-race)
+
+test-states: needs
+	test/states/run.sh $(STATES)
 
 lint: needs lint-go lint-gate lint-c
 

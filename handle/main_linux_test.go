@@ -1,13 +1,16 @@
 package handle_test
 
 import (
+	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/testutil"
@@ -78,6 +81,37 @@ func id(t testing.TB, ref handle.Relation) species.NamespaceID {
 	return found
 }
 
+// isOwned reports whether the caller's namespace of that type belongs to the caller's user namespace, or to one below. In
+// a container, some may belong to one above: then nobody inside can join it again.
+func isOwned(t testing.TB, of species.NamespaceType) bool {
+	t.Helper()
+	f, err := os.Open("/proc/thread-self/ns/" + of.Name())
+	require.NoError(t, err)
+	defer func() { _ = f.Close() }()
+	owner, err := unix.IoctlRetInt(int(f.Fd()), unix.NS_GET_USERNS)
+	if errors.Is(err, syscall.EPERM) {
+		return false
+	}
+	require.NoError(t, err)
+	require.NoError(t, syscall.Close(owner))
+	return true
+}
+
+// owned returns those of the types of which the caller can join its own namespace again. For each other one there is a
+// test that is skipped.
+func owned(t *testing.T, types ...species.NamespaceType) []species.NamespaceType {
+	t.Helper()
+	return slices.DeleteFunc(types, func(of species.NamespaceType) bool {
+		if isOwned(t, of) {
+			return false
+		}
+		t.Run(of.Name(), func(t *testing.T) {
+			testutil.Skip(t, "needs a "+of.Name()+" namespace that belongs to its user namespace, or to one below")
+		})
+		return true
+	})
+}
+
 // onThrowAwayThread runs body on a thread that ends with it.
 func onThrowAwayThread(t *testing.T, body func()) {
 	t.Helper()
@@ -94,8 +128,28 @@ func alone(t *testing.T, flags species.NamespaceType, body func(t *testing.T)) {
 	t.Helper()
 	rerun(t, &syscall.SysProcAttr{Cloneflags: uintptr(flags | species.CLONE_NEWNS)}, func(t *testing.T) {
 		require.NoError(t, syscall.Mount("", "/", "", syscall.MS_REC|syscall.MS_PRIVATE, ""))
-		require.NoError(t, syscall.Mount("none", "/run", "tmpfs", 0, ""))
+		hideRun(t)
 		body(t)
+	})
+}
+
+// hideRun mounts an empty /run over one in which a namespace has been pinned, as on machines that have been used: the
+// mounts below are hidden, but stay in the table of mounts.
+func hideRun(t *testing.T) {
+	t.Helper()
+	mount := func(from, at, fsType string, flags uintptr) {
+		require.NoError(t, syscall.Mount(from, at, fsType, flags, ""))
+	}
+	mount("none", "/run", "tmpfs", 0)
+	require.NoError(t, os.Mkdir("/run/netns", 0o755))
+	require.NoError(t, os.WriteFile("/run/netns/hidden", nil, 0o400))
+	mount("/run/netns", "/run/netns", "", syscall.MS_BIND)
+	mount("/proc/self/ns/net", "/run/netns/hidden", "", syscall.MS_BIND)
+	mount("none", "/run", "tmpfs", 0)
+	t.Cleanup(func() {
+		for range 2 {
+			require.NoError(t, syscall.Unmount("/run", syscall.MNT_DETACH))
+		}
 	})
 }
 
@@ -130,8 +184,7 @@ func both(t *testing.T, flags species.NamespaceType, body func(t *testing.T)) {
 	t.Run("root", func(t *testing.T) { alone(t, flags, body) })
 	t.Run("userns", func(t *testing.T) {
 		testutil.InUserns(t, func(t *testing.T) {
-			require.NoError(t, syscall.Mount("none", "/run", "tmpfs", 0, ""))
-			t.Cleanup(func() { require.NoError(t, syscall.Unmount("/run", syscall.MNT_DETACH)) })
+			hideRun(t)
 			body(t)
 		})
 	})

@@ -2,6 +2,7 @@ package handle_test
 
 import (
 	"errors"
+	"os"
 	"testing"
 	"time"
 
@@ -48,6 +49,14 @@ func TestSerialsBefore6_18(t *testing.T) {
 }
 
 func TestFileHandles(t *testing.T) {
+	if os.Geteuid() == 0 {
+		checkFileHandles(t)
+		return
+	}
+	testutil.InUserns(t, checkFileHandles)
+}
+
+func checkFileHandles(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for of := range species.Set(species.AllNS).All() {
 		created, err := handle.Create(of)

@@ -37,11 +37,10 @@ func TestVisit(t *testing.T) {
 	require.NoError(t, err)
 	defer func() { _ = process.Close() }()
 	links := target.NamespaceLinks()
+	types := owned(t, species.CLONE_NEWUTS, species.CLONE_NEWNET, species.CLONE_NEWIPC, species.CLONE_NEWPID, species.CLONE_NEWCGROUP)
 	visits(t, func(t *testing.T, visit func(func(), ...handle.Relation) error) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
-		types := []species.NamespaceType{species.CLONE_NEWUTS, species.CLONE_NEWNET, species.CLONE_NEWIPC, species.CLONE_NEWPID,
-			species.CLONE_NEWCGROUP}
 		for range 3 {
 			for _, of := range types {
 				home, tid := forChildren(of), syscall.Gettid()

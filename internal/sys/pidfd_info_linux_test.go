@@ -27,16 +27,3 @@ func TestPidfdKnowsTheParent(t *testing.T) {
 	require.EqualValues(t, os.Getppid(), info.PPID)
 	require.EqualValues(t, os.Getpid(), info.TGID)
 }
-
-func TestKernelThreads(t *testing.T) {
-	for _, restore := range []func() func(){func() func() { return func() {} }, func() func() { return Pretend(PidfdInfo) }} {
-		back := restore()
-		for pid, want := range map[int]bool{2: true, os.Getpid(): false} {
-			p, err := OpenProcess(pid)
-			require.NoError(t, err)
-			require.Equal(t, want, p.IsKernelThread(), "process %d", pid)
-			require.NoError(t, p.Close())
-		}
-		back()
-	}
-}

@@ -20,6 +20,12 @@ import (
 // usernsEnv holds the name of the test that runs in its own user namespace.
 const usernsEnv = "NSOPS_TEST_IN_USERNS"
 
+// usernsOutsideEnv holds the UID that the root of that user namespace has outside.
+const usernsOutsideEnv = "NSOPS_TEST_USERNS_OUTSIDE"
+
+// overflowID stands for IDs that are not mapped; see /proc/sys/kernel/overflowuid.
+const overflowID = 65534
+
 // nobodysID is the uid and gid of the unprivileged user whose tests run as root.
 const nobodysID = 64321
 
@@ -51,6 +57,14 @@ func InUserns(t *testing.T, body func(t *testing.T)) {
 	}
 }
 
+// OwnerOfUserns returns the UID, as seen in there, of who made the user namespace of [InUserns].
+func OwnerOfUserns() int {
+	if os.Getenv(usernsOutsideEnv) == strconv.Itoa(nobodysID) {
+		return overflowID
+	}
+	return 0
+}
+
 // usernsCommand runs the calling test again, in the same directory and with the same environment.
 func usernsCommand(t *testing.T) *exec.Cmd {
 	ctx, limit := t.Context(), 10*time.Minute
@@ -61,10 +75,11 @@ func usernsCommand(t *testing.T) *exec.Cmd {
 	t.Cleanup(cancel)
 	cmd := exec.CommandContext(ctx, "/proc/self/exe", "-test.run="+pattern(t.Name()), "-test.v", "-test.count=1",
 		"-test.timeout="+limit.String(), "-test.short="+strconv.FormatBool(testing.Short()))
-	cmd.Env = append(os.Environ(), usernsEnv+"="+t.Name())
 	cmd.WaitDelay = time.Second
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: uintptr(usernsTypes)}
 	mapNobody(cmd.SysProcAttr)
+	outside := strconv.Itoa(cmd.SysProcAttr.UidMappings[0].HostID)
+	cmd.Env = append(os.Environ(), usernsEnv+"="+t.Name(), usernsOutsideEnv+"="+outside)
 	return cmd
 }
 

@@ -2,6 +2,7 @@ package testutil
 
 import (
 	"os"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -9,6 +10,9 @@ import (
 )
 
 func TestInUserns(t *testing.T) {
+	if os.Getenv(usernsEnv) == "" && isRoot() {
+		t.Setenv("NSOPS_TEST_CALLER", "root")
+	}
 	t.Run("sub test (1)", func(t *testing.T) {
 		InUserns(t, func(t *testing.T) {
 			require.Zero(t, os.Getuid())
@@ -17,7 +21,8 @@ func TestInUserns(t *testing.T) {
 			require.NoError(t, err)
 			fields := strings.Fields(string(text))
 			require.Equal(t, []string{"0", "1"}, []string{fields[0], fields[2]})
-			require.NotEqual(t, "0", fields[1])
+			require.Equal(t, os.Getenv(usernsOutsideEnv), fields[1])
+			require.Equal(t, os.Getenv("NSOPS_TEST_CALLER") == "root", fields[1] == strconv.Itoa(nobodysID))
 			require.FileExists(t, "userns.go", "same directory")
 		})
 	})

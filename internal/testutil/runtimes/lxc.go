@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -33,7 +34,7 @@ func StartLXC(t testing.TB) *testutil.Target {
 	configureLXC(t, bundle, name)
 	log := filepath.Join(path, "log")
 	command := func(command string, args ...string) (string, error) {
-		return try(append([]string{command, "-P", path, "-n", name, "-o", log, "-l", "INFO"}, args...)...)
+		return tryWith(withoutPath(), append([]string{command, "-P", path, "-n", name, "-o", log, "-l", "INFO"}, args...)...)
 	}
 	stop := func() {
 		output, err := command("lxc-stop", "-k")
@@ -49,6 +50,12 @@ func StartLXC(t testing.TB) *testutil.Target {
 	pid, err := command("lxc-info", "-p", "-H")
 	require.NoError(t, err)
 	return attach(t, name, parsePID(t, pid), stop)
+}
+
+// withoutPath returns the environment without PATH. Where LXC finds newuidmap, it maps IDs by it, root's too, and that
+// grants root only what /etc/subuid does, which is nothing on most machines.
+func withoutPath() []string {
+	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "PATH=") })
 }
 
 func configureLXC(t testing.TB, bundle, name string) {

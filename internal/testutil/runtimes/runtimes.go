@@ -34,8 +34,11 @@ func run(t testing.TB, argv ...string) string {
 	return output
 }
 
-// try collects the output in a file: a container that holds it open keeps nobody waiting.
-func try(argv ...string) (string, error) {
+func try(argv ...string) (string, error) { return tryWith(nil, argv...) }
+
+// tryWith runs a command with that environment; nil: the caller's. It collects the output in a file: a container that
+// holds it open keeps nobody waiting.
+func tryWith(env []string, argv ...string) (string, error) {
 	output, err := os.CreateTemp("", "nsops-output-")
 	if err != nil {
 		return "", err
@@ -45,7 +48,7 @@ func try(argv ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), 3*patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
-	cmd.Stdout, cmd.Stderr = output, output
+	cmd.Env, cmd.Stdout, cmd.Stderr = env, output, output
 	err = cmd.Run()
 	text, _ := os.ReadFile(output.Name())
 	return string(text), err

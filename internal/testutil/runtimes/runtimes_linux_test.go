@@ -38,6 +38,22 @@ func TestLXCLeavesNothing(t *testing.T) {
 	require.Equal(t, runtimes.LXCHostname+"\n", target.Sh("hostname"))
 }
 
+// Where the package uidmap is installed, LXC starts all the same, though root has no IDs in /etc/subuid.
+func TestLXCWithNewuidmap(t *testing.T) {
+	testutil.NeedRoot(t)
+	refuse, err := exec.LookPath("false")
+	require.NoError(t, err)
+	program, err := os.ReadFile(refuse)
+	require.NoError(t, err)
+	dir := t.TempDir()
+	for _, name := range []string{"newuidmap", "newgidmap"} {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), program, 0o700))
+		require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o755|os.ModeSetuid)) // LXC uses no others
+	}
+	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
+	runtimes.StartLXC(t)
+}
+
 // checkContainer starts a container and has the end of the test check that nothing is left of it.
 func checkContainer(t *testing.T, start func() *testutil.Target) *testutil.Target {
 	t.Helper()

@@ -1,0 +1,187 @@
+#!/usr/bin/env bash
+# Runs the tests on machines in other states, one after the other: test/states/run.sh [STATE...], as root.
+#
+# pins      /run/netns is a mount, and has pins        cgroup2  all cgroups are of version 2
+# engines   docker, podman, LXC, uidmap, containers    hybrid   cgroups of version 1, and a hierarchy of version 2
+# churn     hundreds of processes come and go          oneid    in an unprivileged container with one mapped ID
+# umask     umask 077                                  manyids  in an unprivileged container with 65536 IDs
+# locale    in Turkish, and in Nepal                   nobody   as a user without rights
+# nohome    HOME is not set                            plain    the machine as it is
+# readonly  the sources are read-only
+#
+# Each state ends with one line: what passed, failed and was skipped. FLAGS are for go test (-race), PACKAGES are those
+# to test. The tests are those of the work tree, in a copy that any user may read. What a state mounts or installs, it
+# does in a mount namespace of its own: the machine stays as it was. Only engines may install something.
+set -euo pipefail
+
+states=(plain pins engines churn umask locale nohome readonly cgroup2 hybrid oneid manyids nobody)
+limit=2400 # seconds for a run of the tests
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+source "$here/engines.sh"
+
+main() {
+	(($(id -u) == 0)) || { echo "$0 wants root" >&2; exit 2; }
+	unset CI NSOPS_REQUIRE # what cannot be tested in a state is skipped, and said
+	work=$(mktemp -d "${TMPDIR:-/tmp}/nsops-states-XXXXXX")
+	trap 'rm -rf --one-file-system "$work"' EXIT
+	copy_sources
+	(($# > 0)) || set -- "${states[@]}"
+	local state status=0 results=()
+	for state in "$@"; do
+		[[ " ${states[*]} " == *" $state "* ]] || { echo "no state $state; there are: ${states[*]}" >&2; exit 2; }
+		echo "== $state"
+		run_state "$state" || status=1
+		results+=("$(cat "$work/result")")
+		echo "${results[-1]}"
+	done
+	(($# == 1)) || printf '%s\n' == "${results[@]}"
+	exit $status
+}
+
+# copy_sources makes a copy of the work tree, and has the caches where other users find them.
+copy_sources() {
+	chmod 755 "$work"
+	mkdir -m 755 "$work"/{src,mod,home}
+	mkdir -m 1777 "$work/tmp"
+	(cd "$here/../.." && git ls-files -coz --exclude-standard | tar --null --ignore-failed-read -cT - 2>/dev/null) |
+		tar -xC "$work/src" --no-same-owner
+	chmod -R a+rX "$work/src"
+	export GOMODCACHE GOCACHE GOPATH GOFLAGS
+	GOFLAGS="$(go env GOFLAGS) -buildvcs=false -mod=readonly"
+	GOMODCACHE=$(go env GOMODCACHE)
+	GOCACHE=$(go env GOCACHE)
+	GOPATH=$(go env GOPATH)
+	(cd "$work/src" && go mod download)
+}
+
+# run_state runs the tests in that state, and leaves its line in the file result.
+run_state() {
+	local begin=$SECONDS status=0 counts
+	rm -f "$work/result"
+	unshare --mount --propagation private -- "${BASH_SOURCE[0]}" --in "$1" "$work" >"$work/output" 2>&1 </dev/null || status=$?
+	"$here/../../.ci/audit" <"$work/output" >"$work/audited" || true
+	cat "$work/audited"
+	counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/audited")
+	[[ $counts != '0 passed'* ]] || tail -n 30 "$work/output"
+	printf '%s: %s; %s after %ds\n' "$1" "$counts" "$( ((status == 0)) && echo ok || echo "FAILED ($status)")" \
+		$((SECONDS - begin)) >"$work/result"
+	return $status
+}
+
+# suite runs the tests. The words before it are a command that the tests are run by.
+suite() {
+	cd "$work/src"
+	timeout -k 10 "$limit" "$@" go test -p 1 -v -shuffle=on ${FLAGS:-} ${PACKAGES:-./...}
+}
+
+in_plain() { suite; }
+
+in_pins() {
+	mount -t tmpfs nsops-states /run
+	for name in one two three; do
+		ip netns add "$name"
+	done
+	suite
+}
+
+in_churn() {
+	churn &
+	local churner=$!
+	trap 'kill $churner' EXIT
+	suite
+}
+
+# churn keeps some 300 processes, which live for a second each: children, orphans, and in namespaces of their own.
+churn() {
+	local end=$((SECONDS + limit))
+	trap 'exit 0' TERM
+	while ((SECONDS < end)); do
+		for _ in {1..11}; do
+			sleep "1.$RANDOM" &
+		done
+		(sleep 1 & sleep 0.3 &)
+		unshare --uts --ipc --net sleep 0.5 &
+		unshare --user --map-root-user --mount --pid --fork sleep 0.5 &
+		sleep 0.05
+	done
+}
+
+in_umask() {
+	umask 077
+	suite
+}
+
+in_locale() {
+	if ! locale -a | grep -qi 'tr_TR.utf-\?8'; then
+		mkdir "$work/locale"
+		localedef -i tr_TR -f UTF-8 "$work/locale/tr_TR.UTF-8"
+		export LOCPATH=$work/locale
+	fi
+	suite env LC_ALL=tr_TR.UTF-8 LANG=tr_TR.UTF-8 LANGUAGE=tr TZ=Asia/Kathmandu
+}
+
+in_nohome() { suite env -u HOME -u XDG_CACHE_HOME -u XDG_CONFIG_HOME; }
+
+in_readonly() {
+	mount --bind -o ro "$work/src" "$work/src"
+	mount -o remount,bind,ro "$work/src"
+	! touch "$work/src/x" 2>/dev/null
+	suite
+}
+
+in_cgroup2() {
+	umount -R /sys/fs/cgroup
+	mount -t cgroup2 none /sys/fs/cgroup
+	suite
+}
+
+in_hybrid() {
+	if ! grep -q ' - cgroup ' /proc/self/mountinfo; then
+		mount -t tmpfs nsops-states /sys/fs/cgroup
+		mkdir /sys/fs/cgroup/{unified,systemd}
+		mount -t cgroup2 none /sys/fs/cgroup/unified
+		mount -t cgroup -o none,name=nsops-states none /sys/fs/cgroup/systemd
+	fi
+	suite
+}
+
+in_nobody() {
+	others 65534
+	suite setpriv --reuid 65534 --regid 65534 --clear-groups
+}
+
+in_oneid() {
+	others 65534
+	suite setpriv --reuid 65534 --regid 65534 --clear-groups unshare --user --map-root-user "${container[@]}"
+}
+
+in_manyids() {
+	others 100000
+	mkfifo "$work/child" "$work/mapped"
+	exec 3<>"$work/child" 4<>"$work/mapped"
+	suite unshare --user -- bash -c 'echo $$ >&3; read -r <&4; exec setpriv --reuid 0 --regid 0 --clear-groups "$@"' - \
+		unshare "${container[@]}" &
+	read -r -t 60 -u 3 child
+	echo 0 100000 65536 >"/proc/$child/uid_map"
+	echo 0 100000 65536 >"/proc/$child/gid_map"
+	echo >&4
+	wait $!
+}
+
+# container are the arguments of unshare for a container without a root of its own.
+container=(--mount --pid --fork --kill-child --mount-proc --net --uts --ipc --)
+
+# others gives the user with that ID caches and a home.
+others() {
+	mount --bind "$GOMODCACHE" "$work/mod"
+	mkdir -p "$work/cache-$1"
+	chown "$1:$1" "$work/cache-$1" "$work/home"
+	export GOMODCACHE=$work/mod GOCACHE=$work/cache-$1 GOPATH=$work/home HOME=$work/home TMPDIR=$work/tmp GOPROXY=off
+}
+
+if [ "${1:-}" = --in ]; then
+	work=$3
+	"in_$2"
+else
+	main "$@"
+fi
