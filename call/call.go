@@ -85,9 +85,10 @@ func (c *Call) TargetPid(pid int) *Call {
 }
 
 // Namespaces sets what is joined, in place of mnt, uts, ipc and net. Those that the target shares with the calling
-// thread are passed over: MustDiffer refuses such a target. With user, the worker is root of that user namespace if that
-// maps a root, and has all its capabilities in either case. With pid, the worker is a process in that PID namespace, and
-// visible there; its executable is then a sealed copy, made once in each process that calls.
+// thread are passed over: MustDiffer refuses such a target. With user, the worker is root of that user namespace and has
+// all its capabilities; one that maps no root is an error, see User. With mnt, its root directory is the target's, see
+// NamespaceRoot. With pid, the worker is a process in that PID namespace, and visible there; its executable is then a
+// sealed copy, made once in each process that calls.
 func (c *Call) Namespaces(types ...species.NamespaceType) *Call {
 	c.types = c.union("namespaces", types)
 	return c

@@ -20,21 +20,26 @@
 // # What a worker is
 //
 //	namespaces    mnt, uts, ipc, net of the target, or those of Call.Namespaces; else those of the calling thread
-//	user          root of the user namespace joined, else the caller's effective user; nobody with Call.DropPrivs
-//	capabilities  none inheritable or ambient; none at all with Call.DropPrivs
-//	groups        none when a user namespace is joined or with Call.DropPrivs, else the caller's
-//	descriptors   0, 1, 2, and two sockets to the caller, 3 and 4; what the Go runtime opens
+//	user          root of the user namespace joined, else the caller's effective user; Call.User, or nobody with Call.DropPrivs
+//	capabilities  none inheritable or ambient; none that the target lacks with Call.TargetCapabilities, none with Call.DropPrivs
+//	groups        none when a user namespace is joined or with Call.User or Call.DropPrivs, else the caller's
+//	descriptors   0, 1, 2, and three sockets to the caller, 3, 4 and 5; what the Go runtime opens
 //	environment   the caller's, Call.Env, and NSOPS_DEPTH; less of it in a set-user-ID or similar program, see below
 //	arguments     os.Args[0] alone
-//	directory     / when a mount namespace is joined, else the caller's
+//	root          the target's, also if it has called chroot(2); that of the mount namespace with Call.NamespaceRoot
+//	directory     / when a mount namespace or another root is joined, else the caller's
 //	session       one of its own without a terminal, and a session keyring of its own
 //	GOMAXPROCS    1 at the start unless the environment says otherwise: runtime.GOMAXPROCS or Call.Env gives it more
 //	cgroup, seccomp, LSM label, resource limits: the caller's; joining namespaces changes none of them
 //
+// A user namespace need not map its root, or anybody: then the call fails, unless Call.User names a user that it maps, or
+// the caller is an ordinary user whom it maps. A worker is never a UID or GID of the caller that the namespace does not map.
+//
 // It cannot be traced or inspected by the target's root (it is not dumpable, so /proc/self belongs to the initial root),
-// but it can be killed if it is in the target's PID namespace. It dies with the process that called it. It is a child
-// of that process, which waits for it: a program that reaps children it does not know may take away its exit status,
-// never its result.
+// but it can be killed if it is in the target's PID namespace. Whoever has CAP_SYS_PTRACE in the initial user namespace
+// can trace everything that it sees, this too: see Call.TargetCapabilities. It dies with the process that called it, and
+// its process group does; see docs/privileges.md for what may survive. It is a child of that process, which waits for it: a
+// program that reaps children it does not know may take away its exit status, never its result.
 //
 // # What a handler must not do
 //
@@ -61,7 +66,7 @@
 // # Privileges and kernels
 //
 // Root, or CAP_SYS_ADMIN in the user namespaces that own what is joined and CAP_SYS_PTRACE over the target, effective in
-// the calling thread; without any privilege, the namespaces of one's own containers together with their user namespace. Linux 5.10 or newer with /proc
-// mounted, cgo at build time: ErrNotLinked otherwise, and also in a library that a program of another language has loaded,
+// the calling thread; without any privilege, the namespaces of one's own containers together with their user namespace.
+// Linux 5.10 or newer with /proc mounted, cgo at build time: ErrNotLinked otherwise, and also in a library that a program of another language has loaded,
 // and where that program was started as ld.so PROGRAM. See man 2 setns, man 7 namespaces.
 package call
