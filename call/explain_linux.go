@@ -21,13 +21,15 @@ func (t *target) explain(err error) error {
 // calling thread.
 func (t *target) explainRefusal(err error) error {
 	var e *Error
-	if !errors.As(err, &e) || !errors.Is(e.Err, syscall.EPERM) || e.Stage != StageJoin && e.Stage != StageMounts {
+	if !errors.As(err, &e) || !errors.Is(e.Err, syscall.EPERM) {
 		return err
 	}
+	join := e.Stage == StageJoin && e.Op == "setns"
 	switch {
+	case !join && e.Stage != StageMounts:
 	case sys.KeepsCapabilities():
 		e.Err = fmt.Errorf("the caller's securebits or bounding set keep its capabilities from the worker: %w", e.Err)
-	case e.Stage == StageMounts:
+	case !join:
 		e.Err = fmt.Errorf("CAP_SYS_ADMIN is lacking in a user namespace that owns the mount or the network namespace: %w", e.Err)
 	default:
 		e.Err = t.explainJoin(e.Type, e.Err)
