@@ -42,6 +42,9 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err er
 	}
 	defer func() { _ = got.File.Close() }()
 	r, err := wire.ParseRecord(buf[:min(got.Size, wire.RecordSize)])
+	if err == nil {
+		err = r.Check()
+	}
 	if err != nil {
 		return "", nil, 0, err
 	}

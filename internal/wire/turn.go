@@ -23,6 +23,9 @@ var errTurn = errors.New("out of turn")
 // Next takes the next record, or refuses it. fromChild says that the kernel names our own child as its sender, which is
 // the worker or, if Forks, the process that forks it.
 func (t *Turns) Next(r Record, fromChild bool) error {
+	if err := r.Check(); err != nil {
+		return err
+	}
 	if !t.may(r, fromChild) {
 		return fmt.Errorf("record of kind %d %w", r.Kind, errTurn)
 	}
@@ -57,8 +60,9 @@ func (t *Turns) Ready() bool { return t.ready }
 // Done reports whether a result or a failure came.
 func (t *Turns) Done() bool { return t.after == KindFailed || t.after == KindResult }
 
-// check refuses what no honest sender puts into a record, before anything of it is shown to somebody.
-func (r Record) check() error {
+// Check returns an error if the record has what no honest sender puts into it. Before that, nothing of it is to be shown to
+// anybody.
+func (r Record) Check() error {
 	want := Record{Magic: r.Magic, Kind: r.Kind}
 	switch r.Kind {
 	case KindForked:

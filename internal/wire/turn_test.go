@@ -30,6 +30,12 @@ func (w word) record() (r wire.Record, fromChild bool) {
 		ready: wire.KindReady, result: wire.KindResult, failure: wire.KindResult, request: wire.KindCall,
 	}
 	r.Kind = kinds[w]
+	switch w {
+	case forked, stranger:
+		r.Pid = 1
+	case failed:
+		r.Stage = wire.StageJoin
+	}
 	if w == failure {
 		r.Stage = wire.OutcomeFailure
 	}
