@@ -62,7 +62,7 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err er
 }
 
 var errNoFile = errors.New("the caller could make no file for a long one: " +
-	"memfd_create(2) is forbidden there, and none of /dev/shm, TMPDIR and /var/tmp can be written")
+	"memfd_create(2) is forbidden there, and none of /dev/shm, /tmp and /var/tmp can be written")
 
 // outlet is where a worker sends its result.
 type outlet struct {

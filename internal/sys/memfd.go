@@ -74,10 +74,10 @@ func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 }
 
 // unlinked returns a file without a name that only this process has, in the first directory for temporary files that
-// suits and can be written to.
+// suits and can be written to. TMPDIR does not count: in a set-user-ID program it is that of a user with fewer rights.
 func unlinked(suits func(dir string) error) (*FD, error) {
 	var all []error
-	for _, dir := range []string{"/dev/shm", os.TempDir(), "/var/tmp"} {
+	for _, dir := range []string{"/dev/shm", "/tmp", "/var/tmp"} {
 		err := suits(dir)
 		if err == nil {
 			var fd *FD
