@@ -4,8 +4,6 @@ import (
 	"os"
 	"time"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -65,9 +63,9 @@ func holdOwnGroup() error {
 
 // watch kills the worker when its caller ends, if the kernel may not: a handler can become a user whom the caller may not
 // kill, with IDs that only its user namespace knows. With the worker goes its process group, if it has one of its own.
-func watch(lifeline int, pid int) {
+func watch(lifeline int, group bool) {
 	if ready, err := sys.WaitReadable(time.Time{}, lifeline); err == nil && ready[0] {
-		_ = unix.Kill(pid, unix.SIGKILL)
+		sys.KillSelf(group)
 	}
 }
 

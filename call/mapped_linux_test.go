@@ -92,19 +92,19 @@ func TestUserNamespaceWithoutARootIsNoWayToKeepOnesUID(t *testing.T) {
 // Users who are mapped to themselves alone, as bubblewrap does it, stay who they are.
 func TestUserMappedToThemselvesStaysWhoTheyAre(t *testing.T) {
 	pid := startMapped(t, "1234 1234 1", "1234 1234 1")
-	o := callIn(t, as(t, 1234, nil, request{Handler: "look", Pid: pid, Types: species.Set(species.CLONE_NEWUSER | species.CLONE_NEWNS)}))
+	o := callIn(t, asUser(t, nil, request{Handler: "look", Pid: pid, Types: species.Set(species.CLONE_NEWUSER | species.CLONE_NEWNS)}))
 	require.Empty(t, o.Failure)
 	var v view
 	require.NoError(t, unmarshal(o.Result, &v))
 	require.Equal(t, []int{1234, 1234}, []int{v.UID, v.GID})
 }
 
-// as returns the command that makes a call as an ordinary user with some groups.
-func as(t testing.TB, id uint32, groups []uint32, r request) *exec.Cmd {
+// asUser returns the command that makes a call as the ordinary user 1234 with some groups.
+func asUser(t testing.TB, groups []uint32, r request) *exec.Cmd {
 	t.Helper()
 	cmd := role(t, "caller", r.json())
 	cmd.Path = copyOf(t, testBinary(t), 0o755)
-	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: id, Gid: id, Groups: groups}}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 1234, Groups: groups}}
 	return cmd
 }
 
@@ -135,9 +135,9 @@ func TestGroupsAreGivenUpOnEitherSideOfTheJoin(t *testing.T) {
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{4, 27}}}
 	require.Empty(t, statusOf(t, callIn(t, cmd))["Groups"][0], "given up outside")
 	// An ordinary user's own stay, unless none may.
-	require.NotEmpty(t, statusOf(t, callIn(t, as(t, 1234, []uint32{4}, r)))["Groups"][0])
+	require.NotEmpty(t, statusOf(t, callIn(t, asUser(t, []uint32{4}, r)))["Groups"][0])
 	r.DropPrivs = true
-	o = callIn(t, as(t, 1234, []uint32{4}, r))
+	o = callIn(t, asUser(t, []uint32{4}, r))
 	require.Equal(t, call.StagePrivileges, o.Stage, o.Failure)
 	require.Contains(t, o.Failure, "denies setgroups")
 }
@@ -177,6 +177,6 @@ func TestUserWithoutAUserNamespace(t *testing.T) {
 			require.Equal(t, want, got, name)
 		}
 	}
-	o := callIn(t, as(t, 1234, nil, request{Handler: "nothing", Pid: os.Getpid(), User: []int{1, 1}}))
+	o := callIn(t, asUser(t, nil, request{Handler: "nothing", Pid: os.Getpid(), User: []int{1, 1}}))
 	require.Equal(t, call.StageTarget, o.Stage, "it may not inspect us: %s", o.Failure)
 }

@@ -101,7 +101,7 @@ func TestHandlerThatBecomesAnotherUserDiesWithTheCaller(t *testing.T) {
 func TestHandlerOfAnOrdinaryUserThatBecomesAnotherDiesWithTheCaller(t *testing.T) {
 	pid := startMapped(t, "0 1234 1\n1 100001 100", "0 1234 1")
 	r := request{Handler: "other user", Arg: 33, Pid: pid, Types: species.Set(species.CLONE_NEWUSER | species.CLONE_NEWNS)}
-	caller, worker := orphanOf(t, as(t, 1234, nil, r))
+	caller, worker := orphanOf(t, asUser(t, nil, r))
 	require.NoError(t, caller.Kill())
 	waitUntil(t, func() bool { return gone(worker) }, "the worker is still there")
 }

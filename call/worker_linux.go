@@ -33,7 +33,7 @@ func work(w nsenter.Worker) {
 	}
 	if !w.Spawned {
 		if w.Lifeline >= 0 {
-			go watch(w.Lifeline, os.Getpid())
+			go watch(w.Lifeline, false)
 		}
 		if err == nil {
 			_, err = r.run(arg) // nobody to tell of a panic: it ends the process, as in every program
@@ -45,7 +45,7 @@ func work(w nsenter.Worker) {
 		err = becomeReady(channel)
 	}
 	if marks&wire.MarkWatch != 0 {
-		go watch(w.Lifeline, 0)
+		go watch(w.Lifeline, true)
 	}
 	if err != nil {
 		f := wire.NewFailure(err)

@@ -41,3 +41,12 @@ func KillGroupAtEnd(socket *FD) error {
 	_, async := unix.FcntlInt(fd, unix.F_SETFL, unix.O_ASYNC)
 	return errors.Join(err, signal, async)
 }
+
+// KillSelf kills this process, and with group all of its process group that it may kill.
+func KillSelf(group bool) {
+	pid := os.Getpid()
+	if group {
+		pid = 0
+	}
+	_ = unix.Kill(pid, unix.SIGKILL)
+}
