@@ -1,6 +1,7 @@
 package call
 
 import (
+	"errors"
 	"os"
 	"time"
 
@@ -18,8 +19,11 @@ type lifelines struct {
 
 func openLifelines() (l *lifelines, err error) {
 	l = &lifelines{}
-	if l.our, l.their, err = openLifeline(); err == nil {
-		l.ourGroup, l.theirGroup, err = openLifeline()
+	if l.our, l.their, err = sys.Socketpair(); err == nil {
+		l.ourGroup, l.theirGroup, err = sys.Socketpair()
+	}
+	if err == nil {
+		err = errors.Join(l.keepTheirGroup(), sys.StopReceiving(l.our), sys.StopReceiving(l.ourGroup))
 	}
 	if err != nil {
 		l.close()
@@ -28,16 +32,11 @@ func openLifelines() (l *lifelines, err error) {
 	return l, nil
 }
 
-// openLifeline returns the ends of a socket whose closing ends the worker. Nothing can be sent to ours: with it could come
-// descriptors, see sys.Inbox.
-func openLifeline() (ours, theirs *sys.FD, err error) {
-	ours, theirs, err = sys.Socketpair()
-	if err == nil {
-		if err = sys.StopReceiving(ours); err != nil {
-			closeAll(ours, theirs)
-		}
-	}
-	return ours, theirs, err
+// keepTheirGroup makes their end of the group's socket outlive ours. It is what the signal hangs on: if the worker has ended
+// already when we do, the last descriptor of it could be closed before ours. So a copy waits unread in our own end. For
+// the rest nothing can be sent to our ends: with it could come descriptors, see sys.Inbox.
+func (l *lifelines) keepTheirGroup() error {
+	return sys.Send(l.theirGroup, []byte{0}, l.theirGroup.Int())
 }
 
 // holdGroup makes the process group of a worker die with us, which it leads as soon as it is ready. One that is gone
@@ -49,9 +48,13 @@ func (l *lifelines) cut() { closeAll(l.our, l.ourGroup) }
 
 // close leaves alone what a worker that has ended has left behind. It may be called again, and on nil.
 func (l *lifelines) close() {
-	if l != nil {
-		closeAll(l.their, l.theirGroup, l.our, l.ourGroup)
+	if l == nil {
+		return
 	}
+	if l.theirGroup != nil {
+		_ = sys.OwnGroup(l.theirGroup, 0)
+	}
+	closeAll(l.our, l.their, l.ourGroup, l.theirGroup)
 }
 
 // holdOwnGroup is the worker's part of it: the group is there now. What the caller has said already stands.

@@ -13,7 +13,7 @@ import (
 
 // OwnGroup makes a process group the one that a signal about a socket goes to, if anything ever happens at its other end
 // and somebody has called KillGroupAtEnd. The signal is sent with the rights of the calling thread: man 2 fcntl, F_SETOWN.
-// The group is there, or the process that will lead it.
+// The group is there, or the process that will lead it; 0 is none.
 func OwnGroup(socket *FD, group int) error {
 	defer runtime.KeepAlive(socket)
 	_, err := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETOWN, -group)
