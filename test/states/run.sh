@@ -159,7 +159,7 @@ in_manyids() {
 	others 100000
 	mkfifo "$work/child" "$work/mapped"
 	exec 3<>"$work/child" 4<>"$work/mapped"
-	suite unshare --user -- bash -c 'echo $$ >&3; read -r <&4; exec setpriv --reuid 0 --regid 0 --clear-groups "$@"' - \
+	suite unshare --user --keep-caps -- bash -c 'echo $$ >&3; read -r <&4; exec setpriv --reuid 0 --regid 0 --clear-groups "$@"' - \
 		unshare "${container[@]}" &
 	read -r -t 60 -u 3 child
 	echo 0 100000 65536 >"/proc/$child/uid_map"
