@@ -15,7 +15,7 @@
 set -euo pipefail
 
 states=(plain pins engines churn umask locale nohome readonly cgroup2 hybrid oneid manyids nobody)
-limit=2400 # seconds for a run of the tests
+limit=3600 # seconds for a run of the tests
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/engines.sh"
 
@@ -74,7 +74,7 @@ run_state() {
 # suite runs the tests. The words before it are a command that the tests are run by.
 suite() {
 	cd "$work/src"
-	timeout -k 10 "$limit" "$@" go test -p 1 -v -shuffle=on ${FLAGS:-} ${PACKAGES:-./...} &
+	timeout -k 10 "$limit" "$@" go test -p 1 -timeout 30m -v -shuffle=on ${FLAGS:-} ${PACKAGES:-./...} &
 	trap "kill $!; exit 1" INT TERM
 	wait $!
 }
