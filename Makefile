@@ -21,8 +21,8 @@ LINTER_VERSION := 2.15.0
 LINTER := $(or $(shell go env GOBIN),$(shell go env GOPATH)/bin)/golangci-lint
 
 # One package at a time: they look for mounts and interfaces that a test left behind on the machine. With the race
-# detector every worker would sleep for a second before it exits.
-tests = go test -p 1 -v -shuffle=on $(1) ./... 2>&1 </dev/null | .ci/audit
+# detector every worker would sleep for a second before it exits. The time limit is for slow and busy machines.
+tests = go test -p 1 -timeout 30m -v -shuffle=on $(1) ./... 2>&1 </dev/null | .ci/audit
 
 build: needs
 	go build ./...

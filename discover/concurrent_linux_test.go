@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"os"
+	"slices"
 	"sync"
 	"testing"
 
@@ -46,7 +47,10 @@ func TestTableOfTheCaller(t *testing.T) {
 	require.NoError(t, err)
 	require.NotNil(t, r.Process(pid()))
 	require.NotNil(t, r.Process(os.Getppid()))
-	require.Len(t, r.Namespace(id).References, 2, "in both tables")
+	own := slices.DeleteFunc(slices.Clone(r.Namespace(id).References), func(ref discover.Reference) bool {
+		return ref.PID != pid() // another discovery's, for a moment
+	})
+	require.Len(t, own, 2, "in both tables")
 	for _, n := range r.Namespaces {
 		for _, ref := range n.References {
 			if ref.PID == pid() && ref.Kind == discover.ByFD {

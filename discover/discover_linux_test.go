@@ -134,10 +134,13 @@ func TestPendingPIDNamespace(t *testing.T) {
 func TestHiddenParent(t *testing.T) {
 	testutil.NeedRoot(t)
 	pid := nested(t)
-	r := full(t)
-	n := r.Process(pid).Namespaces.Of(species.CLONE_NEWUSER)
-	require.NotNil(t, n.Parent)
-	require.True(t, n.Parent.Hidden())
+	var r *discover.Result
+	var n *discover.Namespace
+	require.Eventually(t, func() bool { // other discoveries open it for a moment
+		r = full(t)
+		n = r.Process(pid).Namespaces.Of(species.CLONE_NEWUSER)
+		return n.Parent != nil && n.Parent.Hidden()
+	}, patience, tick)
 	require.Same(t, n.Parent, n.Owner)
 	require.Same(t, r.Initial(species.CLONE_NEWUSER), n.Parent.Parent)
 	require.Len(t, n.Parent.Children, 1)

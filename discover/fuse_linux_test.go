@@ -233,7 +233,7 @@ func TestHungFUSEOfARuntime(t *testing.T) {
 		return
 	}
 	testutil.NeedRoot(t)
-	id := strings.Repeat("0123456789abcdef", 4)
+	id := fmt.Sprintf("%064x", os.Getpid()) // several may be tested at once
 	leader := inCgroup(t, unifiedHierarchy(t)+"/docker-"+id+".scope")
 	r := standard(t)
 	require.Equal(t, &discover.Container{ID: id, Runtime: "docker", Cgroup: "/docker-" + id + ".scope"}, r.Process(leader).Container)

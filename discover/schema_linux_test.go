@@ -22,6 +22,7 @@ func readSchema(t *testing.T) schema {
 	require.NoError(t, err)
 	var s schema
 	require.NoError(t, json.Unmarshal(text, &s.root))
+	s.root["properties"].(map[string]any)["version"] = map[string]any{"const": json.Number("1")}
 	return s
 }
 
@@ -55,6 +56,12 @@ func (s schema) word(at, word string, want any, rule map[string]any, value any) 
 			}
 		}
 		return fmt.Errorf("%s is %v: none fits", at, value)
+	case "minimum":
+		number, ok := value.(json.Number)
+		least, err := number.Float64()
+		if !ok || err != nil || least < want.(float64) {
+			return fmt.Errorf("%s is %v, less than %v", at, value, want)
+		}
 	case "type":
 		return checkType(at, want.(string), value)
 	case "items":
@@ -121,17 +128,31 @@ func TestSchema(t *testing.T) {
 	pinned(t)
 	testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000})
 	inThisProcess(t)
+	s, text := readSchema(t), checkSchema(t)
+	require.Error(t, s.check("result", s.root, decodeNumbers(t, `{"version":2}`)))
+	require.Error(t, s.check("result", s.root, decodeNumbers(t, strings.Replace(text, `"inode"`, `"number"`, 1))))
+}
+
+func TestSchemaOfAContainer(t *testing.T) {
+	testutil.NeedRoot(t)
+	_, id := unnamed(t)
+	require.Contains(t, checkSchema(t), id)
+}
+
+// checkSchema returns what a discovery finds as JSON, once it has the form that is described.
+func checkSchema(t *testing.T) string {
+	t.Helper()
 	text, err := json.Marshal(full(t))
 	require.NoError(t, err)
 	s := readSchema(t)
-	decode := func(text string) (value any) {
-		decoder := json.NewDecoder(strings.NewReader(text))
-		decoder.UseNumber()
-		require.NoError(t, decoder.Decode(&value))
-		return value
-	}
-	s.root["properties"].(map[string]any)["version"] = map[string]any{"const": json.Number("1")}
-	require.NoError(t, s.check("result", s.root, decode(string(text))))
-	require.Error(t, s.check("result", s.root, decode(`{"version":2}`)))
-	require.Error(t, s.check("result", s.root, decode(strings.Replace(string(text), `"inode"`, `"number"`, 1))))
+	require.NoError(t, s.check("result", s.root, decodeNumbers(t, string(text))))
+	return string(text)
+}
+
+func decodeNumbers(t *testing.T, text string) (value any) {
+	t.Helper()
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	require.NoError(t, decoder.Decode(&value))
+	return value
 }

@@ -48,7 +48,12 @@ func TestChurn(t *testing.T) {
 	}
 	defer churn.Wait()
 	defer cancel()
+	enough := time.Now().Add(2 * time.Minute) // on a machine that is busy already
 	for i := range discoveries {
+		if i >= 20 && time.Now().After(enough) {
+			t.Logf("only %d discoveries", i)
+			break
+		}
 		opts := discover.Options{}
 		if i%4 == 0 {
 			opts.Sources = discover.Full

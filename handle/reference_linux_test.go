@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/sys"
@@ -92,7 +93,12 @@ func checkReference(t *testing.T, ref handle.Relation, of species.NamespaceType,
 		require.Nil(t, owner)
 		uid, err := ref.OwnerUID()
 		require.NoError(t, err)
-		require.Zero(t, uid)
+		f, err := os.Open("/proc/self/ns/user")
+		require.NoError(t, err)
+		defer func() { _ = f.Close() }()
+		want, err := unix.IoctlGetUint32(int(f.Fd()), unix.NS_GET_OWNER_UID)
+		require.NoError(t, err)
+		require.EqualValues(t, want, uid, "0, or for a user outside of a container, the overflow ID")
 	} else {
 		require.NoError(t, err)
 		require.Equal(t, here(t, species.CLONE_NEWUSER), id(t, owner))

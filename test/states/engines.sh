@@ -32,8 +32,9 @@ install_engines() {
 	done
 	printf '#!/bin/sh\nexit 101\n' >/usr/sbin/policy-rc.d # starts no services
 	chmod 755 /usr/sbin/policy-rc.d
-	apt-get update -qq
-	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "${packages[@]}"
+	{
+		apt-get update && DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}"
+	} >"$work/apt.log" 2>&1 || { cat "$work/apt.log"; return 1; }
 }
 
 within() { nsenter --net=/run/netns/engines "$@"; }

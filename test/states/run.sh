@@ -15,7 +15,7 @@
 set -euo pipefail
 
 states=(plain pins engines churn umask locale nohome readonly cgroup2 hybrid oneid manyids nobody)
-limit=2400 # seconds for a run of the tests
+limit=3600 # seconds for a run of the tests
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/engines.sh"
 
@@ -58,7 +58,10 @@ copy_sources() {
 run_state() {
 	local begin=$SECONDS status=0 counts
 	rm -f "$work/result"
-	unshare --mount --propagation private -- "${BASH_SOURCE[0]}" --in "$1" "$work" >"$work/output" 2>&1 </dev/null || status=$?
+	unshare --mount --propagation private -- "${BASH_SOURCE[0]}" --in "$1" "$work" >"$work/output" 2>&1 </dev/null &
+	trap "kill $!; wait $!; exit 1" INT TERM
+	wait $! || status=$?
+	trap - INT TERM
 	"$here/../../.ci/audit" <"$work/output" >"$work/audited" || true
 	cat "$work/audited"
 	counts=$(grep -E '^[0-9]+ passed, [0-9]+ failed' "$work/audited")
@@ -71,7 +74,9 @@ run_state() {
 # suite runs the tests. The words before it are a command that the tests are run by.
 suite() {
 	cd "$work/src"
-	timeout -k 10 "$limit" "$@" go test -p 1 -v -shuffle=on ${FLAGS:-} ${PACKAGES:-./...}
+	timeout -k 10 "$limit" "$@" go test -p 1 -timeout 30m -v -shuffle=on ${FLAGS:-} ${PACKAGES:-./...} &
+	trap "kill $!; exit 1" INT TERM
+	wait $!
 }
 
 in_plain() { suite; }
@@ -91,18 +96,18 @@ in_churn() {
 	suite
 }
 
-# churn keeps some 300 processes, which live for a second each: children, orphans, and in namespaces of their own.
+# churn keeps some 250 processes, of which 60 end in a second: children, orphans, and some in namespaces of their own.
 churn() {
-	local end=$((SECONDS + limit))
+	local end=$((SECONDS + limit)) i
 	trap 'exit 0' TERM
 	while ((SECONDS < end)); do
-		for _ in {1..11}; do
-			sleep "1.$RANDOM" &
+		for i in {1..50}; do
+			sleep $((i % 5 + 2)) &
 		done
-		(sleep 1 & sleep 0.3 &)
-		unshare --uts --ipc --net sleep 0.5 &
-		unshare --user --map-root-user --mount --pid --fork sleep 0.5 &
-		sleep 0.05
+		(sleep 1 & sleep 1.5 & sleep 0.3 &)
+		unshare --uts --ipc sleep 0.8 &
+		unshare --user --map-root-user --mount --pid --fork sleep 0.8 &
+		sleep 0.8
 	done
 }
 
@@ -159,7 +164,7 @@ in_manyids() {
 	others 100000
 	mkfifo "$work/child" "$work/mapped"
 	exec 3<>"$work/child" 4<>"$work/mapped"
-	suite unshare --user -- bash -c 'echo $$ >&3; read -r <&4; exec setpriv --reuid 0 --regid 0 --clear-groups "$@"' - \
+	suite unshare --user --keep-caps -- bash -c 'echo $$ >&3; read -r <&4; exec setpriv --reuid 0 --regid 0 --clear-groups "$@"' - \
 		unshare "${container[@]}" &
 	read -r -t 60 -u 3 child
 	echo 0 100000 65536 >"/proc/$child/uid_map"

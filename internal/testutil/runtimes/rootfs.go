@@ -36,6 +36,7 @@ func makeBundle(t testing.TB, owner int) string {
 	run(t, "chroot", rootfs, "/bin/busybox", "--install", "-s", "/bin")
 	require.NoError(t, os.WriteFile(rootfs+OnlyHere, []byte(OnlyHereText), 0o644))
 	require.NoError(t, os.WriteFile(rootfs+"/etc/os-release", []byte("ID=nsops\n"), 0o644))
+	run(t, "chmod", "-R", "go+rX", bundle) // whatever the umask is
 	require.NoError(t, filepath.WalkDir(rootfs, func(path string, _ fs.DirEntry, err error) error {
 		if err != nil {
 			return err
