@@ -33,7 +33,7 @@ func TestDuplicatesAreNotThePrograms(t *testing.T) {
 	require.Zero(t, errno)
 	defer sys.QuickClose(pidfd)
 	look := descriptorLook{subject: subject{pid: os.Getpid(), pidfd: pidfd}}
-	own, errno := look.duplicate(pair[0])
+	own, errno := look.duplicate(Sockets, pair[0])
 	require.Zero(t, errno)
 	next := opened(t)
 	next.releaseSelf()
