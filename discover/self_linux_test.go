@@ -32,7 +32,7 @@ func TestDuplicatesAreNotThePrograms(t *testing.T) {
 	pidfd, errno := sys.QuickPidfd(os.Getpid(), false)
 	require.Zero(t, errno)
 	defer sys.QuickClose(pidfd)
-	look := descriptorLook{subject: subject{pid: os.Getpid(), pidfd: pidfd}}
+	look := descriptorLook{worker: &worker{watch: &watch{}}, subject: subject{pid: os.Getpid(), pidfd: pidfd}}
 	own, errno := look.duplicate(Sockets, pair[0])
 	require.Zero(t, errno)
 	next := opened(t)
