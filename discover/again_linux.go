@@ -4,14 +4,18 @@ import "slices"
 
 // lookAgain looks in /proc at processes that were in namespaces which are gone: they have ended, or are in others now.
 func (s *scan) lookAgain() {
+	var again []int
 	for i := range s.processes {
-		if p := &s.processes[i]; p.PID != 0 && p.Namespaces.gone() && s.ctx.Err() == nil {
+		if p := &s.processes[i]; p.PID != 0 && p.Namespaces.gone() {
 			s.texts[i].worker.forget(p.PID)
-			s.processes[i], s.texts[i] = Process{}, texts{}
-			s.workers[0].last = [allLinks]*Namespace{}
-			s.workers[0].walk(i)
+			again = append(again, i)
 		}
 	}
+	s.share(len(again), func(w *worker, i int) {
+		s.processes[again[i]], s.texts[again[i]] = Process{}, texts{}
+		w.last = [allLinks]*Namespace{}
+		w.walk(again[i])
+	})
 }
 
 // forget lets go of what a process holds.

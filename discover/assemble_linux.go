@@ -16,8 +16,8 @@ func (s *scan) result() *Result {
 	for _, w := range s.workers {
 		texts[w] = string(w.text)
 		words += bytes.Count(w.text, []byte{0})
-		r.Problems = append(r.Problems, w.problems...)
 	}
+	s.takeProblems(r)
 	s.assembleProcesses(r, texts, make([]string, 0, words+len(s.pids)))
 	s.assembleReferences()
 	s.nameOwners()
@@ -25,8 +25,18 @@ func (s *scan) result() *Result {
 	r.relate()
 	s.lateLeaders(r)
 	s.contain(r)
+	s.takeProblems(r)
+	slices.SortFunc(r.Problems, compareProblems)
 	r.lists = s.mounts.lists
 	return r
+}
+
+// takeProblems takes those that the workers have noted since the last time.
+func (s *scan) takeProblems(r *Result) {
+	for _, w := range s.workers {
+		r.Problems = append(r.Problems, w.problems...)
+		w.problems = nil
+	}
 }
 
 func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []string) {

@@ -39,7 +39,7 @@ func (w *worker) stillIn(groups uint64, pidfd int) bool {
 
 // readCgroup reads the cgroup of the process with that directory, nil if it is gone.
 func (w *worker) readCgroup(dir int) *cgroup {
-	text, errno := w.read.Short(dir, &cgroupPath)
+	text, errno := w.short(Cgroups, dir, &cgroupPath)
 	if errno != 0 {
 		return nil
 	}

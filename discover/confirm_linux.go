@@ -24,6 +24,7 @@ func (s *scan) confirm() {
 		again = &taskiter.Snapshot{}
 	}
 	var record taskiter.Task
+	var alone []int
 	for i := range again.Len() {
 		if again.Task(i, &record) && record.TID == record.TGID {
 			lives[record.TID] = life{record.Start, record.Groups}
@@ -42,14 +43,16 @@ func (s *scan) confirm() {
 			t.cgroup = nil
 		}
 		if t.cgroup == nil || now.start == t.start && now.groups != p.groups {
-			t.worker.cgroupAlone(p, t)
+			alone = append(alone, i)
 		}
 	}
+	s.share(len(alone), func(w *worker, i int) { w.cgroupAlone(&s.processes[alone[i]], &s.texts[alone[i]]) })
 }
 
 // cgroupAlone reads the cgroup of a process that was to have that of another, which has moved or ended meanwhile.
 func (w *worker) cgroupAlone(p *Process, t *texts) {
-	dir, errno := sys.QuickOpen(w.proc, w.number.Number(p.PID), sys.ScanBase)
+	w.about(p.PID, p.UID)
+	dir, errno := w.openDir(Cgroups, w.proc, w.number.Number(p.PID))
 	if errno != 0 {
 		return
 	}

@@ -2,7 +2,6 @@ package discover
 
 import (
 	"bytes"
-	"strconv"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
@@ -14,7 +13,7 @@ import (
 // number, 0 if that is not known (6.2). Of a process known from before, with that many, it looks only at those that
 // held a namespace then.
 func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count uint64) {
-	dir, errno := sys.QuickOpen(s.dir, &fdPath, sys.ScanBase)
+	dir, errno := w.openDir(FDs, s.dir, &fdPath)
 	if errno != 0 {
 		w.descriptorProblem(FDs, s, 0, errno)
 		return 0
@@ -48,13 +47,8 @@ func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count
 // list lists the descriptors and looks at those from next up.
 func (l *descriptorLook) list(next int) {
 	w, s := l.worker, l.subject
-	w.fds = w.fds[:0]
-	list, errno := sys.ScanOpen(s.dir, &fdPath, sys.ScanDir)
-	if errno == 0 {
-		errno = w.read.Numbers(list, func(fd int) { w.fds = append(w.fds, fd) })
-		sys.QuickClose(list)
-	}
-	if errno != 0 {
+	var errno syscall.Errno
+	if w.fds, errno = w.listNumbers(FDs, w.fds[:0], s.dir, &fdPath); errno != 0 {
 		w.descriptorProblem(FDs, s, 0, errno)
 		return
 	}
@@ -99,6 +93,8 @@ func (w *worker) descriptorProblem(source Sources, s subject, fd int, errno sysc
 	switch errno {
 	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
 		return
+	case syscall.ETIMEDOUT: // there is one
+		return
 	}
 	w.problem(Problem{Source: source, PID: s.pid, TID: s.tid, FD: fd, Errno: errno})
 }
@@ -122,7 +118,7 @@ var (
 // at looks where the link of a descriptor leads, which asks no file system.
 func (l *descriptorLook) at(fd int) syscall.Errno {
 	path := l.number.Number(fd)
-	text, errno := l.read.Link(l.dir, path)
+	text, errno := l.readLink(FDs, l.dir, path)
 	if errno != 0 || len(text) == 0 || l.transient(fd, text) {
 		return errno
 	}
@@ -164,8 +160,14 @@ func (s *scan) mayBePin(text []byte) bool {
 
 // path looks at what lies there without asking a server, which might not answer.
 func (l *descriptorLook) path(fd int, path *sys.Path) {
+	call := l.begin(PathFDs)
+	if call == nil {
+		return
+	}
 	var st sys.ScanStat
-	if errno := sys.ScanStatAt(l.dir, path, &st); errno == 0 && st.Dev == l.table.dev {
+	errno := sys.ScanStatAt(l.dir, path, &st)
+	call.end()
+	if errno == 0 && st.Dev == l.table.dev {
 		l.namespace(fd, st.Ino, path)
 	}
 }
@@ -175,7 +177,15 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 	n := l.table.known(inode)
 	if n == nil {
 		var errno syscall.Errno
-		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) { return sys.ScanOpenOn(l.table.dev, l.dir, path) })
+		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) {
+			call := l.beginCounted(FDs, true)
+			if call == nil {
+				return sys.NoFD, syscall.ETIMEDOUT
+			}
+			fd, errno := sys.ScanOpenOn(l.table.dev, l.dir, path)
+			call.endWith(fd)
+			return fd, errno
+		})
 		if errno != 0 && errno != syscall.EINVAL { // another file has the number by now
 			l.descriptorProblem(FDs, l.subject, fd, errno)
 		}
@@ -192,7 +202,7 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		l.referSocket(n, fd)
 		return
 	}
-	own, errno := l.duplicate(fd)
+	own, errno := l.duplicate(Sockets, fd)
 	if errno != 0 {
 		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
 			l.sockets = false
@@ -200,11 +210,15 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 		return
 	}
-	defer drop(own)
 	var st sys.ScanStat
-	if errno := sys.QuickStat(own, &st); errno != 0 || st.Ino != inode || !st.IsSocket() {
-		return // another one has the number by now
+	if errno := sys.ScanStatOf(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
+		l.ownSocket(fd, own, inode)
 	}
+	l.drop(Sockets, own)
+}
+
+// ownSocket looks at a duplicate of a socket.
+func (l *descriptorLook) ownSocket(fd, own int, inode uint64) {
 	n, errno := l.networkOf(own)
 	if errno != 0 {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
@@ -223,23 +237,11 @@ func (l *descriptorLook) referSocket(n *Namespace, fd int) {
 }
 
 // duplicate returns a duplicate of a descriptor, for drop. ENOSYS: there is no pidfd, or the kernel cannot do it.
-func (l *descriptorLook) duplicate(fd int) (int, syscall.Errno) {
+func (l *descriptorLook) duplicate(source Sources, fd int) (int, syscall.Errno) {
 	if l.pidfd == sys.NoFD {
 		return sys.NoFD, syscall.ENOSYS
 	}
-	uncounted.RLock()
-	defer uncounted.RUnlock()
-	own, errno := sys.ScanGetFD(l.pidfd, fd)
-	if errno == 0 {
-		setBeingHeld(own, true)
-	}
-	return own, errno
-}
-
-// drop closes a duplicate. It might be of another file by now, and the last of that.
-func drop(own int) {
-	sys.ScanClose(own)
-	setBeingHeld(own, false)
+	return l.take(source, l.pidfd, fd)
 }
 
 // networkOf asks a socket for the number of its network namespace (5.14), and only for an unknown one for the namespace
@@ -258,18 +260,36 @@ func (l *descriptorLook) networkOf(socket int) (*Namespace, syscall.Errno) {
 	return n, errno
 }
 
+// networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
+// file system of his own like that.
+func (l *descriptorLook) networkOfTun(own int) (*Namespace, syscall.Errno) {
+	var st sys.ScanStat
+	if errno := sys.ScanStatOf(own, &st); errno != 0 || !st.IsTun() {
+		return nil, syscall.ENOTTY
+	}
+	return l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
+		call := l.beginCounted(TunTap, true)
+		if call == nil {
+			return sys.NoFD, syscall.ETIMEDOUT
+		}
+		fd, errno := sys.ScanNetworkOfTun(own)
+		call.endWith(fd)
+		return fd, errno
+	})
+}
+
 // tun looks which network namespace the device of a TUN or TAP descriptor is in.
 func (l *descriptorLook) tun(fd int) {
 	if !l.opts.has(TunTap) {
 		return
 	}
-	own, errno := l.duplicate(fd)
+	own, errno := l.duplicate(TunTap, fd)
 	if errno != 0 {
 		l.descriptorProblem(TunTap, l.subject, fd, errno)
 		return
 	}
-	defer drop(own)
-	n, errno := l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfTun(own) })
+	n, errno := l.networkOfTun(own)
+	l.drop(TunTap, own)
 	switch errno {
 	case 0:
 		if n != nil {
@@ -278,32 +298,5 @@ func (l *descriptorLook) tun(fd int) {
 	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor, a kernel before 5.2
 	default:
 		l.descriptorProblem(TunTap, l.subject, fd, errno)
-	}
-}
-
-// messages looks at descriptors that wait in a unix socket. They are looked at, not received: nobody misses them. Those
-// behind the first message are out of sight.
-func (l *descriptorLook) messages(fd, socket int) {
-	path := l.worker.name.Set(append([]byte("fdinfo/"), strconv.Itoa(fd)...))
-	text, errno := l.read.Short(l.subject.dir, path)
-	if errno != 0 {
-		return
-	}
-	waiting := procfs.ParseFDInfo(text).InFlight
-	if waiting == 0 {
-		return
-	}
-	uncounted.RLock()
-	defer uncounted.RUnlock()
-	seen, errno := sys.PeekFDs(socket, func(own int) {
-		if n := l.table.learn(own, species.NaNS); n != nil {
-			l.refer(n, Reference{Kind: ByMessage, PID: l.pid, TID: l.tid, FD: fd})
-		}
-	})
-	if errno == 0 && seen < waiting {
-		errno = syscall.EMSGSIZE
-	}
-	if errno != 0 {
-		l.descriptorProblem(InFlight, l.subject, fd, errno)
 	}
 }

@@ -51,7 +51,7 @@ func hungFUSE(t *testing.T, enter func(dir string)) (root int) {
 		stop, stopped := make(chan struct{}), make(chan struct{})
 		go func() {
 			defer close(stopped)
-			answerFUSE(server, stop)
+			answerFUSE(server, unix.S_IFDIR|0o755, stop)
 		}()
 		var err error
 		root, err = unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
@@ -64,9 +64,10 @@ func hungFUSE(t *testing.T, enter func(dir string)) (root int) {
 	return root
 }
 
-// answerFUSE answers what it takes to open an empty directory and to enter it; see linux/fuse.h.
-func answerFUSE(server int, stop <-chan struct{}) {
-	const lookup, getattr, open, initialize, opendir = 1, 3, 14, 26, 27
+// answerFUSE answers what it takes to open an empty directory and to enter it, or to open and map a file, which cannot be
+// read; see linux/fuse.h.
+func answerFUSE(server int, mode uint32, stop <-chan struct{}) {
+	const lookup, getattr, open, read, flush, initialize, opendir = 1, 3, 14, 15, 25, 26, 27
 	request := make([]byte, 1<<17)
 	for {
 		select {
@@ -88,10 +89,14 @@ func answerFUSE(server int, stop <-chan struct{}) {
 			binary.NativeEndian.PutUint32(body, 7)
 			binary.NativeEndian.PutUint32(body[4:], 31)
 			binary.NativeEndian.PutUint32(body[20:], 4096)
+		case read:
+			continue
+		case flush:
 		case getattr:
 			body = make([]byte, 104) // valid for no time
 			binary.NativeEndian.PutUint64(body[16:], 1)
-			binary.NativeEndian.PutUint32(body[16+60:], unix.S_IFDIR|0o755)
+			binary.NativeEndian.PutUint64(body[16+8:], 1<<20)
+			binary.NativeEndian.PutUint32(body[16+60:], mode)
 			binary.NativeEndian.PutUint32(body[16+64:], 2)
 		case open, opendir:
 			body = make([]byte, 16)

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -57,6 +58,34 @@ func TestHostileJSON(t *testing.T) {
 		require.ErrorAs(t, err, &own, "%s: %s", name, members)
 		require.Empty(t, r, "unchanged: %s", name)
 	}
+}
+
+// TestBloatedJSON has little JSON that would become a lot.
+func TestBloatedJSON(t *testing.T) {
+	for name, list := range map[string]string{
+		"namespaces": `"namespaces":[%s]`,
+		"processes":  `"processes":[%s]`,
+		"containers": `"containers":[%s]`,
+		"problems":   `"problems":[%s]`,
+		"references": `"namespaces":[{"inode":1,"type":"net","references":[%s]}]`,
+		"tasks":      `"processes":[{"pid":1,"ppid":0,"namespaces":{},"tasks":[%s]}]`,
+		"mounts":     `"namespaces":[{"inode":1,"type":"mnt"}],"mounts":[{"namespace":1,"mounts":[%s]}]`,
+	} {
+		for _, element := range []string{"{}", "[]", "0", `""`, "null"} {
+			const size = 1 << 20
+			text := []byte(document(fmt.Sprintf(list, strings.Repeat(element+",", size/(len(element)+1))+element)))
+			var before, after runtime.MemStats
+			runtime.ReadMemStats(&before)
+			var r discover.Result
+			err := r.UnmarshalJSON(text)
+			runtime.ReadMemStats(&after)
+			require.Error(t, err, "%s of %s", name, element)
+			require.Less(t, after.TotalAlloc-before.TotalAlloc, uint64(16*size), "%s of %s", name, element)
+		}
+	}
+	var r discover.Result
+	derived := `"pidMap":{"a":[` + strings.Repeat("[],", 1<<20) + `[]]},"userRoots":[` + strings.Repeat("0,", 1<<20) + `0]`
+	require.NoError(t, r.UnmarshalJSON([]byte(document(derived))), "it is not read")
 }
 
 // TestDeepJSON nests deeper than any kernel would, and is done in time.

@@ -16,35 +16,35 @@ const jsonVersion = 1
 // at one time are unique among all types, and processes by their PIDs. What follows from the rest is left out.
 type (
 	wireResult struct {
-		Version    int                 `json:"version"`
-		Device     uint64              `json:"device"`
-		Types      species.Set         `json:"types"`
-		Sources    Sources             `json:"sources"`
-		Proc       wireText            `json:"proc"`
-		UserRoots  []uint64            `json:"userRoots"`
-		PIDRoots   []uint64            `json:"pidRoots"`
-		Namespaces []wireNamespace     `json:"namespaces"`
-		Processes  []wireProcess       `json:"processes"`
-		Containers []wireContainer     `json:"containers"`
-		PIDMap     map[string][][2]int `json:"pidMap"`
-		Mounts     []wireMounts        `json:"mounts,omitempty"`
-		Problems   []wireProblem       `json:"problems"`
+		Version    int                              `json:"version"`
+		Device     uint64                           `json:"device"`
+		Types      species.Set                      `json:"types"`
+		Sources    Sources                          `json:"sources"`
+		Proc       wireText                         `json:"proc"`
+		UserRoots  wireDerived[[]uint64]            `json:"userRoots"`
+		PIDRoots   wireDerived[[]uint64]            `json:"pidRoots"`
+		Namespaces wireList[wireNamespace]          `json:"namespaces"`
+		Processes  wireList[wireProcess]            `json:"processes"`
+		Containers wireList[wireContainer]          `json:"containers"`
+		PIDMap     wireDerived[map[string][][2]int] `json:"pidMap"`
+		Mounts     wireList[wireMounts]             `json:"mounts,omitempty"`
+		Problems   wireList[wireProblem]            `json:"problems"`
 	}
 	wireNamespace struct {
-		Inode        uint64                `json:"inode"`
-		Serial       uint64                `json:"serial,omitempty"`
-		Type         species.NamespaceType `json:"type"`
-		Initial      bool                  `json:"initial,omitempty"`
-		Owner        uint64                `json:"owner,omitempty"`
-		OwnerHidden  bool                  `json:"ownerHidden,omitempty"`
-		OwnerUID     int                   `json:"ownerUID"`
-		OwnerName    wireText              `json:"ownerName,omitempty"`
-		Parent       uint64                `json:"parent,omitempty"`
-		ParentHidden bool                  `json:"parentHidden,omitempty"`
-		Leader       int                   `json:"leader,omitempty"`
-		Processes    int                   `json:"processes"`
-		Tasks        int                   `json:"tasks"`
-		References   []wireReference       `json:"references,omitempty"`
+		Inode        uint64                  `json:"inode"`
+		Serial       uint64                  `json:"serial,omitempty"`
+		Type         species.NamespaceType   `json:"type"`
+		Initial      bool                    `json:"initial,omitempty"`
+		Owner        uint64                  `json:"owner,omitempty"`
+		OwnerHidden  bool                    `json:"ownerHidden,omitempty"`
+		OwnerUID     int                     `json:"ownerUID"`
+		OwnerName    wireText                `json:"ownerName,omitempty"`
+		Parent       uint64                  `json:"parent,omitempty"`
+		ParentHidden bool                    `json:"parentHidden,omitempty"`
+		Leader       int                     `json:"leader,omitempty"`
+		Processes    int                     `json:"processes"`
+		Tasks        int                     `json:"tasks"`
+		References   wireList[wireReference] `json:"references,omitempty"`
 	}
 	wireReference struct {
 		Kind           HolderKind `json:"kind"`
@@ -55,22 +55,22 @@ type (
 		Path           wireText   `json:"path,omitempty"`
 	}
 	wireProcess struct {
-		PID        int               `json:"pid"`
-		PPID       int               `json:"ppid"`
-		Name       wireText          `json:"name"`
-		Cmdline    []wireText        `json:"cmdline,omitempty"`
-		State      string            `json:"state"`
-		Kernel     bool              `json:"kernel,omitempty"`
-		Start      uint64            `json:"start"`
-		UID        int               `json:"uid"`
-		GID        int               `json:"gid"`
-		Namespaces map[string]uint64 `json:"namespaces"`
-		PIDs       []int             `json:"pids,omitempty"`
-		Cgroup     wireText          `json:"cgroup,omitempty"`
-		Frozen     bool              `json:"frozen,omitempty"`
-		Container  *int              `json:"container,omitempty"`
-		Threads    int               `json:"threads"`
-		Tasks      []wireTask        `json:"tasks,omitempty"`
+		PID        int                `json:"pid"`
+		PPID       int                `json:"ppid"`
+		Name       wireText           `json:"name"`
+		Cmdline    []wireText         `json:"cmdline,omitempty"`
+		State      string             `json:"state"`
+		Kernel     bool               `json:"kernel,omitempty"`
+		Start      uint64             `json:"start"`
+		UID        int                `json:"uid"`
+		GID        int                `json:"gid"`
+		Namespaces map[string]uint64  `json:"namespaces"`
+		PIDs       []int              `json:"pids,omitempty"`
+		Cgroup     wireText           `json:"cgroup,omitempty"`
+		Frozen     bool               `json:"frozen,omitempty"`
+		Container  *int               `json:"container,omitempty"`
+		Threads    int                `json:"threads"`
+		Tasks      wireList[wireTask] `json:"tasks,omitempty"`
 	}
 	wireTask struct {
 		TID        int               `json:"tid"`
@@ -87,8 +87,8 @@ type (
 		Cgroup  wireText `json:"cgroup,omitempty"`
 	}
 	wireMounts struct {
-		Namespace uint64      `json:"namespace"`
-		Mounts    []wireMount `json:"mounts"`
+		Namespace uint64              `json:"namespace"`
+		Mounts    wireList[wireMount] `json:"mounts"`
 	}
 	wireMount struct {
 		ID           int      `json:"id"`
@@ -128,9 +128,9 @@ const (
 func (r *Result) MarshalJSON() ([]byte, error) {
 	w := wireResult{
 		Version: jsonVersion, Device: r.Device, Types: r.Options.Types, Sources: r.Options.Sources, Proc: wireText(r.Options.Proc),
-		UserRoots: inodes(r.UserRoots()), PIDRoots: inodes(r.PIDRoots()),
+		UserRoots: derived(inodes(r.UserRoots())), PIDRoots: derived(inodes(r.PIDRoots())),
 		Namespaces: make([]wireNamespace, 0, len(r.Namespaces)), Processes: make([]wireProcess, 0, len(r.Processes)),
-		Containers: make([]wireContainer, 0, len(r.Containers)), PIDMap: wirePIDs(r), Problems: make([]wireProblem, 0, len(r.Problems)),
+		Containers: make([]wireContainer, 0, len(r.Containers)), PIDMap: derived(wirePIDs(r)), Problems: make([]wireProblem, 0, len(r.Problems)),
 	}
 	for _, n := range r.Namespaces {
 		w.Namespaces = append(w.Namespaces, wireNamespaceOf(n))

@@ -1,6 +1,8 @@
 package discover
 
 import (
+	"slices"
+
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 )
@@ -10,24 +12,26 @@ func (s *scan) lateLeaders(r *Result) {
 	if s.opts.has(Details) {
 		return
 	}
-	w := s.workers[0]
+	var late []*Process
 	for _, n := range r.Namespaces {
 		for _, p := range n.Leaders {
-			if p.Cmdline == nil && !p.Kernel && !zombie(p.State) && s.ctx.Err() == nil {
-				w.lateLeader(p)
+			if p.Cmdline == nil && !p.Kernel && !zombie(p.State) && !slices.Contains(late, p) {
+				late = append(late, p)
 			}
 		}
 	}
+	s.share(len(late), func(w *worker, i int) { w.lateLeader(late[i]) })
 }
 
 // lateLeader reads them, unless another process has the PID by now.
 func (w *worker) lateLeader(p *Process) {
-	dir, errno := sys.QuickOpen(w.proc, w.number.Number(p.PID), sys.ScanBase)
+	w.about(p.PID, p.UID)
+	dir, errno := w.openDir(Details, w.proc, w.number.Number(p.PID))
 	if errno != 0 {
 		return
 	}
 	defer sys.QuickClose(dir)
-	text, errno := w.read.Short(dir, &cmdlinePath)
+	text, errno := w.short(Details, dir, &cmdlinePath)
 	if errno != 0 {
 		return
 	}
@@ -36,7 +40,7 @@ func (w *worker) lateLeader(p *Process) {
 	if cgroup == nil && w.opts.has(Cgroups) {
 		cgroup = w.readCgroup(dir)
 	}
-	if text, errno = w.read.Quick(dir, &statPath); errno != 0 {
+	if text, errno = w.quick(Details, dir, &statPath); errno != 0 {
 		return
 	}
 	if stat, ok := procfs.ParseStat(text); !ok || stat.Start != p.Start {

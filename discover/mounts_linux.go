@@ -143,16 +143,17 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 	if pid == 0 {
 		return nil, syscall.ESRCH
 	}
-	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
+	w.about(pid, -1)
+	dir, errno := w.openDir(Mounts, w.proc, w.number.Number(pid))
 	if errno != 0 {
 		return nil, errno
 	}
 	defer sys.QuickClose(dir)
-	text, errno := w.read.Whole(dir, &mountinfoPath)
+	text, errno := w.whole(Mounts, dir, &mountinfoPath)
 	if errno != 0 {
 		return nil, errno
 	}
-	link, errno := w.read.Link(dir, &mntPath)
+	link, errno := w.readLink(Mounts, dir, &mntPath)
 	if _, inode, ok := procfs.ParseLink(link); errno != 0 || !ok || inode != n.ID.Ino {
 		return nil, syscall.ESRCH // the process has left, or another has its PID
 	}
@@ -173,7 +174,7 @@ func (w *worker) seesPart(n *Namespace, dir int, text []byte) bool {
 	if count, errno := sys.CountMounts(fd); errno == 0 {
 		return bytes.Count(text, []byte{'\n'}) < count-1
 	}
-	root, errno := w.read.Link(dir, &rootPath) // before 6.12
+	root, errno := w.readLink(Mounts, dir, &rootPath) // before 6.12
 	return errno == 0 && string(root) != "/"
 }
 
@@ -268,12 +269,13 @@ func (w *worker) checkRoot(pid, pins, unknown int) {
 
 // atRoot says whether a process has the root of its mount namespace.
 func (w *worker) atRoot(pid int) bool {
-	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
+	w.about(pid, -1)
+	dir, errno := w.openDir(Mounts, w.proc, w.number.Number(pid))
 	if errno != 0 {
 		return false
 	}
 	defer sys.QuickClose(dir)
-	root, errno := w.read.Link(dir, &rootPath)
+	root, errno := w.readLink(Mounts, dir, &rootPath)
 	return errno == 0 && string(root) == "/"
 }
 

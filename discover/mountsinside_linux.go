@@ -15,8 +15,9 @@ func (w *worker) readMountsInside(n *Namespace) (*MountTable, syscall.Errno) {
 	if fd == sys.NoFD {
 		return nil, syscall.EBADF
 	}
+	read := w.read
 	text, err := inside(fd, func() ([]byte, error) {
-		text, errno := w.read.Whole(w.proc, &mountinfoHere)
+		text, errno := read.Whole(w.proc, &mountinfoHere)
 		if errno != 0 {
 			return nil, errno
 		}

@@ -91,7 +91,7 @@ func (w *worker) readLinks(seen *[allLinks]*Namespace, s subject) syscall.Errno 
 	found := false
 	for i := range w.links {
 		l := &w.links[i]
-		text, errno := w.read.Link(s.dir, &l.path)
+		text, errno := w.readLink(Processes, s.dir, &l.path)
 		switch errno {
 		case 0:
 		case syscall.ENOENT: // a zombie, a namespace for children without an init, a kernel without that type
@@ -115,7 +115,15 @@ func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
 	if n := w.table.known(inode); n != nil {
 		return n
 	}
-	n, errno := w.table.open(l.kind, func() (int, syscall.Errno) { return sys.ScanOpen(s.dir, &l.path, sys.ScanFile) })
+	n, errno := w.table.open(l.kind, func() (int, syscall.Errno) {
+		call := w.beginCounted(Processes, true)
+		if call == nil {
+			return sys.NoFD, syscall.ETIMEDOUT
+		}
+		fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
+		call.endWith(fd)
+		return fd, errno
+	})
 	if errno != 0 {
 		n, _ = w.table.mention(inode, l.kind)
 	}

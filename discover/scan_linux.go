@@ -9,6 +9,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
@@ -41,6 +42,8 @@ type scan struct {
 	texts     []texts
 	workers   []*worker
 	mounts    mountState
+	given     int           // goroutines of workers that were given up
+	patience  time.Duration // with a call that is watched
 }
 
 // link is one of the links in /proc/PID/ns.
@@ -98,7 +101,7 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	makePoller()
 	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), read: readers.Get().(*procfs.Reader)}
-	defer readers.Put(s.read)
+	defer func() { readers.Put(s.read) }() // another one, if it was given up
 	if err := s.open(); err != nil {
 		return nil, &Error{Op: "discover", Ref: s.opts.Proc, Err: err}
 	}
@@ -123,7 +126,7 @@ func (s *scan) open() error {
 	if errno != 0 {
 		return errno
 	}
-	s.procFD, s.proc = sys.NewFD(proc), proc
+	s.procFD, s.proc, s.patience = sys.NewFD(proc), proc, s.opts.Patience
 	dev, err := nsfsDevice()
 	switch {
 	case !sys.IsProc(proc):
@@ -250,7 +253,13 @@ func (s *scan) look() error {
 }
 
 func (s *scan) listProcesses() error {
-	if errno := s.read.Numbers(s.proc, func(pid int) { s.pids = append(s.pids, pid) }); errno != 0 {
+	here := sys.NewPath(".")
+	var errno syscall.Errno
+	s.workers = []*worker{newWorker(s, 0)}
+	s.patience = max(s.opts.Patience, defaultPatience) // without that there is nothing
+	s.share(1, func(w *worker, _ int) { s.pids, errno = w.listNumbers(Processes, nil, s.proc, &here) })
+	s.workers, s.patience = nil, s.opts.Patience
+	if errno != 0 {
 		return errno
 	}
 	if len(s.pids) == 0 {
@@ -272,27 +281,4 @@ func (s *scan) startWorkers() {
 	for range n {
 		s.workers = append(s.workers, newWorker(s, len(s.pids)/n))
 	}
-}
-
-// share has the workers do the n pieces of a job.
-func (s *scan) share(n int, do func(w *worker, i int)) {
-	const piece = 16
-	var next atomic.Int64
-	work := func(w *worker) {
-		for s.ctx.Err() == nil {
-			start := int(next.Add(piece)) - piece
-			if start >= n {
-				return
-			}
-			for i := start; i < min(start+piece, n); i++ {
-				do(w, i)
-			}
-		}
-	}
-	var others sync.WaitGroup
-	for _, w := range s.workers[1:] {
-		others.Go(func() { work(w) })
-	}
-	work(s.workers[0])
-	others.Wait()
 }

@@ -32,8 +32,8 @@ func TestDuplicatesAreNotThePrograms(t *testing.T) {
 	pidfd, errno := sys.QuickPidfd(os.Getpid(), false)
 	require.Zero(t, errno)
 	defer sys.QuickClose(pidfd)
-	look := descriptorLook{subject: subject{pid: os.Getpid(), pidfd: pidfd}}
-	own, errno := look.duplicate(pair[0])
+	look := descriptorLook{worker: &worker{watch: &watch{}}, subject: subject{pid: os.Getpid(), pidfd: pidfd}}
+	own, errno := look.duplicate(Sockets, pair[0])
 	require.Zero(t, errno)
 	next := opened(t)
 	next.releaseSelf()

@@ -186,6 +186,7 @@ func (w *worker) shotProcess(i int) bool {
 	*p = Process{PID: pid, PPID: record.Parent, State: record.State, Start: ticks(record.Start), Threads: record.Threads,
 		UID: record.UID, GID: record.GID, groups: record.Groups}
 	*t = texts{worker: w, start: record.Start, name: w.keep(record.Name), pids: w.keepNumbers(record), kept: w.old.process(pid, p.Start, record.Name)}
+	w.about(pid, p.UID)
 	p.setNamespaces(&seen)
 	w.pending(p.PIDForChildren, p.TimeForChildren, subject{pid: pid})
 	w.enter(p)
@@ -251,14 +252,14 @@ func (w *worker) withSerial(is taskiter.Namespace, kind species.NamespaceType) *
 func (w *worker) shotDetails(p *Process, t *texts) {
 	leads := w.opts.has(Details) || w.first(p)
 	if leads && (t.kept == nil || t.kept.Cmdline == nil) {
-		if text, errno := w.read.Short(w.proc, w.name.Below(p.PID, &cmdlinePath)); errno == 0 {
+		if text, errno := w.short(Details, w.proc, w.name.Below(p.PID, &cmdlinePath)); errno == 0 {
 			t.cmdline, t.unconfirmed = w.keep(text), true
 		}
 	}
 	if t.cgroup = w.groups[p.groups].cgroup; t.cgroup != nil || !w.opts.has(Cgroups) {
 		return
 	}
-	dir, errno := sys.QuickOpen(w.proc, w.number.Number(p.PID), sys.ScanBase)
+	dir, errno := w.openDir(Cgroups, w.proc, w.number.Number(p.PID))
 	if errno != 0 {
 		return
 	}

@@ -74,7 +74,7 @@ func (w *worker) shotFile(p *Process, f taskiter.File, in *NamespacesSet) bool {
 // lookAt looks at descriptors of a process, or of one of its threads, unless another has its number by now.
 func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
 	number := cmp.Or(tid, p.PID)
-	dir, errno := sys.QuickOpen(w.proc, w.number.Number(number), sys.ScanBase) // threads are not listed there, but are there
+	dir, errno := w.openDir(FDs, w.proc, w.number.Number(number)) // threads are not listed there, but are there
 	if errno != 0 {
 		return
 	}
@@ -88,12 +88,14 @@ func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
 	if task := p.task(tid); task != nil {
 		start = task.Start
 	}
-	fds, errno := sys.QuickOpen(dir, &fdPath, sys.ScanBase)
-	if errno != 0 || !w.started(start, dir) {
-		sys.ScanClose(fds)
+	fds, errno := w.openDir(FDs, dir, &fdPath)
+	if errno != 0 {
 		return
 	}
 	defer sys.QuickClose(fds)
+	if !w.started(start, dir) {
+		return
+	}
 	s := subject{pid: p.PID, tid: tid, dir: dir, pidfd: pidfd}
 	look := descriptorLook{worker: w, subject: s, in: in, dir: fds, sockets: w.opts.has(Sockets)}
 	for _, fd := range files {
@@ -103,7 +105,7 @@ func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
 
 // started says whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
 func (w *worker) started(start uint64, dir int) bool {
-	text, errno := w.read.Quick(dir, &statPath)
+	text, errno := w.quick(Processes, dir, &statPath)
 	stat, ok := procfs.ParseStat(text)
 	return errno == 0 && ok && stat.Start == start
 }

@@ -52,15 +52,16 @@ func newTable(dev uint64, opts *Options) *table {
 	}
 }
 
-// open returns the namespace that f opens.
+// open returns the namespace that f opens. If that is given up, its goroutine ends here, and whoever gave it up unlocks.
 func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) (*Namespace, syscall.Errno) {
 	uncounted.RLock()
-	defer uncounted.RUnlock()
 	fd, errno := f()
-	if errno != 0 {
-		return nil, errno
+	var n *Namespace
+	if errno == 0 {
+		n = t.learn(fd, kind)
 	}
-	return t.learn(fd, kind), 0
+	uncounted.RUnlock()
+	return n, errno
 }
 
 // learn returns the namespace behind a descriptor, which it owns from then on. It is nil if that is none.

@@ -9,15 +9,15 @@ import (
 
 // tasks looks at the threads of a process but the one that has its PID.
 func (w *worker) tasks(p *Process, t *texts, s subject) {
-	dir, errno := sys.ScanOpen(s.dir, &taskPath, sys.ScanDir)
+	var errno syscall.Errno
+	if w.tids, errno = w.listNumbers(Tasks, w.tids[:0], s.dir, &taskPath); errno != 0 {
+		return
+	}
+	dir, errno := w.openDir(Tasks, s.dir, &taskPath)
 	if errno != 0 {
 		return
 	}
 	defer sys.QuickClose(dir)
-	w.tids = w.tids[:0]
-	if w.read.Numbers(dir, func(tid int) { w.tids = append(w.tids, tid) }) != 0 {
-		return
-	}
 	tasks := make([]Task, 0, len(w.tids))
 	for _, tid := range w.tids {
 		if tid == s.pid {
@@ -71,7 +71,7 @@ func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts)
 		return false
 	}
 	if w.opts.has(FDs) {
-		if shares, errno := sys.SharesFDs(process.pid, t.TID); errno != 0 || !shares {
+		if shares, errno := w.sharesFDs(process.pid, t.TID); errno != 0 || !shares {
 			return false
 		}
 	}
@@ -87,7 +87,7 @@ func isThreadOf(pidfd, pid int) bool {
 
 // task looks at a thread of a process in whose task directory it is.
 func (w *worker) task(t *Task, process subject, dir int) (texts taskTexts, ok bool) {
-	own, errno := sys.QuickOpen(dir, w.number.Number(t.TID), sys.ScanBase)
+	own, errno := w.openDir(Tasks, dir, w.number.Number(t.TID))
 	if errno != 0 {
 		return texts, false
 	}
@@ -109,6 +109,8 @@ func (w *worker) task(t *Task, process subject, dir int) (texts taskTexts, ok bo
 	case 0:
 	case syscall.ESRCH:
 		return texts, false
+	case syscall.ETIMEDOUT: // there is a Problem
+		return texts, true
 	default:
 		w.problem(Problem{Source: Tasks, PID: s.pid, TID: s.tid, Errno: errno})
 		return texts, true
@@ -124,7 +126,7 @@ func (w *worker) task(t *Task, process subject, dir int) (texts taskTexts, ok bo
 }
 
 func (w *worker) taskStat(s subject) (procfs.Stat, bool) {
-	text, errno := w.read.Quick(s.dir, &statPath)
+	text, errno := w.quick(Tasks, s.dir, &statPath)
 	if errno != 0 {
 		return procfs.Stat{}, false
 	}
@@ -136,7 +138,7 @@ func (w *worker) innerTIDs(t *Task, texts *taskTexts, s subject) {
 	if n != nil && w.own && w.translate(n, t.TID, &texts.tids) {
 		return
 	}
-	text, errno := w.read.Quick(s.dir, &statusPath)
+	text, errno := w.quick(Tasks, s.dir, &statusPath)
 	if errno != 0 {
 		return
 	}
@@ -150,7 +152,7 @@ func (w *worker) innerTIDs(t *Task, texts *taskTexts, s subject) {
 // privateTable looks at the descriptors of a thread that has a table of its own: unshare(2) with CLONE_FILES.
 func (w *worker) privateTable(s subject, pid int, in *NamespacesSet) {
 	if w.own {
-		if shares, errno := sys.SharesFDs(pid, s.tid); errno == 0 && shares || errno == syscall.ESRCH {
+		if shares, errno := w.sharesFDs(pid, s.tid); errno == 0 && shares || errno == syscall.ESRCH {
 			return
 		}
 	}

@@ -12,10 +12,15 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// UnmarshalJSON makes the result what MarshalJSON wrote. An *Error if that does not fit together.
+// UnmarshalJSON makes the result what MarshalJSON wrote. An *Error if that does not fit together, or would take far more
+// memory than it should: a Result takes up to thirty times as much as its JSON, or 100 MB.
 func (r *Result) UnmarshalJSON(text []byte) error {
 	var w wireResult
-	if err := json.Unmarshal(text, &w); err != nil {
+	err := checkSize(text)
+	if err == nil {
+		err = json.Unmarshal(text, &w)
+	}
+	if err != nil {
 		return &Error{Op: "read result", Err: err}
 	}
 	if w.Version != jsonVersion {
@@ -44,6 +49,9 @@ func (r *wireReader) read(w *wireResult) {
 		n := &w.Namespaces[i]
 		if n.Inode == 0 || r.namespaces[n.Inode] != nil {
 			r.fail(errTwice("namespaces", n.Inode))
+		}
+		if r.err != nil {
+			return
 		}
 		r.namespaces[n.Inode] = &Namespace{ID: species.NamespaceID{Dev: w.Device, Ino: n.Inode}, Serial: n.Serial, Type: n.Type,
 			Initial: n.Initial, OwnerHidden: n.OwnerHidden, OwnerUID: n.OwnerUID, OwnerName: string(n.OwnerName), ParentHidden: n.ParentHidden}

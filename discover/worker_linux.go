@@ -32,6 +32,12 @@ type worker struct {
 	ids      []uint64
 	buf      []byte
 	record   taskiter.Task
+
+	at, until int // pieces of the job that are to be done
+	mark      mark
+	watch     *watch
+	asked     asked     // see about
+	avoided   []Sources // that did not answer for what is being looked at
 }
 
 // pin is a Reference by pin, of which there can be many.
@@ -73,6 +79,7 @@ func newWorker(s *scan, share int) *worker {
 		groups:  map[uint64]groups{},
 		text:    make([]byte, 0, 1024+32*share),
 		paths:   map[string]string{},
+		watch:   &watch{},
 	}
 }
 
@@ -102,6 +109,8 @@ type subject struct {
 
 // process takes a process from the snapshot or looks at it.
 func (w *worker) process(i int) {
+	w.processes[i], w.texts[i] = Process{}, texts{}
+	w.about(w.pids[i], -1)
 	if !w.shot(i) {
 		w.walk(i)
 	}
@@ -110,7 +119,8 @@ func (w *worker) process(i int) {
 // walk looks at one process in /proc. If it ends meanwhile, it was not there.
 func (w *worker) walk(i int) {
 	p, pid := &w.processes[i], w.pids[i]
-	dir, errno := sys.QuickOpen(w.proc, w.number.Number(pid), sys.ScanBase)
+	w.about(pid, -1)
+	dir, errno := w.openDir(Processes, w.proc, w.number.Number(pid))
 	if errno != 0 {
 		w.missing(pid, errno)
 		return
@@ -136,9 +146,10 @@ func (w *worker) walk(i int) {
 		}
 		p.State = 'Z' // or about to be
 	}
-	if errno != 0 && errno != syscall.ESRCH {
+	if errno != 0 && errno != syscall.ESRCH && errno != syscall.ETIMEDOUT {
 		w.problem(Problem{Source: Processes, PID: pid, Errno: errno})
 	}
+	w.about(pid, p.UID)
 	p.PID = pid
 	p.setNamespaces(&seen)
 	w.pending(p.PIDForChildren, p.TimeForChildren, s)
@@ -151,14 +162,14 @@ func zombie(state byte) bool { return state == 'Z' || state == 'X' || state == '
 
 // missing notes a process of which nothing can be seen, unless it is gone: EPERM is for a /proc with hidepid=1.
 func (w *worker) missing(pid int, errno syscall.Errno) {
-	if errno != syscall.ENOENT && errno != syscall.ESRCH {
+	if errno != syscall.ENOENT && errno != syscall.ESRCH && errno != syscall.ETIMEDOUT { // of the last there is one
 		w.problem(Problem{Source: Processes, PID: pid, Errno: errno})
 	}
 }
 
 // identify reads what tells one process from another. ESRCH: there is none any more.
 func (w *worker) identify(p *Process, t *texts, s subject) syscall.Errno {
-	text, errno := w.read.Quick(s.dir, &statPath)
+	text, errno := w.quick(Processes, s.dir, &statPath)
 	if errno != 0 {
 		return errno
 	}
@@ -198,7 +209,7 @@ func (w *worker) credentials(p *Process, t *texts, s subject) {
 
 // status reads credentials and PIDs from text, which is dear.
 func (w *worker) status(p *Process, t *texts, s subject) {
-	text, errno := w.read.Quick(s.dir, &statusPath)
+	text, errno := w.quick(Processes, s.dir, &statusPath)
 	if errno != 0 {
 		return
 	}
@@ -255,7 +266,7 @@ func (w *worker) details(p *Process, t *texts, s subject, readable bool) {
 	}
 	leads := w.opts.has(Details) || w.first(p)
 	if leads && !p.Kernel && (t.kept == nil || t.kept.Cmdline == nil) {
-		if text, errno := w.read.Short(s.dir, &cmdlinePath); errno == 0 {
+		if text, errno := w.short(Details, s.dir, &cmdlinePath); errno == 0 {
 			t.cmdline = w.keep(text)
 		}
 	}

@@ -4,8 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -33,7 +31,12 @@ func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 		return nil, err
 	}
 	if d.input != "" {
-		return d.read(cmd, types)
+		r, err := readResult(d.input, cmd.InOrStdin())
+		if err != nil {
+			return nil, err
+		}
+		r.Namespaces = chosen(r, types)
+		return r, nil
 	}
 	opts := discover.Options{Types: types}
 	if d.full {
@@ -44,30 +47,8 @@ func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 		return nil, err
 	}
 	for _, p := range r.Problems {
-		fmt.Fprintln(cmd.ErrOrStderr(), "nsops: not seen:", p)
+		fmt.Fprintln(cmd.ErrOrStderr(), "nsops: not seen:", oneLine(p.String()))
 	}
-	return r, nil
-}
-
-func (d *discovery) read(cmd *cobra.Command, types species.Set) (*discover.Result, error) {
-	in := cmd.InOrStdin()
-	if d.input != "-" {
-		f, err := os.Open(filepath.Clean(d.input))
-		if err != nil {
-			return nil, err
-		}
-		defer func() { _ = f.Close() }()
-		in = f
-	}
-	text, err := io.ReadAll(in)
-	if err != nil {
-		return nil, err
-	}
-	r := &discover.Result{}
-	if err := json.Unmarshal(text, r); err != nil {
-		return nil, fmt.Errorf("%s: %w", d.input, err)
-	}
-	r.Namespaces = chosen(r, types)
 	return r, nil
 }
 
@@ -84,7 +65,10 @@ func chosen(r *discover.Result, types species.Set) []*discover.Namespace {
 }
 
 func writeJSON(out io.Writer, value any) error {
-	encoder := json.NewEncoder(out)
-	encoder.SetIndent("", " ")
-	return encoder.Encode(value)
+	text, err := json.MarshalIndent(value, "", " ")
+	if err != nil {
+		return err
+	}
+	_, err = out.Write(append(escapeJSON(text), '\n'))
+	return err
 }

@@ -8,7 +8,6 @@ import (
 	"strconv"
 	"strings"
 	"text/tabwriter"
-	"unicode"
 
 	"github.com/spf13/cobra"
 
@@ -114,7 +113,7 @@ func (r *row) owner() string {
 func (r *row) user() string {
 	switch {
 	case r.OwnerName != "":
-		return r.OwnerName
+		return shortened(printable(r.OwnerName), 32)
 	case r.OwnerUID < 0:
 		return "?"
 	}
@@ -135,23 +134,16 @@ func (r *row) held() string {
 }
 
 func (r *row) command() string {
-	const room = 60
-	text := []rune(printable(r.Command))
+	text := printable(r.Command)
 	if r.Container != "" {
-		text = append([]rune("{"+printable(r.Container)+"} "), text...)
+		text = "{" + printable(r.Container) + "} " + text
 	}
-	if len(text) > room {
-		return string(text[:room]) + "…"
-	}
-	return cmp.Or(string(text), "-")
+	return cmp.Or(shortened(text, 60), "-")
 }
 
-// printable replaces what would do something to a terminal.
-func printable(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
+func shortened(text string, room int) string {
+	if runes := []rune(text); len(runes) > room {
+		return string(runes[:room]) + "…"
+	}
+	return text
 }

@@ -8,6 +8,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/signal"
@@ -15,16 +16,28 @@ import (
 	"github.com/spf13/cobra"
 )
 
-func main() {
+func main() { os.Exit(execute()) }
+
+// execute returns the exit status. An interrupt ends the program at once, whatever it waits for, such as a terminal.
+func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	context.AfterFunc(ctx, stop) // a second interrupt ends what does not know of the context, such as reading a terminal
-	if err := newCommand().ExecuteContext(ctx); err != nil {
-		fmt.Fprintln(os.Stderr, "nsops:", err)
-		stop()
-		os.Exit(1)
+	done := make(chan error, 1)
+	go func() { done <- newCommand().ExecuteContext(ctx) }()
+	var err error
+	select {
+	case err = <-done:
+	case <-ctx.Done():
+		err = errInterrupted
 	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "nsops:", oneLine(err.Error()))
+		return 1
+	}
+	return 0
 }
+
+var errInterrupted = errors.New("interrupted")
 
 func newCommand() *cobra.Command {
 	root := &cobra.Command{

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -14,7 +15,25 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-func TestMain(m *testing.M) { os.Exit(testutil.Run(m)) }
+// TestMain is also the command, for tests that need a process of it.
+func TestMain(m *testing.M) {
+	if os.Getenv(asCommand) != "" {
+		main()
+	}
+	os.Exit(testutil.Run(m))
+}
+
+const asCommand = "NSOPS_TEST_COMMAND"
+
+// command returns the command in a process of its own.
+func command(t *testing.T, args ...string) *exec.Cmd {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.CommandContext(t.Context(), self, args...)
+	cmd.Env = append(os.Environ(), asCommand+"=1")
+	return cmd
+}
 
 func run(t *testing.T, args ...string) (stdout, stderr string, err error) {
 	t.Helper()

@@ -80,24 +80,38 @@ func (r *Reader) Link(dir int, path *sys.Path) ([]byte, syscall.Errno) {
 	return r.link[:max(n, 0)], errno
 }
 
-// Numbers calls f with each number that is the name of an entry of the open directory. A signal makes the kernel stop
-// early, so that only an empty answer is the end.
-func (r *Reader) Numbers(dir int, f func(n int)) syscall.Errno {
+// List reads some entries of the open directory, for AppendNumbers. A signal makes the kernel stop early, so that only an
+// empty answer is the end.
+func (r *Reader) List(dir int) ([]byte, syscall.Errno) {
+	n, errno := sys.ScanList(dir, r.entries)
+	return r.entries[:n], errno
+}
+
+// AppendNumbers appends those names of entries that are numbers.
+func AppendNumbers(numbers []int, entries []byte) []int {
 	for {
-		n, errno := sys.ScanList(dir, r.entries)
-		if errno != 0 || n == 0 {
+		name, rest, ok := sys.ScanEntry(entries)
+		if !ok {
+			return numbers
+		}
+		if n, ok := PID(name); ok {
+			numbers = append(numbers, n)
+		}
+		entries = rest
+	}
+}
+
+// Numbers calls f with each number that is the name of an entry of the open directory.
+func (r *Reader) Numbers(dir int, f func(n int)) syscall.Errno {
+	var numbers []int
+	for {
+		entries, errno := r.List(dir)
+		if errno != 0 || len(entries) == 0 {
 			return errno
 		}
-		rest := r.entries[:n]
-		for {
-			name, after, ok := sys.ScanEntry(rest)
-			if !ok {
-				break
-			}
-			if id, ok := PID(name); ok {
-				f(id)
-			}
-			rest = after
+		numbers = AppendNumbers(numbers[:0], entries)
+		for _, n := range numbers {
+			f(n)
 		}
 	}
 }

@@ -11,7 +11,8 @@ import (
 
 // The calls in files named scan_ are made tens of thousands of times by one discovery: they allocate nothing, know
 // neither FD nor error, and hand over plain numbers, for which the caller is responsible. Those that can wait for a
-// file system, a lock or another process tell the Go scheduler; those named Quick cannot, and do not.
+// file system, a lock or another process tell the Go scheduler; those named Quick are not interrupted by signals, and those
+// that wait for nothing do not tell it either.
 
 // NoFD is what the calls return in place of a descriptor if there is an error.
 const NoFD = -1
@@ -74,18 +75,20 @@ func ScanOpen(dir int, path *Path, flags int) (int, syscall.Errno) {
 	}
 }
 
-// QuickOpen is ScanOpen of what is in the directory of a process, whose paths have no links.
+// QuickOpen is ScanOpen of what is in the directory of a process, whose paths have no links. It waits for whoever lists
+// the directory.
 func QuickOpen(dir int, path *Path, flags int) (int, syscall.Errno) {
-	fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), path.pointer(), uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
+	fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), path.pointer(), uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
 	if errno != 0 {
 		return NoFD, errno
 	}
 	return int(fd), 0
 }
 
-// QuickRead is ScanRead of a file whose text the kernel makes from what it has at hand.
+// QuickRead is ScanRead of a file whose text the kernel makes from what it has at hand. It may wait for a process that
+// executes a program.
 func QuickRead(fd int, buf []byte) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
+	n, _, errno := unix.Syscall(unix.SYS_READ, uintptr(fd), uintptr(unsafe.Pointer(unsafe.SliceData(buf))), uintptr(len(buf)))
 	if errno != 0 {
 		return 0, errno
 	}
@@ -141,9 +144,9 @@ var hostIsBigEndian = func() bool {
 	return *(*byte)(unsafe.Pointer(&one)) == 0
 }()
 
-// QuickReadlink reads where a link of /proc leads, which asks no file system.
+// QuickReadlink reads where a link of /proc leads, which asks no file system. It waits for whoever lists the directory.
 func QuickReadlink(dir int, path *Path, buf []byte) (int, syscall.Errno) {
-	n, _, errno := unix.RawSyscall6(unix.SYS_READLINKAT, uintptr(dir), path.pointer(), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), path.pointer(), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
 	return int(n), errno
 }
 
@@ -158,6 +161,7 @@ type ScanStat struct {
 	Dev, Ino, Size uint64
 	UID, GID       uint32
 	Mode           uint32
+	Rdev           uint64 // of a device; not told by QuickStat
 }
 
 // QuickStat looks at a descriptor on nsfs, pidfs, sockfs or /proc.
@@ -181,13 +185,26 @@ func scanStat(dir int, path *Path, flags uintptr, found *ScanStat) syscall.Errno
 		if errno == unix.EINTR {
 			continue
 		}
-		*found = ScanStat{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Size: st.Size, UID: st.Uid, GID: st.Gid, Mode: uint32(st.Mode)}
+		*found = ScanStat{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Size: st.Size, UID: st.Uid, GID: st.Gid, Mode: uint32(st.Mode), Rdev: unix.Mkdev(st.Rdev_major, st.Rdev_minor)}
 		return errno
 	}
 }
 
+// ScanStatOf looks at any descriptor with what is known of its file: no server is asked.
+func ScanStatOf(fd int, found *ScanStat) syscall.Errno {
+	return scanStat(fd, &noPath, unix.AT_EMPTY_PATH, found)
+}
+
+var noPath = NewPath("")
+
 // IsSocket says whether it is a socket.
 func (s *ScanStat) IsSocket() bool { return s.Mode&unix.S_IFMT == unix.S_IFSOCK }
+
+// IsTun says whether it is the device that makes TUN and TAP devices.
+func (s *ScanStat) IsTun() bool {
+	const major, minor = 10, 200
+	return s.Mode&unix.S_IFMT == unix.S_IFCHR && s.Rdev == unix.Mkdev(major, minor)
+}
 
 // CurrentDir is the directory for ScanOpen of paths that are absolute, or found from where the process is.
 const CurrentDir = unix.AT_FDCWD

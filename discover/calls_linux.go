@@ -1,0 +1,132 @@
+package discover
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// The calls of a worker that may not end: each is watched. ETIMEDOUT says that it was not made, and a Problem is noted.
+
+// openDir opens a directory of /proc to find paths from.
+func (w *worker) openDir(source Sources, dir int, path *sys.Path) (int, syscall.Errno) {
+	call := w.begin(source)
+	if call == nil {
+		return sys.NoFD, syscall.ETIMEDOUT
+	}
+	fd, errno := sys.QuickOpen(dir, path, sys.ScanBase)
+	call.endWith(fd)
+	return fd, errno
+}
+
+// short is Reader.Short.
+func (w *worker) short(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	call := w.begin(source)
+	if call == nil {
+		return nil, syscall.ETIMEDOUT
+	}
+	text, errno := w.read.Short(dir, path)
+	call.end()
+	return text, errno
+}
+
+// quick is Reader.Quick.
+func (w *worker) quick(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	call := w.begin(source)
+	if call == nil {
+		return nil, syscall.ETIMEDOUT
+	}
+	text, errno := w.read.Quick(dir, path)
+	call.end()
+	return text, errno
+}
+
+// whole is Reader.Whole.
+func (w *worker) whole(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	call := w.begin(source)
+	if call == nil {
+		return nil, syscall.ETIMEDOUT
+	}
+	text, errno := w.read.Whole(dir, path)
+	call.end()
+	return text, errno
+}
+
+// readLink is Reader.Link.
+func (w *worker) readLink(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	call := w.begin(source)
+	if call == nil {
+		return nil, syscall.ETIMEDOUT
+	}
+	text, errno := w.read.Link(dir, path)
+	call.end()
+	return text, errno
+}
+
+// listNumbers appends the numbers that are names in a directory.
+func (w *worker) listNumbers(source Sources, list []int, below int, path *sys.Path) ([]int, syscall.Errno) {
+	call := w.begin(source)
+	if call == nil {
+		return list, syscall.ETIMEDOUT
+	}
+	dir, errno := sys.ScanOpen(below, path, sys.ScanDir)
+	call.endWith(dir)
+	if errno != 0 {
+		return list, errno
+	}
+	defer sys.QuickClose(dir)
+	for {
+		if call = w.begin(source); call == nil {
+			return list, syscall.ETIMEDOUT
+		}
+		entries, errno := w.read.List(dir)
+		call.end()
+		if errno != 0 || len(entries) == 0 {
+			return list, errno
+		}
+		list = procfs.AppendNumbers(list, entries)
+	}
+}
+
+// sharesFDs says whether a thread has the table of descriptors of its process.
+func (w *worker) sharesFDs(pid, tid int) (bool, syscall.Errno) {
+	call := w.begin(Tasks)
+	if call == nil {
+		return false, syscall.ETIMEDOUT
+	}
+	shares, errno := sys.SharesFDs(pid, tid)
+	call.end()
+	return shares, errno
+}
+
+// take returns a duplicate of another process's descriptor, for drop. That takes the lock of its credentials.
+func (w *worker) take(source Sources, pidfd, fd int) (int, syscall.Errno) {
+	uncounted.RLock()
+	call := w.beginCounted(source, true)
+	if call == nil {
+		uncounted.RUnlock()
+		return sys.NoFD, syscall.ETIMEDOUT
+	}
+	own, errno := sys.ScanGetFD(pidfd, fd)
+	call.endWith(own)
+	setBeingHeld(own, errno == 0)
+	uncounted.RUnlock()
+	return own, errno
+}
+
+// drop closes a duplicate. It might be of another file by now, whose file system has to be asked before it is closed.
+func (w *worker) drop(source Sources, own int) {
+	call := w.begin(source)
+	if call == nil {
+		go drop(own)
+		return
+	}
+	drop(own)
+	call.end()
+}
+
+func drop(own int) {
+	sys.ScanClose(own)
+	setBeingHeld(own, false)
+}

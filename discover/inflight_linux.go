@@ -1,0 +1,68 @@
+package discover
+
+import (
+	"strconv"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// messages looks at descriptors that wait in a unix socket. They are looked at, not received: nobody misses them. Those
+// behind the first message are out of sight.
+func (l *descriptorLook) messages(fd, socket int) {
+	// of the duplicate, which is known to be a socket: what there is to say of other files may take a lock
+	path := l.worker.name.Set(append([]byte("thread-self/fdinfo/"), strconv.Itoa(socket)...))
+	text, errno := l.read.Short(l.proc, path)
+	if errno != 0 {
+		return
+	}
+	waiting := procfs.ParseFDInfo(text).InFlight
+	if waiting == 0 {
+		return
+	}
+	seen, errno := l.peek(fd, socket)
+	if errno == 0 && seen < waiting {
+		errno = syscall.EMSGSIZE
+	}
+	if errno != 0 {
+		l.descriptorProblem(InFlight, l.subject, fd, errno)
+	}
+}
+
+// peek notes which namespaces wait in the first message.
+func (l *descriptorLook) peek(fd, socket int) (seen int, errno syscall.Errno) {
+	uncounted.RLock()
+	call := l.beginCounted(InFlight, true)
+	if call == nil {
+		uncounted.RUnlock()
+		return 0, syscall.ETIMEDOUT
+	}
+	var peeked []int
+	defer func() {
+		for _, own := range peeked { // the call was given up
+			sys.ScanClose(own)
+		}
+	}()
+	seen, errno = sys.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
+	call.end()
+	var others []int
+	for _, own := range peeked {
+		var st sys.ScanStat
+		if sys.ScanStatOf(own, &st) != 0 || st.Dev != l.table.dev {
+			setBeingHeld(own, true)
+			others = append(others, own)
+		} else if n := l.table.learn(own, species.NaNS); n != nil {
+			l.refer(n, Reference{Kind: ByMessage, PID: l.pid, TID: l.tid, FD: fd})
+		}
+	}
+	peeked = others
+	uncounted.RUnlock()
+	for len(peeked) > 0 {
+		own := peeked[0]
+		peeked = peeked[1:]
+		l.drop(InFlight, own)
+	}
+	return seen, errno
+}

@@ -1,0 +1,190 @@
+package discover_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
+)
+
+const stuckMarker = "NSOPS_TEST_STUCK"
+
+// hungFile returns a file that can be opened, mapped and closed, but never be read. After a call of hang nothing is answered.
+func hungFile(t *testing.T) (file *os.File, hang func()) {
+	t.Helper()
+	point := t.TempDir() + "/file"
+	require.NoError(t, os.WriteFile(point, nil, 0o600))
+	onThread(t, func() {
+		require.NoError(t, unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
+		require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+		server := mountFUSE(t, point, unix.S_IFREG)
+		stop, stopped := make(chan struct{}), make(chan struct{})
+		go func() {
+			defer close(stopped)
+			answerFUSE(server, unix.S_IFREG|0o644, stop)
+		}()
+		hang = sync.OnceFunc(func() {
+			close(stop)
+			<-stopped
+		})
+		t.Cleanup(hang)
+		fd, err := unix.Open(point, unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		require.NoError(t, err)
+		require.NoError(t, unix.Fstat(fd, &unix.Stat_t{}), "it asks for the size")
+		file = os.NewFile(uintptr(fd), "hung")
+	})
+	return file, hang
+}
+
+// TestStuckProcess is the process that others get stuck at, in one of these manners:
+//
+//	lock  a thread waits for a page with the lock of its memory, and another one wants to change that
+//	exec  it executes a program, which closes such a file, with the lock of its credentials
+//	list  a thread lists a directory of /proc into such a page, and another one wants to change that
+func TestStuckProcess(t *testing.T) {
+	how := os.Getenv(stuckMarker)
+	if how == "" {
+		t.SkipNow() // it is part of others
+	}
+	const size = 4096
+	mapAt := func(at uintptr, flags int) uintptr {
+		page, _, errno := unix.Syscall6(unix.SYS_MMAP, at, size, unix.PROT_READ|unix.PROT_WRITE, uintptr(unix.MAP_PRIVATE|flags), 3, 0)
+		require.Zero(t, errno)
+		return page
+	}
+	dir := ""
+	if at := strings.IndexByte(how, ':'); at >= 0 {
+		how, dir = how[:at], "/proc/self"+how[at+1:]
+	}
+	switch how {
+	case "lock":
+		page := mapAt(0, 0)
+		memory, err := unix.Open("/proc/self/mem", unix.O_RDONLY, 0)
+		require.NoError(t, err)
+		fmt.Println("ready")
+		go func() { _, _ = unix.Pread(memory, make([]byte, 8), int64(page)) }()
+		time.Sleep(100 * time.Millisecond)
+		_, _ = unix.Mmap(-1, 0, size, unix.PROT_READ, unix.MAP_PRIVATE|unix.MAP_ANON)
+	case "exec":
+		unix.CloseOnExec(3)
+		fmt.Println("ready")
+		time.Sleep(100 * time.Millisecond)
+		_ = unix.Exec("/bin/sleep", []string{"sleep", "60"}, nil)
+	case "list":
+		page := mapAt(0, 0)
+		list, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
+		require.NoError(t, err)
+		fmt.Println("ready")
+		go func() { _, _, _ = unix.Syscall(unix.SYS_GETDENTS64, uintptr(list), page, size) }()
+		time.Sleep(100 * time.Millisecond)
+		go func() { _, _ = unix.Open(dir+"/none", unix.O_CREAT|unix.O_RDWR, 0o600) }()
+	}
+	select {}
+}
+
+// stuckProcess starts one; it is in a network namespace of its own, and has a descriptor of one more.
+func stuckProcess(t *testing.T, how string, also ...*os.File) (pid int) {
+	t.Helper()
+	self, err := os.Executable()
+	require.NoError(t, err)
+	cmd := exec.Command(self, "-test.run=^TestStuckProcess$")
+	runtime.LockOSThread() // which the process does not outlive
+	t.Cleanup(func() {
+		_ = cmd.Wait()
+		runtime.UnlockOSThread()
+	})
+	file, hang := hungFile(t)
+	cmd.Env = append(os.Environ(), stuckMarker+"="+how)
+	cmd.ExtraFiles = append([]*os.File{file}, also...)
+	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: unix.CLONE_NEWNET, Pdeathsig: unix.SIGKILL}
+	out, err := cmd.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, cmd.Start())
+	require.NoError(t, file.Close())
+	t.Cleanup(func() { _ = cmd.Process.Kill() }) // it ends once the server has
+	said := make([]byte, 200)
+	n, err := out.Read(said)
+	require.NoError(t, err)
+	require.Equal(t, "ready\n", string(said[:n]))
+	hang()
+	time.Sleep(300 * time.Millisecond)
+	return cmd.Process.Pid
+}
+
+// TestStuckAtAProcess discovers beside processes that nobody may read.
+func TestStuckAtAProcess(t *testing.T) {
+	testutil.NeedRoot(t)
+	for how, sources := range map[string]discover.Sources{
+		"lock":       discover.Details,
+		"list:/fd":   discover.FDs,
+		"list:/task": discover.Tasks,
+	} {
+		for _, snapshot := range []bool{true, false} {
+			t.Run(fmt.Sprintf("%s snapshot=%v", how, snapshot), func(t *testing.T) {
+				if !snapshot {
+					t.Cleanup(sys.Pretend(sys.TaskIterators))
+				}
+				pid := stuckProcess(t, how)
+				for range 3 {
+					_, _ = discover.Discover(t.Context(), discover.Options{Patience: 50 * time.Millisecond})
+				}
+				before := runtime.NumGoroutine()
+				for range 10 {
+					start := time.Now()
+					r, err := discover.Discover(t.Context(), discover.Options{Patience: 50 * time.Millisecond})
+					require.NoError(t, err)
+					require.Less(t, time.Since(start), patience)
+					p := r.Process(pid)
+					require.NotNil(t, p)
+					require.NotNil(t, p.Namespaces.Of(species.CLONE_NEWNET))
+					if !snapshot || sources == discover.Details {
+						require.Contains(t, r.Problems, discover.Problem{Source: sources, PID: pid, Errno: unix.ETIMEDOUT})
+					}
+					require.NotEmpty(t, r.Process(os.Getpid()).Cmdline, "the rest")
+				}
+				require.Eventually(t, func() bool { return runtime.NumGoroutine() <= before+1 }, patience, 10*time.Millisecond,
+					"each that waits has a thread")
+			})
+		}
+	}
+}
+
+// TestStuckAtCredentials discovers beside a process that executes a program for ever. Neither its sockets nor, on some
+// kernels, its statistics can be had.
+func TestStuckAtCredentials(t *testing.T) {
+	testutil.NeedRoot(t)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	closeLater(t, pair[0])
+	socket := os.NewFile(uintptr(pair[1]), "socket")
+	pid := stuckProcess(t, "exec", socket)
+	require.NoError(t, socket.Close())
+	for _, snapshot := range []bool{true, false} {
+		if !snapshot {
+			t.Cleanup(sys.Pretend(sys.TaskIterators))
+		}
+		for range 3 {
+			start := time.Now()
+			r, err := discover.Discover(t.Context(), discover.Options{Patience: 50 * time.Millisecond})
+			require.NoError(t, err)
+			require.Less(t, time.Since(start), patience)
+			found := r.Process(pid) != nil
+			said := slices.ContainsFunc(r.Problems, func(p discover.Problem) bool { return p.PID == pid && p.Errno == unix.ETIMEDOUT })
+			require.True(t, found && snapshot || said, "%v", r.Problems)
+		}
+	}
+}
