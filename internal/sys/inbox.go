@@ -112,8 +112,7 @@ const execTime = time.Second
 
 // discard has a child close a descriptor: the last to close it is the one that waits for the end of that. The child
 // executes nothing, it is stopped at its start as by a debugger, and killed when no other child of ours can be the last.
-// Where that cannot be had, such as under
-// strace -f, the descriptor stays open for as long as this process lives.
+// Where that cannot be had, such as under strace -f, the descriptor stays open for as long as this process lives.
 func discard(fd *FD) {
 	err := HoldExecutable()
 	var child *Child
