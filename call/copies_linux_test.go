@@ -199,6 +199,7 @@ func TestProgramOfManyWorkersAtOnceWithoutMemfds(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	testutil.CheckLeaks(t)
 	defer sys.Pretend(sys.MemoryFiles)()
+	defer sys.Pretend(sys.PrivateMounts)()
 	done := make(chan error)
 	const calls = 20
 	for range calls {

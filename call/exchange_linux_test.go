@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/internal/wire"
 )
 
@@ -73,6 +74,7 @@ func TestForgottenWorkerIsNotLookedForByNumber(t *testing.T) {
 
 // A worker that fills the channel cannot hide that it is a child of ours.
 func TestHostileRecordsHideNoWorker(t *testing.T) {
+	testutil.CheckLeaks(t)
 	for _, old := range []bool{false, true} {
 		if old {
 			defer sys.Pretend(sys.RightsRefusal)()

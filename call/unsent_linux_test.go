@@ -1,8 +1,8 @@
 package call_test
 
 import (
-	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"testing"
 
@@ -73,15 +73,21 @@ func TestWorkerSaysThatItsResultCannotBeSent(t *testing.T) {
 	require.NoError(t, ours("nothing").SpawnInNamespaces(nil))
 }
 
-// Under a limit of the caller's own the argument cannot be sent; that is an error of the call before anything starts.
+func init() {
+	// "small files" makes calls under a limit of its own.
+	roles["small files"] = func(args []string) {
+		call.HandleReexec()
+		check(unix.Prlimit(0, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1000, Max: 1000}, nil))
+		spawnAndPrint(parseRequest(args[0]))
+	}
+}
+
+// Under a limit of the caller's own a long argument cannot be sent: an error of the call, before anything starts.
 func TestArgumentLongerThanFilesMayBe(t *testing.T) {
 	needBootstrap(t)
-	testutil.CheckLeaks(t)
-	var old unix.Rlimit
-	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_FSIZE, &unix.Rlimit{Cur: 1000, Max: unix.RLIM_INFINITY}, &old))
-	err := ours("echo").Arg(strings.Repeat("x", 10_000)).SpawnInNamespaces(nil)
-	short := ours("echo").Arg("x").SpawnInNamespaces(nil)
-	require.NoError(t, errors.Join(unix.Prlimit(0, unix.RLIMIT_FSIZE, &old, nil), short))
-	require.ErrorIs(t, requireError(t, err, call.StageSpawn), unix.EFBIG)
-	require.ErrorContains(t, err, "ulimit -f")
+	o := callIn(t, role(t, "small files", request{Handler: "echo", Arg: strings.Repeat("x", 10_000), Pid: os.Getpid()}.json()))
+	require.Equal(t, call.StageSpawn, o.Stage)
+	require.Contains(t, o.Failure, "the limit of file sizes (ulimit -f): file too large")
+	o = callIn(t, role(t, "small files", request{Handler: "echo", Arg: "x", Pid: os.Getpid()}.json()))
+	require.Empty(t, o.Failure)
 }

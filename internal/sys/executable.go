@@ -182,8 +182,8 @@ func executes(dir string) error {
 	return nil
 }
 
-// withoutForks keeps this process from starting others until the function returned is called: a child between fork and
-// exec has a copy of every descriptor, and a file that somebody can write is not executed (ETXTBSY).
+// withoutForks starts no other process until the function returned is called: a child between fork and exec has a copy of
+// every descriptor, and a file that somebody can write is not executed (ETXTBSY).
 func withoutForks() (done func()) {
 	syscall.ForkLock.RLock()
 	return syscall.ForkLock.RUnlock

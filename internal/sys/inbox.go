@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -106,9 +107,12 @@ func (b *Inbox) drain() bool {
 	return false
 }
 
+// execTime is longer than any child is between fork and the end of exec, when it closes its copies of our descriptors.
+const execTime = time.Second
+
 // discard has a child close a descriptor: the last to close it is the one that waits for the end of that. The child
-// executes nothing, it is stopped at its start as by a debugger, and killed. Where that cannot be had, such as under
-// strace -f, the descriptor stays open for as long as this process lives.
+// executes nothing, it is stopped at its start as by a debugger, and killed when no other child of ours can be the last.
+// Where that cannot be had, such as under strace -f, the descriptor stays open for as long as this process lives.
 func discard(fd *FD) {
 	err := HoldExecutable()
 	var child *Child
@@ -120,6 +124,8 @@ func discard(fd *FD) {
 		return
 	}
 	_ = fd.Close()
-	child.Kill()
-	child.WaitLater()
+	time.AfterFunc(execTime, func() {
+		child.Kill()
+		child.WaitLater()
+	})
 }

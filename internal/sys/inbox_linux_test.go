@@ -2,6 +2,7 @@ package sys_test
 
 import (
 	"net"
+	"os/exec"
 	"testing"
 	"time"
 
@@ -138,4 +139,39 @@ func TestClosedInboxTakesNothing(t *testing.T) {
 	}
 	require.NoError(t, inbox.Close())
 	require.ErrorIs(t, sys.Send(theirs, []byte("x")), unix.EPIPE)
+}
+
+// Children of other threads have copies of all descriptors between fork and exec: none of them must be the last to close.
+func TestDiscardedDescriptorsKeepNoOtherChild(t *testing.T) {
+	testutil.CheckLeaks(t)
+	defer sys.Pretend(sys.RightsRefusal)()
+	stop, done := make(chan struct{}), make(chan time.Duration, 2)
+	for range cap(done) {
+		go func() {
+			worst := time.Duration(0)
+			for {
+				select {
+				case <-stop:
+					done <- worst
+					return
+				default:
+				}
+				start := time.Now()
+				_ = exec.Command("/bin/true").Run()
+				worst = max(worst, time.Since(start))
+			}
+		}()
+	}
+	for range 30 {
+		inbox, theirs := openInbox(t)
+		file := lingering(t)
+		require.NoError(t, sys.Send(theirs, []byte("descriptor"), file.Int()))
+		require.NoError(t, file.Close(), "not the last")
+		require.NoError(t, inbox.Close())
+		require.NoError(t, theirs.Close())
+	}
+	close(stop)
+	for range cap(done) {
+		require.Less(t, <-done, 5*time.Second)
+	}
 }

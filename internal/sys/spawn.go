@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"strconv"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -30,6 +31,10 @@ func start(how *syscall.SysProcAttr, program *FD, argv, env []string, files []in
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
 	pid, err := syscall.ForkExec(path, argv, &attr)
+	for try := 0; err == unix.ETXTBSY && try < 100; try++ { // another child still has the descriptor a copy was written with
+		time.Sleep(time.Millisecond)
+		pid, err = syscall.ForkExec(path, argv, &attr)
+	}
 	if err != nil {
 		return nil, err
 	}
