@@ -15,7 +15,7 @@ import (
 )
 
 // leaderlessEnv is set in a process that is to go on without its first thread.
-const leaderlessEnv = "NSOPS_TEST_LEADERLESS"
+const leaderlessEnv = "NSOPS_TEST_FIRST_THREAD_ENDS"
 
 // init runs on the first thread, which it ends alone, as a C program's main() does by pthread_exit(3).
 func init() {
