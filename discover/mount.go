@@ -40,7 +40,7 @@ type Mount struct {
 // MountPath is a path with at least one mount.
 type MountPath struct {
 	Path     string
-	Mounts   []*Mount     // on it, that which is seen last
+	Mounts   []*Mount     // on it, from the lowest to the highest; but what is seen is last
 	Parent   *MountPath   // the next mount point above
 	Children []*MountPath // the next ones below, sorted by path
 }
@@ -128,6 +128,15 @@ func above(name string) string {
 	}
 }
 
+// compareSight puts what is out of sight first. By level alone it might come last: with what a mount stands on, it may be
+// covered by one further up, and what is seen stands on that.
+func compareSight(a, b *Mount) int {
+	if a.Hidden != b.Hidden {
+		return sign(a.Hidden)
+	}
+	return cmp.Compare(a.level, b.level)
+}
+
 func (t *MountTable) arrangePaths() {
 	t.Paths = nil
 	byPath := make(map[string]*MountPath, len(t.Mounts))
@@ -142,7 +151,7 @@ func (t *MountTable) arrangePaths() {
 	}
 	slices.SortFunc(t.Paths, func(a, b *MountPath) int { return strings.Compare(a.Path, b.Path) })
 	for _, p := range t.Paths {
-		slices.SortStableFunc(p.Mounts, func(a, b *Mount) int { return cmp.Compare(a.level, b.level) })
+		slices.SortStableFunc(p.Mounts, compareSight)
 		for dir := above(p.Path); dir != ""; dir = above(dir) {
 			if parent := byPath[dir]; parent != nil && parent != p {
 				p.Parent = parent

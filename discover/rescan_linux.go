@@ -19,7 +19,7 @@ import (
 // not.
 //
 // Errors and privileges are those of Discover. The result that it starts from is not changed, and may have come from
-// JSON, which saves less, and has neither Patience nor Workers nor Namers. From nil it is Discover with the zero Options.
+// JSON, which saves less, and has neither Patience nor Workers nor NoSnapshot nor Namers. From nil it is Discover with the zero Options.
 func Rescan(ctx context.Context, old *Result) (*Result, error) {
 	if old == nil {
 		return Discover(ctx, Options{})

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -24,6 +25,9 @@ func (d *discovery) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&d.input, "input", "i", "", "read the JSON of nsops dump from `FILE`, - for stdin, and look at nothing")
 }
 
+// noSnapshot is the variable for places where bpf(2) ends the program.
+const noSnapshot = "NSOPS_NO_SNAPSHOT"
+
 // result discovers, or reads a file, and writes the problems to stderr.
 func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 	types, err := species.ParseSet(d.types)
@@ -38,7 +42,7 @@ func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 		r.Namespaces = chosen(r, types)
 		return r, nil
 	}
-	opts := discover.Options{Types: types}
+	opts := discover.Options{Types: types, NoSnapshot: os.Getenv(noSnapshot) != ""}
 	if d.full {
 		opts.Sources = discover.Full
 	}

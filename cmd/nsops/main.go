@@ -3,6 +3,8 @@
 //	nsops ls [-t TYPES] [--full] [--json]    a table of all namespaces
 //	nsops dump [--full] [-i FILE]            the whole result as JSON, or one read back
 //
+// With NSOPS_NO_SNAPSHOT set to anything it does without bpf(2), which a filter of system calls may end it for.
+//
 // What could not be seen is written to stderr; that is no failure.
 package main
 
@@ -43,6 +45,8 @@ func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "nsops",
 		Short:         "Find the Linux namespaces of this machine, what holds them, and how they relate",
+		Long: `nsops shows what namespaces there are, what holds them, and how they relate.
+With NSOPS_NO_SNAPSHOT set to anything it does without bpf(2), for which a filter of system calls might end it.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
