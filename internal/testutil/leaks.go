@@ -15,7 +15,7 @@ import (
 )
 
 // patience is how long a discarded thread, a dying child or a mount that goes away in the background is waited for.
-const patience = 2 * time.Second
+const patience = 5 * time.Second
 
 // Run runs the tests of a package, for TestMain: os.Exit(testutil.Run(m)). It prints what they left behind, which
 // makes the result 1 even if all of them passed.
