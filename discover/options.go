@@ -24,8 +24,8 @@ type Options struct {
 	// What takes longer becomes a Problem. What was waited for is left waiting, 16 calls of a program at most, on a
 	// thread each.
 	Patience time.Duration
-	// NoSnapshot has all be looked at in /proc, also where the kernel would tell it at once. It does without bpf(2), for
-	// whom a filter of system calls would end.
+	// NoSnapshot has all be looked at in /proc, also where the kernel would tell it at once: without bpf(2), for
+	// which a filter of system calls may end the program.
 	NoSnapshot bool
 	// Namers give names to containers, in this order, after what is known of Docker and its like without asking them.
 	Namers []ContainerNamer

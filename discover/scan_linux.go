@@ -61,9 +61,10 @@ const (
 )
 
 // Discover finds all namespaces that the options ask for. What it could not see is in the result's Problems; the error
-// is an *Error: of ctx, or that Options.Proc is no proc file system, or that there are no descriptors left. There is
-// nothing to close, and it may be called from any goroutine, also several times at once. It looks from the namespaces of
-// the process and with its descriptors, also if the caller's thread has others.
+// is an *Error: of ctx, or that Options.Proc is no proc file system, cannot be opened, or does not answer. If descriptors or
+// memory run out later, there is a Problem for each process or namespace that lacks something for it (EMFILE, ENFILE,
+// ENOMEM). There is nothing to close, and it may be called from any goroutine, also several times at once. It looks from
+// the namespaces of the process and with its descriptors, also if the caller's thread has others.
 //
 // It takes no privilege, but without one it sees only the caller's own processes and what is theirs. CAP_BPF and
 // CAP_PERFMON in the initial user namespace show all at once (6.18), or else CAP_SYS_PTRACE the processes of others;
