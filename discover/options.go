@@ -20,7 +20,7 @@ type Options struct {
 	// take up to a fifth more of CPU time than one.
 	Workers int
 	// Patience is how long to wait for one file, which may be on a file system that does not answer, or for one call about
-	// a process, whose user may keep it waiting; 0 for a second, and only a quarter of it once several did not answer.
+	// a process, whose user may keep it waiting; 0 for a second, and only a quarter of it while two do not answer.
 	// What takes longer becomes a Problem. What was waited for is left waiting, 16 calls of a program at most, on a
 	// thread each.
 	Patience time.Duration

@@ -42,7 +42,7 @@ type scan struct {
 	texts     []texts
 	workers   []*worker
 	mounts    mountState
-	given     int           // goroutines of workers that were given up
+	away      atomic.Int32  // goroutines of workers that were given up and did not come back
 	patience  time.Duration // with a call that is watched
 }
 
@@ -257,7 +257,7 @@ func (s *scan) listProcesses() error {
 	here := sys.NewPath(".")
 	var errno syscall.Errno
 	s.workers = []*worker{newWorker(s, 0)}
-	s.patience = max(s.opts.Patience, defaultPatience) // without that there is nothing
+	s.patience = max(s.opts.Patience, 10*defaultPatience) // without that there is nothing
 	s.share(1, func(w *worker, _ int) { s.pids, errno = w.listNumbers(Processes, nil, s.proc, &here) })
 	s.workers, s.patience = nil, s.opts.Patience
 	if errno != 0 {
