@@ -7,7 +7,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -23,25 +22,39 @@ import (
 
 const stuckMarker = "NSOPS_TEST_STUCK"
 
+// TestFUSEServer is the server of hungFile, in a process that does not wait for anybody: what waits for it, waits no more
+// once it has ended.
+func TestFUSEServer(t *testing.T) {
+	if os.Getenv(stuckMarker) != "serve" {
+		t.SkipNow() // it is part of others
+	}
+	answerFUSE(3, unix.S_IFREG|0o644, nil)
+}
+
 // hungFile returns a file that can be opened, mapped and closed, but never be read. After a call of hang nothing is answered.
 func hungFile(t *testing.T) (file *os.File, hang func()) {
 	t.Helper()
 	point := t.TempDir() + "/file"
 	require.NoError(t, os.WriteFile(point, nil, 0o600))
+	self, err := os.Executable()
+	require.NoError(t, err)
 	onThread(t, func() {
 		require.NoError(t, unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
 		require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
-		server := mountFUSE(t, point, unix.S_IFREG)
-		stop, stopped := make(chan struct{}), make(chan struct{})
-		go func() {
-			defer close(stopped)
-			answerFUSE(server, unix.S_IFREG|0o644, stop)
-		}()
-		hang = sync.OnceFunc(func() {
-			close(stop)
-			<-stopped
-		})
-		t.Cleanup(hang)
+		server, err := os.OpenFile("/dev/fuse", os.O_RDWR, 0)
+		if err != nil {
+			testutil.Skip(t, "needs /dev/fuse: "+err.Error())
+		}
+		options := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other", server.Fd(), unix.S_IFREG)
+		require.NoError(t, unix.Mount("hung", point, "fuse", 0, options))
+		cmd := exec.Command(self, "-test.run=^TestFUSEServer$")
+		cmd.Env = append(os.Environ(), stuckMarker+"=serve")
+		cmd.ExtraFiles = []*os.File{server}
+		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // of this thread, which the test ends
+		require.NoError(t, cmd.Start())
+		require.NoError(t, server.Close())
+		t.Cleanup(func() { _, _ = cmd.Process.Kill(), cmd.Wait() })
+		hang = func() { require.NoError(t, cmd.Process.Signal(unix.SIGSTOP)) }
 		fd, err := unix.Open(point, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 		require.NoError(t, err)
 		require.NoError(t, unix.Fstat(fd, &unix.Stat_t{}), "it asks for the size")
