@@ -30,7 +30,7 @@ func init() {
 		}
 		var fs unix.Statfs_t
 		err = unix.Statfs("/sys", &fs)
-		v.Flags = fs.Flags & (unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC | unix.ST_RDONLY)
+		v.Flags = int64(fs.Flags) & (unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC | unix.ST_RDONLY)
 		return v, err
 	}, nil)
 }

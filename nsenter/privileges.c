@@ -55,7 +55,7 @@ static void bound(void)
 		if (request.unbound >> cap & 1 && prctl(PR_CAPBSET_READ, cap) == 1)
 			must(prctl(PR_CAPBSET_DROP, cap), "bounding set");
 	if (request.securebits)
-		must(prctl(PR_SET_SECUREBITS, prctl(PR_GET_SECUREBITS) | (int)request.securebits), "securebits");
+		must(prctl(PR_SET_SECUREBITS, (unsigned long)prctl(PR_GET_SECUREBITS) | request.securebits), "securebits");
 }
 
 static void take_ids(unsigned uid, unsigned gid)
