@@ -1,6 +1,7 @@
 package call_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -47,6 +48,57 @@ func init() {
 			}
 		}
 		fmt.Println(s.Seen, s.Seized, s.Taken, s.Caps)
+	}
+}
+
+func init() {
+	// "onlooker" does so outside of the target, as an ordinary user of the machine, until its standard input ends.
+	roles["onlooker"] = func([]string) {
+		runtime.LockOSThread()
+		_, _ = os.Stdout.WriteString("ready\n")
+		over := make(chan struct{})
+		go func() {
+			_, _ = os.Stdin.Read(make([]byte, 1))
+			close(over)
+		}()
+		s, last := stalked{}, 0
+		for {
+			select {
+			case <-over:
+				fmt.Println(s.Seen, s.Seized, s.Taken, s.Caps)
+				return
+			default:
+			}
+			text, err := os.ReadFile("/proc/loadavg") // its last word is the newest PID
+			check(err)
+			words := strings.Fields(string(text))
+			pid, err := strconv.Atoi(words[len(words)-1])
+			check(err)
+			if pid != last {
+				s.watch(pid)
+			}
+			last = pid
+		}
+	}
+}
+
+// watch tries to take a descriptor of a process for as long as that lives, but not for ever.
+func (s *stalked) watch(pid int) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer func() { _ = unix.Close(pidfd) }()
+	s.Seen++
+	for end := time.Now().Add(10 * time.Millisecond); time.Now().Before(end); {
+		fd, err := unix.PidfdGetfd(pidfd, 3, 0)
+		if err == nil {
+			s.Taken++
+			_ = unix.Close(fd)
+		}
+		if err == nil || errors.Is(err, unix.ESRCH) {
+			return
+		}
 	}
 }
 
@@ -132,7 +184,7 @@ func TestWorkerIsNeverDumpableInsideWhateverTheSysctl(t *testing.T) {
 	}
 }
 
-// A target that sees our own PID namespace sees the worker while it changes credentials.
+// Whoever is in our own PID namespace sees the worker while it changes credentials.
 func TestWorkerThatTheTargetSeesIsRefusedWithTheSysctl(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet.Without(species.CLONE_NEWPID), UserBase: 100000})
 	setSuidDumpable(t, "1")
@@ -145,10 +197,64 @@ func TestWorkerThatTheTargetSeesIsRefusedWithTheSysctl(t *testing.T) {
 		require.Contains(t, requireError(t, c.SpawnInNamespaces(nil), call.StagePrivileges).Error(), "fs.suid_dumpable is 1", name)
 	}
 	require.NoError(t, call.NewCall("nothing").TargetPid(target.PID).SpawnInNamespaces(nil), "no credentials are changed")
+	below := startTarget(t, testutil.TargetOptions{Types: allSet})
+	calls["drop, pid"] = call.NewCall("nothing").TargetPid(below.PID).Namespaces(allButUser).DropPrivs()
+	err := requireError(t, calls["drop, pid"].SpawnInNamespaces(nil), call.StagePrivileges)
+	require.Contains(t, err.Error(), "fs.suid_dumpable is 1", "others have its UID")
 	setSuidDumpable(t, "2")
 	for name, c := range calls {
 		require.NoError(t, c.SpawnInNamespaces(nil), name)
 	}
+}
+
+// Before the fork into a PID namespace, the worker is visible in ours. The user who has made the user namespace of a
+// container has all rights over whoever is in it.
+func TestWorkerIsNeverDumpableOutsideWhateverTheSysctl(t *testing.T) {
+	pid := startContainerOfUser(t)
+	for _, value := range []string{"0", "1"} {
+		setSuidDumpable(t, value)
+		cmd := asUser(t, nil, request{})
+		cmd.Env = append(os.Environ(), roleEnv+"=onlooker")
+		stdin, err := cmd.StdinPipe()
+		require.NoError(t, err)
+		stdout, err := cmd.StdoutPipe()
+		require.NoError(t, err)
+		require.NoError(t, cmd.Start())
+		_, err = stdout.Read(make([]byte, 6))
+		require.NoError(t, err)
+		for start := time.Now(); time.Since(start) < time.Second; {
+			err := call.NewCall("nothing").TargetPid(pid).Namespaces(allTypes).SpawnInNamespaces(nil)
+			if value == "1" && err != nil {
+				require.Contains(t, requireError(t, err, call.StagePrivileges).Error(), "fs.suid_dumpable is 1")
+				continue
+			}
+			require.NoError(t, err)
+		}
+		require.NoError(t, stdin.Close())
+		var s stalked
+		_, err = fmt.Fscan(stdout, &s.Seen, &s.Seized, &s.Taken, &s.Caps)
+		require.NoError(t, err)
+		require.NoError(t, cmd.Wait())
+		require.Zero(t, s.Taken, "suid_dumpable %s, %d processes", value, s.Seen)
+		require.True(t, s.Seen > 10 || value == "1", "%d processes", s.Seen)
+	}
+}
+
+// startContainerOfUser starts a target in user and PID namespaces that an ordinary user has made.
+func startContainerOfUser(t testing.TB) (pid int) {
+	t.Helper()
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	testutil.NeedCommand(t, "unshare")
+	cmd := exec.Command("unshare", "--user", "--pid", "--mount", "--fork", "--kill-child", "sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 1234}}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	waitUntil(t, func() bool { pid = childOf(t, cmd.Process.Pid); return pid != 0 && name(pid) == "sleep" }, "it sleeps")
+	for _, file := range []string{"uid_map", "gid_map"} {
+		require.NoError(t, os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, file), []byte("0 100000 65536"), 0))
+	}
+	return pid
 }
 
 // startTracer starts a target without a user namespace of its own, whose root may trace but not do all that we may.
