@@ -43,7 +43,7 @@ func init() {
 		}
 		spawnAndPrint(parseRequest(args[0]))
 		time.Sleep(100 * time.Millisecond)
-		if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD { //nolint:errorlint // of a call
+		if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD {
 			fmt.Fprintln(os.Stderr, "a child is left:", err)
 		}
 	}

@@ -138,15 +138,24 @@ func stalk(t testing.TB, target *testutil.Target, c func() *call.Call, mode ...s
 	}
 	cmd := exec.Command("nsenter", append(append(args, copyOf(t, testBinary(t), 0o755), "1500ms"), mode...)...)
 	cmd.Env = append(os.Environ(), roleEnv+"=stalker")
+	return watchedBy(t, cmd, func() { require.NoError(t, c().SpawnInNamespaces(nil)) })
+}
+
+// watchedBy makes calls for a second while a stalker or onlooker runs, and returns what that one got.
+func watchedBy(t testing.TB, cmd *exec.Cmd, makeCall func()) (s stalked) {
+	t.Helper()
 	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	_, err = stdout.Read(make([]byte, 6))
 	require.NoError(t, err)
 	for start := time.Now(); time.Since(start) < time.Second; {
-		require.NoError(t, c().SpawnInNamespaces(nil))
+		makeCall()
 	}
+	require.NoError(t, stdin.Close())
 	_, err = fmt.Fscan(stdout, &s.Seen, &s.Seized, &s.Taken, &s.Caps)
 	require.NoError(t, err)
 	require.NoError(t, cmd.Wait())
@@ -215,26 +224,14 @@ func TestWorkerIsNeverDumpableOutsideWhateverTheSysctl(t *testing.T) {
 		setSuidDumpable(t, value)
 		cmd := asUser(t, nil, request{})
 		cmd.Env = append(os.Environ(), roleEnv+"=onlooker")
-		stdin, err := cmd.StdinPipe()
-		require.NoError(t, err)
-		stdout, err := cmd.StdoutPipe()
-		require.NoError(t, err)
-		require.NoError(t, cmd.Start())
-		_, err = stdout.Read(make([]byte, 6))
-		require.NoError(t, err)
-		for start := time.Now(); time.Since(start) < time.Second; {
+		s := watchedBy(t, cmd, func() {
 			err := call.NewCall("nothing").TargetPid(pid).Namespaces(allTypes).SpawnInNamespaces(nil)
-			if value == "1" && err != nil {
+			if value == "0" {
+				require.NoError(t, err)
+			} else if err != nil {
 				require.Contains(t, requireError(t, err, call.StagePrivileges).Error(), "fs.suid_dumpable is 1")
-				continue
 			}
-			require.NoError(t, err)
-		}
-		require.NoError(t, stdin.Close())
-		var s stalked
-		_, err = fmt.Fscan(stdout, &s.Seen, &s.Seized, &s.Taken, &s.Caps)
-		require.NoError(t, err)
-		require.NoError(t, cmd.Wait())
+		})
 		require.Zero(t, s.Taken, "suid_dumpable %s, %d processes", value, s.Seen)
 		require.True(t, s.Seen > 10 || value == "1", "%d processes", s.Seen)
 	}
