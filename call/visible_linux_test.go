@@ -28,6 +28,9 @@ type stalked struct {
 }
 
 func init() {
+	call.RegisterReexec("securebits", func(any) (any, error) {
+		return unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	}, nil)
 	// "stalker" plays the root of a target: for as long as it is told it attacks whatever process appears, and prints
 	// what succeeded.
 	roles["stalker"] = func(args []string) {
@@ -325,6 +328,9 @@ func TestProgramsOfTheHandlerAreConfinedOnDemand(t *testing.T) {
 	require.Equal(t, "CapPrm:"+noCaps+"CapEff:"+noCaps+"CapBnd:"+noCaps, spawn[string](t, c().ConfinePrograms()))
 	status := spawn[map[string][]string](t, call.NewCall("status").TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms())
 	require.NotEqual(t, noCaps, status["CapEff"][0], "the handler keeps its own")
+	const locked = 1<<0 | 1<<1 // SECBIT_NOROOT, and for good
+	bits := call.NewCall("securebits").TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms()
+	require.Equal(t, locked, spawn[int](t, bits)&locked)
 	cat, err := exec.LookPath("cat")
 	require.NoError(t, err)
 	program := copyOf(t, cat, 0o4755)
