@@ -37,6 +37,8 @@ func (s *scan) takeProblems(r *Result) {
 		r.Problems = append(r.Problems, w.problems...)
 		w.problems = nil
 	}
+	r.Problems = append(r.Problems, s.table.lacking...)
+	s.table.lacking = nil
 }
 
 func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []string) {

@@ -17,7 +17,7 @@ func (w *worker) openDir(source Sources, dir int, path *sys.Path) (int, syscall.
 	}
 	fd, errno := sys.QuickOpen(dir, path, sys.ScanBase)
 	call.endWith(fd)
-	return fd, errno
+	return fd, w.noted(source, errno)
 }
 
 // short is Reader.Short.
@@ -28,7 +28,7 @@ func (w *worker) short(source Sources, dir int, path *sys.Path) ([]byte, syscall
 	}
 	text, errno := w.read.Short(dir, path)
 	call.end()
-	return text, errno
+	return text, w.noted(source, errno)
 }
 
 // quick is Reader.Quick.
@@ -39,7 +39,7 @@ func (w *worker) quick(source Sources, dir int, path *sys.Path) ([]byte, syscall
 	}
 	text, errno := w.read.Quick(dir, path)
 	call.end()
-	return text, errno
+	return text, w.noted(source, errno)
 }
 
 // whole is Reader.Whole.
@@ -50,7 +50,7 @@ func (w *worker) whole(source Sources, dir int, path *sys.Path) ([]byte, syscall
 	}
 	text, errno := w.read.Whole(dir, path)
 	call.end()
-	return text, errno
+	return text, w.noted(source, errno)
 }
 
 // readLink is Reader.Link.
@@ -61,7 +61,7 @@ func (w *worker) readLink(source Sources, dir int, path *sys.Path) ([]byte, sysc
 	}
 	text, errno := w.read.Link(dir, path)
 	call.end()
-	return text, errno
+	return text, w.noted(source, errno)
 }
 
 // listNumbers appends the numbers that are names in a directory.
@@ -73,7 +73,7 @@ func (w *worker) listNumbers(source Sources, list []int, below int, path *sys.Pa
 	dir, errno := sys.ScanOpen(below, path, sys.ScanDir)
 	call.endWith(dir)
 	if errno != 0 {
-		return list, errno
+		return list, w.noted(source, errno)
 	}
 	defer sys.QuickClose(dir)
 	for {
@@ -83,10 +83,23 @@ func (w *worker) listNumbers(source Sources, list []int, below int, path *sys.Pa
 		entries, errno := w.read.List(dir)
 		call.end()
 		if errno != 0 || len(entries) == 0 {
-			return list, errno
+			return list, w.noted(source, errno)
 		}
 		list = procfs.AppendNumbers(list, entries)
 	}
+}
+
+// noted has a lack of descriptors or memory be a Problem, also where a call that fails otherwise means that there is
+// nothing.
+func (w *worker) noted(source Sources, errno syscall.Errno) syscall.Errno {
+	if exhausted(errno) {
+		w.problem(Problem{Source: source, PID: w.asked.pid, Errno: errno})
+	}
+	return errno
+}
+
+func exhausted(errno syscall.Errno) bool {
+	return errno == syscall.EMFILE || errno == syscall.ENFILE || errno == syscall.ENOMEM
 }
 
 // sharesFDs says whether a thread has the table of descriptors of its process.
@@ -110,9 +123,11 @@ func (w *worker) take(source Sources, pidfd, fd int) (int, syscall.Errno) {
 	}
 	own, errno := sys.ScanGetFD(pidfd, fd)
 	call.endWith(own)
-	setBeingHeld(own, errno == 0)
+	if errno == 0 {
+		setBeingHeld(own, true)
+	}
 	uncounted.RUnlock()
-	return own, errno
+	return own, w.noted(source, errno)
 }
 
 // drop closes a duplicate. It might be of another file by now, whose file system has to be asked before it is closed.

@@ -288,7 +288,14 @@ func (l *descriptorLook) tun(fd int) {
 		l.descriptorProblem(TunTap, l.subject, fd, errno)
 		return
 	}
+	back := false
+	defer func() {
+		if !back { // a call was given up
+			drop(own)
+		}
+	}()
 	n, errno := l.networkOfTun(own)
+	back = true
 	l.drop(TunTap, own)
 	switch errno {
 	case 0:

@@ -16,8 +16,9 @@
 //
 // It reads. It starts no process, joins mount namespaces on threads that end there only to see what is mounted where no
 // process is, and writes nothing. While it is under way it holds descriptors of namespaces, up to half of what the process
-// may have; afterwards none, but for two or three BPF iterators, which are kept for the next time. A context that ends is
-// obeyed at once, even while a file does not answer: what was begun then ends by itself.
+// may have; afterwards none, but for two or three BPF iterators, which are kept for the next time, and what calls hold that do
+// not return: users can have some about their processes wait (see docs/discovery.md). A context that ends is obeyed at once,
+// even while a file does not answer: what was begun then ends by itself.
 //
 // # When not to use it
 //

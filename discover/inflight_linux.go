@@ -12,6 +12,17 @@ import (
 // messages looks at descriptors that wait in a unix socket. They are looked at, not received: nobody misses them. Those
 // behind the first message are out of sight.
 func (l *descriptorLook) messages(fd, socket int) {
+	back := false
+	defer func() {
+		if !back { // a call was given up
+			drop(socket)
+		}
+	}()
+	l.lookIntoSocket(fd, socket)
+	back = true
+}
+
+func (l *descriptorLook) lookIntoSocket(fd, socket int) {
 	// of the duplicate, which is known to be a socket: what there is to say of other files may take a lock
 	path := l.worker.name.Set(append([]byte("thread-self/fdinfo/"), strconv.Itoa(socket)...))
 	text, errno := l.read.Short(l.proc, path)
@@ -39,15 +50,17 @@ func (l *descriptorLook) peek(fd, socket int) (seen int, errno syscall.Errno) {
 		uncounted.RUnlock()
 		return 0, syscall.ETIMEDOUT
 	}
-	var peeked []int
-	defer func() {
-		for _, own := range peeked { // the call was given up
+	var peeked, others []int
+	defer func() { // of what is left a call was given up
+		for _, own := range peeked {
 			sys.ScanClose(own)
+		}
+		for _, own := range others {
+			drop(own)
 		}
 	}()
 	seen, errno = sys.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
 	call.end()
-	var others []int
 	for _, own := range peeked {
 		var st sys.ScanStat
 		if sys.ScanStatOf(own, &st) != 0 || st.Dev != l.table.dev {
@@ -57,11 +70,11 @@ func (l *descriptorLook) peek(fd, socket int) (seen int, errno syscall.Errno) {
 			l.refer(n, Reference{Kind: ByMessage, PID: l.pid, TID: l.tid, FD: fd})
 		}
 	}
-	peeked = others
+	peeked = nil
 	uncounted.RUnlock()
-	for len(peeked) > 0 {
-		own := peeked[0]
-		peeked = peeked[1:]
+	for len(others) > 0 {
+		own := others[0]
+		others = others[1:]
 		l.drop(InFlight, own)
 	}
 	return seen, errno

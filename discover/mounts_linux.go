@@ -68,6 +68,7 @@ func (s *scan) walkMountNamespaces() {
 		start = s.table.fd(own)
 	}
 	if start == sys.NoFD {
+		s.walkProblem(syscall.EMFILE)
 		return
 	}
 	for _, before := range [...]bool{false, true} {

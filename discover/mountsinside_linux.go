@@ -13,7 +13,7 @@ var mountinfoHere = sys.NewPath("thread-self/mountinfo")
 func (w *worker) readMountsInside(n *Namespace) (*MountTable, syscall.Errno) {
 	fd := w.table.fd(n)
 	if fd == sys.NoFD {
-		return nil, syscall.EBADF
+		return nil, w.table.notHeld(n)
 	}
 	read := w.read
 	text, err := inside(fd, func() ([]byte, error) {

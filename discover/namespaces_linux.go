@@ -125,6 +125,7 @@ func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
 		return fd, errno
 	})
 	if errno != 0 {
+		_ = w.noted(Processes, errno)
 		n, _ = w.table.mention(inode, l.kind)
 	}
 	return n

@@ -20,12 +20,12 @@ type Options struct {
 	// take up to a fifth more of CPU time than one.
 	Workers int
 	// Patience is how long to wait for one file, which may be on a file system that does not answer, or for one call about
-	// a process, whose user may keep it waiting; 0 for a second, and only a quarter of it once several did not answer.
+	// a process, whose user may keep it waiting; 0 for a second, and only a quarter of it while two do not answer.
 	// What takes longer becomes a Problem. What was waited for is left waiting, 16 calls of a program at most, on a
 	// thread each.
 	Patience time.Duration
-	// NoSnapshot has all be looked at in /proc, also where the kernel would tell it at once. It does without bpf(2), for
-	// whom a filter of system calls would end.
+	// NoSnapshot has all be looked at in /proc, also where the kernel would tell it at once: without bpf(2), for
+	// which a filter of system calls may end the program.
 	NoSnapshot bool
 	// Namers give names to containers, in this order, after what is known of Docker and its like without asking them.
 	Namers []ContainerNamer

@@ -74,7 +74,7 @@ func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
 		return nil, syscall.ETIMEDOUT
 	}
 	o := opening{unknownPin: u, proc: sys.QuickDup(s.proc)}
-	o.duplicate(s.table.fd(u.in))
+	o.duplicate(s.table.fd(u.in), s.table.notHeld(u.in))
 	fd, err := within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
 		defer o.close()
 		beingOpened.LoadOrStore(at, time.Now())
@@ -99,14 +99,18 @@ type place struct {
 // opening is a pin that is being opened. It may take longer than the discovery, so it has descriptors of its own.
 type opening struct {
 	unknownPin
-	proc   int // the proc file system
-	inside int // the mount namespace that the pin is in; sys.NoFD if none is held
+	proc   int           // the proc file system
+	inside int           // the mount namespace that the pin is in; sys.NoFD if none is held
+	lacks  syscall.Errno // why
 }
 
-func (o *opening) duplicate(in int) {
+// duplicate takes a duplicate of the mount namespace, which is held unless it lacks what is said.
+func (o *opening) duplicate(in int, lacks syscall.Errno) {
 	uncounted.RLock()
 	defer uncounted.RUnlock()
-	o.inside = sys.QuickDup(in)
+	if o.inside, o.lacks = sys.QuickDup(in), lacks; in != sys.NoFD {
+		o.lacks = syscall.EMFILE
+	}
 	setBeingHeld(o.inside, true)
 }
 
@@ -151,7 +155,7 @@ func closeFound(found *sys.FD) {
 // findInside finds a pin in a mount namespace that no process is in.
 func (o *opening) findInside() (*sys.FD, error) {
 	if o.inside == sys.NoFD {
-		return nil, syscall.EBADF
+		return nil, o.lacks
 	}
 	return findIn(o.inside, o.unknownPin)
 }

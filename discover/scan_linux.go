@@ -42,7 +42,7 @@ type scan struct {
 	texts     []texts
 	workers   []*worker
 	mounts    mountState
-	given     int           // goroutines of workers that were given up
+	away      atomic.Int32  // goroutines of workers that were given up and did not come back
 	patience  time.Duration // with a call that is watched
 }
 
@@ -61,9 +61,10 @@ const (
 )
 
 // Discover finds all namespaces that the options ask for. What it could not see is in the result's Problems; the error
-// is an *Error: of ctx, or that Options.Proc is no proc file system, or that there are no descriptors left. There is
-// nothing to close, and it may be called from any goroutine, also several times at once. It looks from the namespaces of
-// the process and with its descriptors, also if the caller's thread has others.
+// is an *Error: of ctx, or that Options.Proc is no proc file system, cannot be opened, or does not answer. If descriptors or
+// memory run out later, there is a Problem for each process or namespace that lacks something for it (EMFILE, ENFILE,
+// ENOMEM). There is nothing to close, and it may be called from any goroutine, also several times at once. It looks from
+// the namespaces of the process and with its descriptors, also if the caller's thread has others.
 //
 // It takes no privilege, but without one it sees only the caller's own processes and what is theirs. CAP_BPF and
 // CAP_PERFMON in the initial user namespace show all at once (6.18), or else CAP_SYS_PTRACE the processes of others;
@@ -256,7 +257,7 @@ func (s *scan) listProcesses() error {
 	here := sys.NewPath(".")
 	var errno syscall.Errno
 	s.workers = []*worker{newWorker(s, 0)}
-	s.patience = max(s.opts.Patience, defaultPatience) // without that there is nothing
+	s.patience = max(s.opts.Patience, 10*defaultPatience) // without that there is nothing
 	s.share(1, func(w *worker, _ int) { s.pids, errno = w.listNumbers(Processes, nil, s.proc, &here) })
 	s.workers, s.patience = nil, s.opts.Patience
 	if errno != 0 {

@@ -30,6 +30,11 @@ func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 	path := sys.NewPath("self/fd")
 	dir, errno := sys.ScanOpen(s.proc, &path, sys.ScanDir)
 	if errno != 0 {
+		if exhausted(errno) {
+			s.table.mu.Lock()
+			s.table.lacking = append(s.table.lacking, Problem{Source: FDs, PID: s.self, Errno: errno})
+			s.table.mu.Unlock()
+		}
 		return
 	}
 	defer sys.QuickClose(dir)

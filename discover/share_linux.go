@@ -44,6 +44,7 @@ func (w *worker) work(j *job) {
 	defer func() {
 		if watched.state.Load() == givenUp {
 			stuck.add(watched.call, watched.user, -1)
+			w.away.Add(-1)
 		}
 	}()
 	for w.ctx.Err() == nil {
@@ -61,16 +62,16 @@ func (w *worker) work(j *job) {
 	j.done <- struct{}{}
 }
 
-// lookAfter gives up whoever waits too long, or at all once the context has ended. After the first two there is only a
-// quarter of the patience: such calls mostly take microseconds, and there may be many that do not end.
+// lookAfter gives up whoever waits too long, or at all once the context has ended. While two are still away there is only
+// a quarter of the patience: such calls mostly take microseconds, and there may be many that do not end.
 func (s *scan) lookAfter(j *job, interval time.Duration) {
-	looks := int((s.patience >> min(s.given, 2)) / interval)
+	looks := int((s.patience >> min(s.away.Load(), 2)) / interval)
 	if s.ctx.Err() != nil {
 		looks = 1
 	}
 	for _, w := range s.workers {
 		if w.watch.overdue(looks) {
-			s.given++
+			s.away.Add(1)
 			stuck.add(w.watch.call, w.watch.user, 1)
 			w.giveUp()
 			go w.work(j)

@@ -188,3 +188,52 @@ func TestStuckAtCredentials(t *testing.T) {
 		}
 	}
 }
+
+// TestStuckAtAMessage has a descriptor in a unix socket that cannot be closed, nor asked what it is.
+func TestStuckAtAMessage(t *testing.T) {
+	testutil.NeedRoot(t)
+	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
+	require.NoError(t, err)
+	file, hang := hungFile(t)
+	require.NoError(t, unix.Sendmsg(pair[0], []byte{1}, unix.UnixRights(int(file.Fd())), nil, 0))
+	require.NoError(t, file.Close())
+	hang()
+	t.Cleanup(func() { // what waits in there is closed then, which nobody hangs at: it was closed before
+		_, _ = unix.Close(pair[0]), unix.Close(pair[1])
+	})
+	for _, snapshot := range []bool{true, false} {
+		if !snapshot {
+			t.Cleanup(sys.Pretend(sys.TaskIterators))
+		}
+		for range 3 {
+			start := time.Now()
+			r, err := discover.Discover(t.Context(), discover.Options{Patience: 50 * time.Millisecond, Sources: discover.Full})
+			require.NoError(t, err)
+			require.Less(t, time.Since(start), 6*patience, "a search takes long where many namespaces have been")
+			require.Contains(t, r.Problems, discover.Problem{Source: discover.InFlight, PID: os.Getpid(), Errno: unix.ETIMEDOUT})
+		}
+	}
+}
+
+// TestFalseTun has a file that only looks like the device of TUN and TAP.
+func TestFalseTun(t *testing.T) {
+	testutil.NeedRoot(t)
+	var file int
+	onThread(t, func() {
+		require.NoError(t, unix.Unshare(unix.CLONE_FS|unix.CLONE_NEWNS))
+		require.NoError(t, unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, ""))
+		require.NoError(t, unix.Mount("t", "/dev", "tmpfs", 0, ""))
+		require.NoError(t, os.Mkdir("/dev/net", 0o700))
+		require.NoError(t, os.WriteFile("/dev/net/tun", nil, 0o600))
+		var err error
+		file, err = unix.Open("/dev/net/tun", unix.O_RDWR|unix.O_CLOEXEC, 0)
+		require.NoError(t, err)
+		closeLater(t, file)
+	})
+	var st sys.ScanStat
+	require.Zero(t, sys.ScanStatOf(file, &st))
+	require.False(t, st.IsTun(), "it is asked nothing")
+	for _, p := range full(t).Problems {
+		require.False(t, p.PID == os.Getpid() && p.Source == discover.TunTap, "%v", p)
+	}
+}

@@ -34,6 +34,7 @@ type table struct {
 	members  []int // by Namespace.index: the first process seen in it, whose mounts can be read
 	claims   []int // by Namespace.index: the process whose cgroup stands for it
 	holding  int
+	lacking  []Problem // of namespaces whose relatives could not be opened
 	slab     []Namespace
 }
 
@@ -200,6 +201,9 @@ func (t *table) ask(n *Namespace, fd int) {
 // relative returns the owner or parent; hidden says that there is one which the caller may not know.
 func (t *table) relative(n *Namespace, fd int, kind species.NamespaceType, open func(int) (int, syscall.Errno)) (found *Namespace, hidden bool) {
 	other, errno := open(fd)
+	if exhausted(errno) {
+		t.lacking = append(t.lacking, Problem{Source: Ownership, Type: n.Type, Namespace: n.ID, Errno: errno})
+	}
 	if errno != 0 {
 		return nil, errno == syscall.EPERM && (!n.Initial || n.Type != kind)
 	}
@@ -249,6 +253,16 @@ func (t *table) fd(n *Namespace) int {
 	defer t.mu.Unlock()
 	t.lives(n)
 	return t.held[n.index]
+}
+
+// notHeld returns why no descriptor of a namespace is held that was not gone.
+func (t *table) notHeld(n *Namespace) syscall.Errno {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if n.unreachable {
+		return syscall.ESRCH
+	}
+	return syscall.EMFILE // half of what the process may have is as much as is used
 }
 
 // entered notes a process that is in a namespace, if it is the first. The others are nobody's way in.

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"slices"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
@@ -89,7 +90,12 @@ func (w *worker) keep(text []byte) span {
 	return span{uint32(start), uint32(len(w.text))}
 }
 
-func (w *worker) problem(p Problem) { w.problems = append(w.problems, p) }
+// problem notes a Problem. That there are no descriptors left is said once of each process and source.
+func (w *worker) problem(p Problem) {
+	if !exhausted(p.Errno) || !slices.Contains(w.problems[min(w.mark.problems, len(w.problems)):], p) {
+		w.problems = append(w.problems, p)
+	}
+}
 
 var (
 	statPath    = sys.NewPath("stat")
@@ -131,6 +137,7 @@ func (w *worker) walk(i int) {
 		if s.pidfd, errno = sys.QuickPidfd(pid, false); errno == syscall.ESRCH {
 			return
 		}
+		_ = w.noted(Processes, errno)
 		defer sys.QuickClose(s.pidfd)
 	}
 	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.

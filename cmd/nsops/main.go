@@ -43,8 +43,8 @@ var errInterrupted = errors.New("interrupted")
 
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
-		Use:           "nsops",
-		Short:         "Find the Linux namespaces of this machine, what holds them, and how they relate",
+		Use:   "nsops",
+		Short: "Find the Linux namespaces of this machine, what holds them, and how they relate",
 		Long: `nsops shows what namespaces there are, what holds them, and how they relate.
 With NSOPS_NO_SNAPSHOT set to anything it does without bpf(2), for which a filter of system calls might end it.`,
 		SilenceUsage:  true,
