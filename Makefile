@@ -50,7 +50,7 @@ lint-go: tools
 	go -C bench mod tidy -diff
 	go -C bench vet ./...
 
-# What the library promises: without cgo and on other systems it builds, and whoever needs no spawning links no C.
+# What the library promises: without cgo, on other systems and machines it builds, and whoever needs no spawning links no C.
 lint-gate:
 	@deps=$$(go list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' ./discover | wc -l); \
 	if [ "$$deps" -gt 60 ]; then echo "discover compiles $$deps packages outside the standard library, more than 60"; exit 1; fi
@@ -58,6 +58,7 @@ lint-gate:
 	CGO_ENABLED=0 go vet ./...
 	GOOS=darwin go build ./...
 	GOOS=darwin go vet ./...
+	for arch in 386 arm s390x; do CGO_ENABLED=0 GOARCH=$$arch go build ./...; done # other sizes, another order of bytes
 	@deps=$$(go list -deps ./species ./handle $(addprefix ./,$(wildcard discover))); \
 	if grep -E '^(runtime/cgo|testing|.*/nsenter)$$' <<<"$$deps"; then \
 		echo "only call may depend on that, or only tests"; exit 1; \

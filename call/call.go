@@ -71,7 +71,9 @@ func (c *Call) Arg(arg any) *Call {
 }
 
 // TargetPid sets the process whose namespaces are joined: a PID of the caller's PID namespace, of any live process but
-// a kernel thread. The TID of a thread stands for that thread, and another one for a first thread that has ended. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale.
+// a kernel thread. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale. Of a
+// process, its first thread counts, and if that has ended, its oldest; a TID stands for that thread itself.
+//
 // Our own PID is allowed, and so is any other process outside of containers: the handler runs in our own namespaces
 // then, on the host, unless MustDiffer forbids that.
 func (c *Call) TargetPid(pid int) *Call {
@@ -123,9 +125,9 @@ func (c *Call) RemountSys() *Call {
 }
 
 // Context sets a context. Its end kills the worker and, once the handler runs, its process group; the error is then
-// context.Cause, within KillTimeout. Without Context, a call may take DefaultTimeout; with one that has no deadline, the handler may run
-// without end. In each case a worker must have started its handler within StartTimeout. SwitchToNamespaces looks at the
-// context only before it acts.
+// context.Cause, within KillTimeout. Without Context, a call may take DefaultTimeout; with one that has no deadline, the
+// handler may run without end. In each case a worker must have started its handler within StartTimeout.
+// SwitchToNamespaces looks at the context only before it acts.
 func (c *Call) Context(ctx context.Context) *Call {
 	c.ctx = ctx
 	return c

@@ -67,6 +67,6 @@
 //
 // Root, or CAP_SYS_ADMIN in the user namespaces that own what is joined and CAP_SYS_PTRACE over the target, effective in
 // the calling thread; without any privilege, the namespaces of one's own containers together with their user namespace.
-// Linux 5.10 or newer with /proc mounted, cgo at build time: ErrNotLinked otherwise, and also in a library that a program of another language has loaded,
-// and where that program was started as ld.so PROGRAM. See man 2 setns, man 7 namespaces.
+// Linux 5.10 or newer with /proc mounted, cgo at build time: ErrNotLinked otherwise, and also in a library of a program
+// in another language, and in a program that was started as ld.so PROGRAM. See man 2 setns, man 7 namespaces.
 package call

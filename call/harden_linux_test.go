@@ -19,6 +19,10 @@ import (
 
 func init() {
 	roles["attacker"] = func(args []string) { attack(args[0]) }
+	call.RegisterReexec("name", func(any) (any, error) {
+		text, err := os.ReadFile("/proc/self/comm")
+		return string(text), err
+	}, nil)
 	call.RegisterReexec("key", func(arg any) (any, error) {
 		buf := make([]byte, 100)
 		n, err := unix.KeyctlBuffer(unix.KEYCTL_READ, *arg.(*int), buf, 0)
@@ -187,4 +191,13 @@ func TestWorkerIsInASessionOfItsOwn(t *testing.T) {
 		v := spawn[view](t, call.NewCall("look").TargetPid(target.PID).Namespaces(types))
 		require.Equal(t, v.PID, v.SID)
 	}
+}
+
+// Started by descriptor, it would be called by that number.
+func TestWorkerHasTheNameOfItsProgram(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet})
+	own, err := os.ReadFile("/proc/self/comm")
+	require.NoError(t, err)
+	require.Equal(t, string(own), spawn[string](t, ours("name")))
+	require.Equal(t, string(own), spawn[string](t, call.NewCall("name").TargetPid(target.PID).Namespaces(allTypes)))
 }

@@ -51,6 +51,22 @@ func reapChild(pid int) {
 	_ = sys.Retry(func() error { _, err := unix.Wait4(pid, nil, 0, nil); return err })
 }
 
+// endChildren ends and reaps our children but the others, and the children that those leave to us.
+func endChildren(t testing.TB, others []int) {
+	t.Helper()
+	isOther := func(pid int) bool { return slices.Contains(others, pid) }
+	for {
+		children := slices.DeleteFunc(childrenOf(t, os.Getpid()), isOther)
+		if len(children) == 0 {
+			return
+		}
+		for _, child := range children {
+			_ = unix.Kill(child, unix.SIGKILL) // where the test has failed, it lives
+			reapChild(child)
+		}
+	}
+}
+
 // orphan starts a caller whose worker blocks in its handler, and returns both. If the caller ends first, its children
 // become ours, since the machine's PID 1 may take its time to reap them, and a PID namespace waits for that.
 func orphan(t testing.TB, roleName string, r request) (caller *os.Process, worker int) {
@@ -70,11 +86,7 @@ func orphanOf(t testing.TB, cmd *exec.Cmd) (caller *os.Process, worker int) {
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait()
-		for _, child := range childrenOf(t, os.Getpid()) {
-			if !slices.Contains(others, child) {
-				reapChild(child)
-			}
-		}
+		endChildren(t, others)
 		_ = unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 0, 0, 0, 0)
 	})
 	line, err := bufio.NewReader(stdout).ReadString('\n')

@@ -37,8 +37,22 @@ func TestMain(m *testing.M) {
 		role(os.Args[1:])
 		os.Exit(0)
 	}
+	endIfSwitched()
 	call.HandleReexec()
+	_ = os.Setenv(testsEnv, "1")
 	os.Exit(testutil.Run(m))
+}
+
+// testsEnv is set in the process that runs the tests, and in its workers.
+const testsEnv = "NSOPS_TEST_TESTS"
+
+// endIfSwitched ends the tests if they themselves were replaced: a switch that was to be refused was not, and its handler
+// would end them with status 0, as if all had passed.
+func endIfSwitched() {
+	if w, ok := nsenter.Current(); ok && !w.Spawned && os.Getenv(testsEnv) != "" {
+		fmt.Fprintln(os.Stderr, "a call of SwitchToNamespaces that was to fail has replaced the tests")
+		os.Exit(1)
+	}
 }
 
 // role returns the command that runs this program in a role.
@@ -46,7 +60,7 @@ func role(t testing.TB, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	require.Contains(t, roles, name)
 	cmd := exec.Command("/proc/self/exe", args...)
-	cmd.Env = append(os.Environ(), roleEnv+"="+name)
+	cmd.Env = append(os.Environ(), roleEnv+"="+name, testsEnv+"=")
 	cmd.WaitDelay = 5 * time.Second
 	return cmd
 }

@@ -169,14 +169,19 @@ func TestUserIsChecked(t *testing.T) {
 // Without a user namespace, a UID other than 0 has no capabilities.
 func TestUserWithoutAUserNamespace(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
-	status := spawn[map[string][]string](t, call.NewCall("status").TargetPid(target.PID).User(1234, 2345))
+	status := spawn[map[string][]string](t, call.NewCall("status").TargetPid(target.PID).Namespaces(allButUser).User(1234, 2345))
 	for name, want := range map[string]string{
 		"Uid": "1234 1234 1234 1234", "Gid": "2345 2345 2345 2345", "Groups": "", "CapPrm": noCaps, "CapEff": noCaps,
 	} {
+		require.NotEmpty(t, status[name], name)
 		for _, got := range status[name] {
 			require.Equal(t, want, got, name)
 		}
 	}
+	// A caller who has kept capabilities does not hand them on, although the kernel takes them from nobody but UID 0.
+	keeper := role(t, "keeper", request{Handler: "status", Pid: target.PID, Types: species.Set(allButUser), User: []int{5, 6}}.json(), "spawn")
+	status = statusOf(t, callIn(t, keeper))
+	require.Equal(t, []string{"5 5 5 5", noCaps, noCaps}, []string{status["Uid"][0], status["CapPrm"][0], status["CapEff"][0]})
 	o := callIn(t, asUser(t, nil, request{Handler: "nothing", Pid: os.Getpid(), User: []int{1, 1}}))
 	require.Equal(t, call.StageTarget, o.Stage, "it may not inspect us: %s", o.Failure)
 }

@@ -80,7 +80,9 @@ func TestStrayDescriptorsAreClosedWithoutCloseRange(t *testing.T) {
 	preload := library(t, filtered)
 	for _, types := range []species.Set{species.Set(species.CLONE_NEWNET), target.Types()} {
 		c := request{Handler: "descriptors", Pid: target.PID, Types: types}.call().Env("LD_PRELOAD=" + preload)
-		for _, fd := range spawn[[]string](t, c) {
+		found := spawn[[]string](t, c)
+		require.GreaterOrEqual(t, len(found), 5)
+		for _, fd := range found {
 			require.Regexp(t, declared, fd)
 		}
 	}

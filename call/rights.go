@@ -30,7 +30,7 @@ func (c *Call) DropPrivs() *Call {
 // are given up. A UID other than 0 has no capabilities, as after setuid(2); only in a user namespace that maps no root
 // it keeps them, unless DropPrivs is wanted, too. It requires CAP_SETUID and CAP_SETGID there.
 func (c *Call) User(uid, gid int) *Call {
-	if uid < 0 || gid < 0 || uid >= math.MaxUint32 || gid >= math.MaxUint32 {
+	if uid < 0 || gid < 0 || int64(uid) >= math.MaxUint32 || int64(gid) >= math.MaxUint32 {
 		c.fail(&Error{Handler: c.name, Stage: StagePrivileges, Op: "user", Err: fmt.Errorf("%d:%d: %w", uid, gid, errNoID)})
 	}
 	c.flags |= wire.FlagUser

@@ -38,25 +38,43 @@ func (r rights) apply(request *wire.Request, t *target) error {
 }
 
 // exposed refuses a worker that could be traced for a moment. Where fs.suid_dumpable is 1, a process is dumpable after
-// each change of credentials until it says otherwise (man 5 proc_sys_fs). Before the fork into a PID namespace nobody
-// inside sees it; but a target that is in our own PID namespace does.
+// each change of credentials until it says otherwise (man 5 proc_sys_fs). All of them come before the fork into a PID
+// namespace, so nobody inside sees that; but whoever is in our own PID namespace does.
 func exposed(request *wire.Request, t *target) error {
 	changes := request.Types&uint32(species.CLONE_NEWUSER) != 0 || request.Flags&(wire.FlagUser|wire.FlagDropPrivs) != 0
-	if !changes || t.joins(species.CLONE_NEWPID) || !sys.SuidDumpable() {
+	if !changes || !sys.SuidDumpable() {
 		return nil
 	}
-	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWPID)
-	if err != nil {
-		return err
-	}
-	theirs, err := t.process.NamespaceID(species.CLONE_NEWPID)
-	if err != nil || theirs != ours {
+	if hidden, err := t.hidesWorker(); hidden || err != nil {
 		return err
 	}
 	return &Error{Stage: StagePrivileges, Op: "check", Err: errExposed}
 }
 
-var errExposed = errors.New("the target sees the worker, and could trace it while fs.suid_dumpable is 1: set it to 0 or 2")
+var errExposed = errors.New("others could trace the worker for a moment while fs.suid_dumpable is 1: set it to 0 or 2")
+
+// hidesWorker reports whether nobody has rights over a worker that is about to change credentials, but those who see it
+// only later: it goes to a user namespace, from ours, that root or the caller has made, and the target does not see our
+// PID namespace.
+func (t *target) hidesWorker() (bool, error) {
+	if !t.joins(species.CLONE_NEWUSER) {
+		return false, nil // other processes have its UID
+	}
+	theirs, err := t.process.NamespaceID(species.CLONE_NEWPID)
+	if err != nil {
+		return false, err
+	}
+	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWPID)
+	if err != nil || theirs == ours {
+		return false, err
+	}
+	user, err := t.process.OpenNamespace(species.CLONE_NEWUSER)
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = user.Close() }()
+	return sys.OnlyTrustedMade(user), nil
+}
 
 // findRoot opens the target's root directory, if that is to become the worker's.
 func (t *target) findRoot(wanted species.NamespaceType, r rights) error {

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -31,6 +32,20 @@ func init() {
 		check(syscall.Setresgid(1234, 1234, 1234))
 		check(syscall.Setresuid(1234, 1234, 1234))
 		callUnchanged(args)
+	}
+	// "torn" has three different user IDs, and no way back to the third one.
+	roles["torn"] = func(args []string) {
+		call.HandleReexec()
+		runtime.LockOSThread()
+		_, _, errno := unix.RawSyscall(unix.SYS_SETRESUID, 1001, 1002, 1003)
+		if errno != 0 {
+			check(errno)
+		}
+		spawnAndPrint(parseRequest(args[0]))
+		time.Sleep(100 * time.Millisecond)
+		if _, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil); err != syscall.ECHILD {
+			fmt.Fprintln(os.Stderr, "a child is left:", err)
+		}
 	}
 	roles["rights"] = func(args []string) {
 		call.HandleReexec()
@@ -150,6 +165,17 @@ func TestWorkerHasTheRightsOfItsCaller(t *testing.T) {
 		out = run(t, start(r.json(), "switch"))
 		require.Equal(t, result{Stdout: "ran inside\n", Stderr: "stderr: ran inside\n"}, out, name)
 	}
+}
+
+// A worker that was started is not left alone where the calling thread does not get its own rights back.
+func TestThreadThatCannotBeRestoredLeavesNoWorker(t *testing.T) {
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	out := run(t, role(t, "torn", request{Handler: "sleep", Arg: time.Minute, Pid: ourselves}.json()))
+	require.Empty(t, out.Stderr)
+	o := parseOutcome(t, out.Stdout)
+	require.Equal(t, call.StageSpawn, o.Stage, o.Failure)
+	require.Contains(t, o.Failure, "restore the thread's credentials")
 }
 
 func parseOutcome(t testing.TB, text string) (o outcome) {

@@ -22,7 +22,8 @@ const (
 
 // SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
 // its result into ret, a pointer as for json.Unmarshal; nil discards it. The caller's own namespaces, threads and
-// descriptors stay as they are, and no descriptor of a worker gets into the caller. A worker is in all of the namespaces asked for, or it runs no Go code.
+// descriptors stay as they are, and no descriptor of a worker gets into the caller. A worker is in all of the namespaces
+// asked for, or it runs no Go code.
 //
 // It takes the right to inspect the target (CAP_SYS_PTRACE over it) and CAP_SYS_ADMIN in the user namespaces that own
 // those to be joined (man 2 setns). Workers start from the calling thread's namespaces. Every error is an *Error. Linux
@@ -71,10 +72,15 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	defer streams.close()
 	var child *sys.Child
 	err = sys.WithFullRights(func() (err error) {
-		child, err = sys.Spawn(s.program, argv(), s.env, append(streams.worker(), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int()))
+		files := append(streams.worker(), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int())
+		child, err = sys.Spawn(s.program, argv(), s.env, files)
 		return err
 	})
 	if err != nil {
+		if child != nil { // it was started, but the thread's rights could not be restored
+			child.Kill()
+			child.WaitLater()
+		}
 		return nil, spawnError("start the program again", err)
 	}
 	closeAll(s.theirs, lines.their)

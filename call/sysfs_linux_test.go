@@ -30,7 +30,8 @@ func init() {
 		}
 		var fs unix.Statfs_t
 		err = unix.Statfs("/sys", &fs)
-		v.Flags = fs.Flags & (unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC | unix.ST_RDONLY)
+		const flags = unix.ST_NOSUID | unix.ST_NODEV | unix.ST_NOEXEC | unix.ST_RDONLY
+		v.Flags = int64(fs.Flags) & flags //nolint:unconvert // of 32 bits on s390x
 		return v, err
 	}, nil)
 }

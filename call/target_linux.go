@@ -11,8 +11,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// target is a process, or a thread that stands for it, and those of its namespaces that are to be joined. It is used with the goroutine locked to its
-// thread: that thread's namespaces are the ones that the worker starts in.
+// target is a process, or a thread that stands for it, and those of its namespaces that are to be joined. It is used with
+// the goroutine locked to its thread: that thread's namespaces are the ones that the worker starts in.
 type target struct {
 	process *sys.Process
 	types   species.NamespaceType // that differ from ours

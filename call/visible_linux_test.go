@@ -1,6 +1,7 @@
 package call_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -27,6 +28,9 @@ type stalked struct {
 }
 
 func init() {
+	call.RegisterReexec("securebits", func(any) (any, error) {
+		return unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	}, nil)
 	// "stalker" plays the root of a target: for as long as it is told it attacks whatever process appears, and prints
 	// what succeeded.
 	roles["stalker"] = func(args []string) {
@@ -47,6 +51,57 @@ func init() {
 			}
 		}
 		fmt.Println(s.Seen, s.Seized, s.Taken, s.Caps)
+	}
+}
+
+func init() {
+	// "onlooker" does so outside of the target, as an ordinary user of the machine, until its standard input ends.
+	roles["onlooker"] = func([]string) {
+		runtime.LockOSThread()
+		_, _ = os.Stdout.WriteString("ready\n")
+		over := make(chan struct{})
+		go func() {
+			_, _ = os.Stdin.Read(make([]byte, 1))
+			close(over)
+		}()
+		s, last := stalked{}, 0
+		for {
+			select {
+			case <-over:
+				fmt.Println(s.Seen, s.Seized, s.Taken, s.Caps)
+				return
+			default:
+			}
+			text, err := os.ReadFile("/proc/loadavg") // its last word is the newest PID
+			check(err)
+			words := strings.Fields(string(text))
+			pid, err := strconv.Atoi(words[len(words)-1])
+			check(err)
+			if pid != last {
+				s.watch(pid)
+			}
+			last = pid
+		}
+	}
+}
+
+// watch tries to take a descriptor of a process for as long as that lives, but not for ever.
+func (s *stalked) watch(pid int) {
+	pidfd, err := unix.PidfdOpen(pid, 0)
+	if err != nil {
+		return
+	}
+	defer func() { _ = unix.Close(pidfd) }()
+	s.Seen++
+	for end := time.Now().Add(10 * time.Millisecond); time.Now().Before(end); {
+		fd, err := unix.PidfdGetfd(pidfd, 3, 0)
+		if err == nil {
+			s.Taken++
+			_ = unix.Close(fd)
+		}
+		if err == nil || errors.Is(err, unix.ESRCH) {
+			return
+		}
 	}
 }
 
@@ -86,15 +141,24 @@ func stalk(t testing.TB, target *testutil.Target, c func() *call.Call, mode ...s
 	}
 	cmd := exec.Command("nsenter", append(append(args, copyOf(t, testBinary(t), 0o755), "1500ms"), mode...)...)
 	cmd.Env = append(os.Environ(), roleEnv+"=stalker")
+	return watchedBy(t, cmd, func() { require.NoError(t, c().SpawnInNamespaces(nil)) })
+}
+
+// watchedBy makes calls for a second while a stalker or onlooker runs, and returns what that one got.
+func watchedBy(t testing.TB, cmd *exec.Cmd, makeCall func()) (s stalked) {
+	t.Helper()
 	cmd.Stderr = os.Stderr
+	stdin, err := cmd.StdinPipe()
+	require.NoError(t, err)
 	stdout, err := cmd.StdoutPipe()
 	require.NoError(t, err)
 	require.NoError(t, cmd.Start())
 	_, err = stdout.Read(make([]byte, 6))
 	require.NoError(t, err)
 	for start := time.Now(); time.Since(start) < time.Second; {
-		require.NoError(t, c().SpawnInNamespaces(nil))
+		makeCall()
 	}
+	require.NoError(t, stdin.Close())
 	_, err = fmt.Fscan(stdout, &s.Seen, &s.Seized, &s.Taken, &s.Caps)
 	require.NoError(t, err)
 	require.NoError(t, cmd.Wait())
@@ -132,7 +196,7 @@ func TestWorkerIsNeverDumpableInsideWhateverTheSysctl(t *testing.T) {
 	}
 }
 
-// A target that sees our own PID namespace sees the worker while it changes credentials.
+// Whoever is in our own PID namespace sees the worker while it changes credentials.
 func TestWorkerThatTheTargetSeesIsRefusedWithTheSysctl(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet.Without(species.CLONE_NEWPID), UserBase: 100000})
 	setSuidDumpable(t, "1")
@@ -145,10 +209,52 @@ func TestWorkerThatTheTargetSeesIsRefusedWithTheSysctl(t *testing.T) {
 		require.Contains(t, requireError(t, c.SpawnInNamespaces(nil), call.StagePrivileges).Error(), "fs.suid_dumpable is 1", name)
 	}
 	require.NoError(t, call.NewCall("nothing").TargetPid(target.PID).SpawnInNamespaces(nil), "no credentials are changed")
+	below := startTarget(t, testutil.TargetOptions{Types: allSet})
+	calls["drop, pid"] = call.NewCall("nothing").TargetPid(below.PID).Namespaces(allButUser).DropPrivs()
+	err := requireError(t, calls["drop, pid"].SpawnInNamespaces(nil), call.StagePrivileges)
+	require.Contains(t, err.Error(), "fs.suid_dumpable is 1", "others have its UID")
 	setSuidDumpable(t, "2")
 	for name, c := range calls {
 		require.NoError(t, c.SpawnInNamespaces(nil), name)
 	}
+}
+
+// Before the fork into a PID namespace, the worker is visible in ours. The user who has made the user namespace of a
+// container has all rights over whoever is in it.
+func TestWorkerIsNeverDumpableOutsideWhateverTheSysctl(t *testing.T) {
+	pid := startContainerOfUser(t)
+	for _, value := range []string{"0", "1"} {
+		setSuidDumpable(t, value)
+		cmd := asUser(t, nil, request{})
+		cmd.Env = append(os.Environ(), roleEnv+"=onlooker")
+		s := watchedBy(t, cmd, func() {
+			err := call.NewCall("nothing").TargetPid(pid).Namespaces(allTypes).SpawnInNamespaces(nil)
+			if value == "0" {
+				require.NoError(t, err)
+			} else if err != nil {
+				require.Contains(t, requireError(t, err, call.StagePrivileges).Error(), "fs.suid_dumpable is 1")
+			}
+		})
+		require.Zero(t, s.Taken, "suid_dumpable %s, %d processes", value, s.Seen)
+		require.True(t, s.Seen > 10 || value == "1", "%d processes", s.Seen)
+	}
+}
+
+// startContainerOfUser starts a target in user and PID namespaces that an ordinary user has made.
+func startContainerOfUser(t testing.TB) (pid int) {
+	t.Helper()
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	testutil.NeedCommand(t, "unshare")
+	cmd := exec.Command("unshare", "--user", "--pid", "--mount", "--fork", "--kill-child", "sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: 1234, Gid: 1234}}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	waitUntil(t, func() bool { pid = childOf(t, cmd.Process.Pid); return pid != 0 && name(pid) == "sleep" }, "it sleeps")
+	for _, file := range []string{"uid_map", "gid_map"} {
+		require.NoError(t, os.WriteFile(fmt.Sprintf("/proc/%d/%s", pid, file), []byte("0 100000 65536"), 0))
+	}
+	return pid
 }
 
 // startTracer starts a target without a user namespace of its own, whose root may trace but not do all that we may.
@@ -222,6 +328,9 @@ func TestProgramsOfTheHandlerAreConfinedOnDemand(t *testing.T) {
 	require.Equal(t, "CapPrm:"+noCaps+"CapEff:"+noCaps+"CapBnd:"+noCaps, spawn[string](t, c().ConfinePrograms()))
 	status := spawn[map[string][]string](t, call.NewCall("status").TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms())
 	require.NotEqual(t, noCaps, status["CapEff"][0], "the handler keeps its own")
+	const locked = 1<<0 | 1<<1 // SECBIT_NOROOT, and for good
+	bits := call.NewCall("securebits").TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms()
+	require.Equal(t, locked, spawn[int](t, bits)&locked)
 	cat, err := exec.LookPath("cat")
 	require.NoError(t, err)
 	program := copyOf(t, cat, 0o4755)

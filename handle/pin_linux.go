@@ -98,8 +98,8 @@ func (o Of) NewNamed(name string) (NsHandle, error) {
 
 // Pin keeps the namespace alive under that name, without switching. If there is an error, no pin is left. fs.ErrExist:
 // the name is taken; ETIMEDOUT: the directory was to be mounted, and somebody else holds its lock for more than five
-// seconds, which any user can (the error says which process). It takes CAP_SYS_ADMIN over the caller's mount namespace. A mount namespace can be pinned only in
-// an older one (EINVAL).
+// seconds, which any user can (the error says which process). It takes CAP_SYS_ADMIN over the caller's mount namespace.
+// A mount namespace can be pinned only in an older one (EINVAL).
 func (o Of) Pin(name string, ref Relation) error {
 	if err := o.checkName("pin", name); err != nil {
 		return err

@@ -16,7 +16,6 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-
 static int strays = -1; /* /proc/self/fd, if there is no close_range(2) */
 
 /* A mount namespace of ours, from which nothing propagates. */

@@ -31,7 +31,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-
 struct nsops_worker nsops_worker = { -1, 0, -1, 0 };
 struct nsops_request nsops_request;
 int files[NSOPS_TYPES + 1];
@@ -98,16 +97,17 @@ static void receive(void)
 	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
 	ssize_t size = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-	size_t got = 0;
+	size_t got = 0, room = sizeof files / sizeof files[0]; /* CMSG_SPACE rounds up, so one more may come */
 
 	check(size, STAGE_PROTOCOL, "receive");
 	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
 		got = (rights->cmsg_len - CMSG_LEN(0)) / sizeof(int);
-		memcpy(files, CMSG_DATA(rights), got * sizeof(int));
+		memcpy(files, CMSG_DATA(rights), (got < room ? got : room) * sizeof(int));
 	}
 	errno = EPROTO;
 	if (size != sizeof request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || request.magic != NSOPS_MAGIC ||
-	    joins(~(uint32_t)ALL_TYPES) || got != request.fds || got < (request.types != 0) + (size_t)(is(NSOPS_ROOT)) || request.flags > NSOPS_FLAGS ||
+	    joins(~(uint32_t)ALL_TYPES) || request.flags > NSOPS_FLAGS || got != request.fds || got > room ||
+	    got < (request.types != 0) + (size_t)is(NSOPS_ROOT) ||
 	    (is(NSOPS_SPAWN) ? request.lifeline <= channel : request.lifeline != -1))
 		fail(STAGE_PROTOCOL, 0, "request");
 }

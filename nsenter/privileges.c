@@ -55,7 +55,7 @@ static void bound(void)
 		if (request.unbound >> cap & 1 && prctl(PR_CAPBSET_READ, cap) == 1)
 			must(prctl(PR_CAPBSET_DROP, cap), "bounding set");
 	if (request.securebits)
-		must(prctl(PR_SET_SECUREBITS, prctl(PR_GET_SECUREBITS) | (int)request.securebits), "securebits");
+		must(prctl(PR_SET_SECUREBITS, (unsigned long)prctl(PR_GET_SECUREBITS) | request.securebits), "securebits");
 }
 
 static void take_ids(unsigned uid, unsigned gid)
@@ -75,7 +75,7 @@ static void take_ids(unsigned uid, unsigned gid)
 
 /* An ID that a user namespace does not map stays the caller's, whatever it looks like inside: root's, with its files.
  * So the worker becomes somebody whom it maps. Without a root and a choice, an ordinary user stays who that is. It
- * returns whether the worker has become a user other than root who was root before. */
+ * returns whether capabilities must go: those of a chosen user, except where the user namespace has no root. */
 static int settle_ids(void)
 {
 	int root = !joins(NEWUSER) || (setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0);

@@ -31,6 +31,27 @@ func OwnerUIDOf(fd int) (int, error) {
 	return int(uid), err
 }
 
+// OnlyTrustedMade reports whether root or the calling user has made the user namespace, and each one between it and the
+// caller's own: who makes one has all rights over the processes in it.
+func OnlyTrustedMade(user *FD) bool {
+	ours, err := ThreadNamespaceID(species.CLONE_NEWUSER)
+	if err != nil {
+		return false
+	}
+	if id, err := IDOf(user.Int()); err != nil || id == ours {
+		return err == nil
+	}
+	if owner, err := OwnerUIDOf(user.Int()); err != nil || owner != 0 && owner != unix.Geteuid() {
+		return false
+	}
+	parent, err := ParentOf(user.Int())
+	if err != nil {
+		return false
+	}
+	defer func() { _ = parent.Close() }()
+	return OnlyTrustedMade(parent)
+}
+
 // SerialOf returns the number of the namespace of type t behind fd, which no other ever has: NS_GET_ID (6.18), for
 // mount namespaces NS_GET_MNTNS_ID (6.11). ENOTTY: the kernel has neither.
 func SerialOf(fd int, t species.NamespaceType) (uint64, error) {
