@@ -72,6 +72,10 @@ func watch(lifeline int, group bool) {
 	}
 }
 
+// ignoresLifelines reports whether this process is the first one of a PID namespace, which is killed by nobody inside: the
+// kernel takes the signal of a lifeline for one of these.
+func ignoresLifelines() bool { return os.Getpid() == 1 }
+
 // mayKillAnybody reports whether the kernel lets this process kill all users' processes by a lifeline.
 func mayKillAnybody() bool {
 	user, err := sys.ThreadNamespaceID(species.CLONE_NEWUSER)

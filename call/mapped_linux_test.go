@@ -185,3 +185,13 @@ func TestUserWithoutAUserNamespace(t *testing.T) {
 	o := callIn(t, asUser(t, nil, request{Handler: "nothing", Pid: os.Getpid(), User: []int{1, 1}}))
 	require.Equal(t, call.StageTarget, o.Stage, "it may not inspect us: %s", o.Failure)
 }
+
+// A user namespace may map a root without a group of root: another user has no capabilities then, either.
+func TestUserWhereRootHasNoGroup(t *testing.T) {
+	pid := startMapped(t, "0 100000 10", "5 100005 1")
+	c := call.NewCall("status").TargetPid(pid).Namespaces(species.CLONE_NEWUSER, species.CLONE_NEWNS).User(5, 5)
+	status := spawn[map[string][]string](t, c)
+	require.Equal(t, []string{"5 5 5 5", "5 5 5 5", noCaps, noCaps},
+		[]string{status["Uid"][0], status["Gid"][0], status["CapPrm"][0], status["CapEff"][0]})
+	require.NotEqual(t, noCaps, spawn[map[string][]string](t, c.User(0, 5))["CapPrm"][0])
+}

@@ -39,7 +39,8 @@ func (c *Call) User(uid, gid int) *Call {
 }
 
 // TargetCapabilities leaves the worker, and what it starts, only capabilities that the target has: its permitted and its
-// bounding set are made no larger than the target's, before anybody in the target's PID namespace can see the worker.
+// bounding set are made no larger than the target's, before anybody in the target's PID namespace can see the worker. If
+// the target's user namespace is not ours, nor joined, that is none: outside of it the target has no capabilities.
 // Whoever is able to take over the worker gains nothing by it, then: a container that has CAP_SYS_PTRACE and no user
 // namespace of its own is able to. It requires CAP_SETPCAP, unless nothing is to be taken away.
 func (c *Call) TargetCapabilities() *Call {

@@ -21,7 +21,7 @@ func (r rights) apply(request *wire.Request, t *target) error {
 		request.UID, request.GID = r.uid, r.gid
 	}
 	if r.asTarget {
-		permitted, bounding, err := t.process.Capabilities()
+		permitted, bounding, err := t.capabilities()
 		if err != nil {
 			return &Error{Stage: StageTarget, Op: "capabilities", Err: err}
 		}
@@ -35,6 +35,26 @@ func (r rights) apply(request *wire.Request, t *target) error {
 		request.Lose, request.Unbound = ^uint64(0), ^uint64(0)
 	}
 	return exposed(request, t)
+}
+
+// capabilities returns those that the target has in the worker's user namespace: none if it is in another one. It may go
+// to a new one, where it has all, at any time, but cannot come back: so where it is counts after its sets were read.
+func (t *target) capabilities() (permitted, bounding uint64, err error) {
+	permitted, bounding, err = t.process.Capabilities()
+	if err != nil {
+		return 0, 0, err
+	}
+	workers := t.user
+	if !t.joins(species.CLONE_NEWUSER) {
+		if workers, err = sys.ThreadNamespaceID(species.CLONE_NEWUSER); err != nil {
+			return 0, 0, err
+		}
+	}
+	theirs, err := t.process.NamespaceID(species.CLONE_NEWUSER)
+	if err != nil || theirs != workers {
+		return 0, 0, err
+	}
+	return permitted, bounding, nil
 }
 
 // exposed refuses a worker that could be traced for a moment. Where fs.suid_dumpable is 1, a process is dumpable after

@@ -17,6 +17,7 @@ type target struct {
 	process *sys.Process
 	types   species.NamespaceType // that differ from ours
 	files   []*sys.FD             // of these, in the same order, where setns(2) does not take a pidfd
+	user    species.NamespaceID   // of the user namespace, if that is to be joined
 	root    *sys.FD               // root directory to take, nil if it is ours or that of the mount namespace
 }
 
@@ -107,6 +108,9 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) e
 		return nil
 	}
 	t.types |= ns
+	if ns == species.CLONE_NEWUSER {
+		t.user = theirs
+	}
 	if t.process.IsJoinable() {
 		return nil
 	}

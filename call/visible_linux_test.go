@@ -337,3 +337,16 @@ func TestProgramsOfTheHandlerAreConfinedOnDemand(t *testing.T) {
 	gained := spawn[string](t, call.NewCall("gain").Arg(program).TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms())
 	require.Contains(t, gained, "CapPrm:\t"+noCaps)
 }
+
+// Outside of its user namespace, a target's capabilities are none.
+func TestCapabilitiesOfATargetEndWithItsUserNamespace(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+	c := func() *call.Call { return call.NewCall("status").TargetPid(target.PID).TargetCapabilities() }
+	status := spawn[map[string][]string](t, c().Namespaces(allButUser))
+	require.NotEmpty(t, status["CapPrm"])
+	for i := range status["CapPrm"] {
+		require.Equal(t, []string{noCaps, noCaps, noCaps}, []string{status["CapPrm"][i], status["CapEff"][i], status["CapBnd"][i]})
+	}
+	status = spawn[map[string][]string](t, c().Namespaces(allTypes))
+	require.NotEqual(t, noCaps, status["CapPrm"][0])
+}

@@ -44,7 +44,7 @@ func work(w nsenter.Worker) {
 	if err == nil {
 		err = becomeReady(channel)
 	}
-	if marks&wire.MarkWatch != 0 {
+	if marks&wire.MarkWatch != 0 || ignoresLifelines() {
 		go watch(w.Lifeline, true)
 	}
 	if err != nil {

@@ -75,10 +75,11 @@ static void take_ids(unsigned uid, unsigned gid)
 
 /* An ID that a user namespace does not map stays the caller's, whatever it looks like inside: root's, with its files.
  * So the worker becomes somebody whom it maps. Without a root and a choice, an ordinary user stays who that is. It
- * returns whether capabilities must go: those of a chosen user, except where the user namespace has no root. */
+ * returns whether capabilities must go: those of a chosen user, except where the user namespace has no root. A group of
+ * root is needed only by who becomes root. */
 static int settle_ids(void)
 {
-	int root = !joins(NEWUSER) || (setresgid(0, 0, 0) == 0 && setresuid(0, 0, 0) == 0);
+	int root = !joins(NEWUSER) || ((setresgid(0, 0, 0) == 0 || chosen()) && setresuid(0, 0, 0) == 0);
 
 	if (chosen())
 		take_ids(request.uid, request.gid);

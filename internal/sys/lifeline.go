@@ -42,11 +42,13 @@ func KillGroupAtEnd(socket *FD) error {
 	return errors.Join(err, signal, async)
 }
 
-// KillSelf kills this process, and with group all of its process group that it may kill.
+// KillSelf kills this process, and with group all of its process group that it may kill. The first process of a PID
+// namespace ignores that, and ends: the rest of the namespace ends with it.
 func KillSelf(group bool) {
 	pid := os.Getpid()
 	if group {
 		pid = 0
 	}
 	_ = unix.Kill(pid, unix.SIGKILL)
+	Exit(128 + int(unix.SIGKILL))
 }
