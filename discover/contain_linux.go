@@ -141,7 +141,7 @@ type hierarchy struct{ point, root string }
 func (s *scan) freezers() *freezers {
 	f := &freezers{}
 	path := sys.NewPath("thread-self/mountinfo")
-	text, errno := s.read.Whole(s.proc, &path)
+	text, errno := s.reader.Whole(s.proc, &path)
 	if errno != 0 && errno != syscall.ENOENT {
 		return f
 	}
