@@ -7,7 +7,8 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// The calls of a worker that may not end: each is watched. ETIMEDOUT says that it was not made, and a Problem is noted.
+// The calls of a worker that may not end: each is watched. ETIMEDOUT says that it was not made, and a Problem is noted. What
+// they take of the worker's they take before they begin.
 
 // openDir opens a directory of /proc to find paths from.
 func (w *worker) openDir(source Sources, dir int, path *sys.Path) (int, syscall.Errno) {
@@ -22,50 +23,55 @@ func (w *worker) openDir(source Sources, dir int, path *sys.Path) (int, syscall.
 
 // short is Reader.Short.
 func (w *worker) short(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	read := w.read
 	call := w.begin(source)
 	if call == nil {
 		return nil, syscall.ETIMEDOUT
 	}
-	text, errno := w.read.Short(dir, path)
+	text, errno := read.Short(dir, path)
 	call.end()
 	return text, w.noted(source, errno)
 }
 
 // quick is Reader.Quick.
 func (w *worker) quick(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	read := w.read
 	call := w.begin(source)
 	if call == nil {
 		return nil, syscall.ETIMEDOUT
 	}
-	text, errno := w.read.Quick(dir, path)
+	text, errno := read.Quick(dir, path)
 	call.end()
 	return text, w.noted(source, errno)
 }
 
 // whole is Reader.Whole.
 func (w *worker) whole(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	read := w.read
 	call := w.begin(source)
 	if call == nil {
 		return nil, syscall.ETIMEDOUT
 	}
-	text, errno := w.read.Whole(dir, path)
+	text, errno := read.Whole(dir, path)
 	call.end()
 	return text, w.noted(source, errno)
 }
 
 // readLink is Reader.Link.
 func (w *worker) readLink(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+	read := w.read
 	call := w.begin(source)
 	if call == nil {
 		return nil, syscall.ETIMEDOUT
 	}
-	text, errno := w.read.Link(dir, path)
+	text, errno := read.Link(dir, path)
 	call.end()
 	return text, w.noted(source, errno)
 }
 
 // listNumbers appends the numbers that are names in a directory.
 func (w *worker) listNumbers(source Sources, list []int, below int, path *sys.Path) ([]int, syscall.Errno) {
+	read := w.read
 	call := w.begin(source)
 	if call == nil {
 		return list, syscall.ETIMEDOUT
@@ -80,7 +86,7 @@ func (w *worker) listNumbers(source Sources, list []int, below int, path *sys.Pa
 		if call = w.begin(source); call == nil {
 			return list, syscall.ETIMEDOUT
 		}
-		entries, errno := w.read.List(dir)
+		entries, errno := read.List(dir)
 		call.end()
 		if errno != 0 || len(entries) == 0 {
 			return list, w.noted(source, errno)

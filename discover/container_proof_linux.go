@@ -24,7 +24,7 @@ type hierarchy struct {
 func (s *scan) hierarchies() *hierarchies {
 	h := &hierarchies{}
 	path := sys.NewPath("thread-self/mountinfo")
-	text, errno := s.read.Whole(s.proc, &path)
+	text, errno := s.reader.Whole(s.proc, &path)
 	if errno != 0 && errno != syscall.ENOENT {
 		return h
 	}

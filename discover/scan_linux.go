@@ -22,7 +22,7 @@ type scan struct {
 	opts Options
 	old  *memory // of what a Rescan takes over; nil
 
-	read      *procfs.Reader // of whoever is not a worker, and of the first of them
+	reader    *procfs.Reader // of whoever is not a worker, and of the first of them
 	procFD    *sys.FD
 	proc      int           // number of procFD
 	self      int           // this process in there, 0 if it is not
@@ -101,8 +101,8 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 
 func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	makePoller()
-	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), read: readers.Get().(*procfs.Reader)}
-	defer func() { readers.Put(s.read) }() // another one, if it was given up
+	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), reader: readers.Get().(*procfs.Reader)}
+	defer func() { readers.Put(s.reader) }() // another one, if it was given up
 	if err := s.open(); err != nil {
 		return nil, &Error{Op: "discover", Ref: s.opts.Proc, Err: err}
 	}
@@ -141,10 +141,10 @@ func (s *scan) open() error {
 	}
 	s.table = newTable(dev, &s.opts)
 	path = sys.NewPath("self")
-	text, _ := s.read.Link(s.proc, &path)
+	text, _ := s.reader.Link(s.proc, &path)
 	s.self, _ = procfs.PID(text)
 	if s.takeSnapshot(); s.snapshot == nil {
-		s.lookAtSelf(s.read)
+		s.lookAtSelf(s.reader)
 		s.table.serials = haveSerials()
 		s.table.handles = s.table.serials && inInitialPIDNamespace()
 		s.own = s.isOwn()
@@ -210,7 +210,7 @@ func (s *scan) openOwn(t species.NamespaceType) *Namespace {
 // isOwn says whether the proc file system is of our own PID namespace: that is where we have a single PID.
 func (s *scan) isOwn() bool {
 	path := sys.NewPath("self/status")
-	text, errno := s.read.Short(s.proc, &path)
+	text, errno := s.reader.Short(s.proc, &path)
 	status, ok := procfs.ParseStatus(text, nil)
 	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == sys.OwnPID()
 }
@@ -218,7 +218,7 @@ func (s *scan) isOwn() bool {
 // isUnified says whether processes are in no hierarchy of version 1.
 func (s *scan) isUnified() bool {
 	path := sys.NewPath("self/cgroup")
-	text, errno := s.read.Short(s.proc, &path)
+	text, errno := s.reader.Short(s.proc, &path)
 	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
 }
 

@@ -15,7 +15,7 @@ import (
 // opened returns a scan that has not begun to look.
 func opened(t *testing.T) *scan {
 	t.Helper()
-	s := &scan{ctx: t.Context(), opts: Options{}.withDefaults(), read: procfs.NewReader()}
+	s := &scan{ctx: t.Context(), opts: Options{}.withDefaults(), reader: procfs.NewReader()}
 	require.NoError(t, s.open())
 	t.Cleanup(func() {
 		s.releaseSelf()
@@ -38,7 +38,7 @@ func TestDuplicatesAreNotThePrograms(t *testing.T) {
 	require.Zero(t, errno)
 	next := opened(t)
 	next.releaseSelf()
-	next.lookAtSelf(next.read)
+	next.lookAtSelf(next.reader)
 	require.Contains(t, next.ownFDs, pair[0])
 	require.NotContains(t, next.ownFDs, own)
 	drop(own)

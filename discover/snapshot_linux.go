@@ -65,7 +65,7 @@ func (s *scan) takeSnapshot() {
 		}
 	})
 	if fds != nil {
-		s.lookAtSelf(s.read, fds...)
+		s.lookAtSelf(s.reader, fds...)
 	}
 	slices.SortFunc(shot.files, func(a, b taskiter.File) int { return cmp.Or(a.TGID-b.TGID, a.TID-b.TID, a.FD-b.FD) })
 	s.snapshot, s.table.serials, s.table.handles = shot, true, true
@@ -120,7 +120,7 @@ func (s *scan) sameClock(t *taskiter.Task) bool {
 		return true
 	}
 	path := sys.NewPath("self/stat")
-	text, errno := s.read.Quick(s.proc, &path)
+	text, errno := s.reader.Quick(s.proc, &path)
 	stat, ok := procfs.ParseStat(text)
 	return errno == 0 && ok && stat.Start == ticks(t.Start)
 }

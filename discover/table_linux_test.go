@@ -94,7 +94,7 @@ func TestMountNamespaceEndsMeanwhile(t *testing.T) {
 	gone := table.believe(taskiter.Namespace{Serial: never, Owner: owner.Serial, Inode: 1}, species.CLONE_NEWNS)
 	require.NotNil(t, gone)
 	unknown, _ := table.mention(2, species.CLONE_NEWNS)
-	s := &scan{opts: Options{}.withDefaults(), table: table, read: procfs.NewReader()}
+	s := &scan{opts: Options{}.withDefaults(), table: table, reader: procfs.NewReader()}
 	s.mounts.todo, s.mounts.tables = []*Namespace{gone, unknown}, make([]*MountTable, 2)
 	w := newWorker(s, 0)
 	for i := range s.mounts.todo {

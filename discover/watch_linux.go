@@ -46,7 +46,7 @@ func (w *worker) about(pid, user int) { w.asked = asked{pid, user} }
 // asked is the process that calls are about.
 type asked struct{ pid, user int }
 
-// begin says that a call begins that may not end. It returns nil if it is not to be made: it would not end, or too many
+// begin says that a call begins that may not end. Until its end nothing of the worker's is touched. It returns nil if it is not to be made: it would not end, or too many
 // others do not. There is a Problem then.
 func (w *worker) begin(source Sources) *watch { return w.beginCounted(source, false) }
 
@@ -118,11 +118,11 @@ func (w *worker) giveUp() {
 	w.unknown, w.problems = w.unknown[:m.unknown], w.problems[:m.problems]
 	w.avoided = append(w.avoided, was.call.source)
 	read := procfs.NewReader()
-	if w.scan.read == w.read {
-		w.scan.read = read
+	if w.scan.reader == w.read {
+		w.scan.reader = read
 	}
-	w.watch, w.read = &watch{}, read
-	w.number, w.name, w.fds, w.tids = sys.Path{}, sys.Path{}, nil, nil
+	w.watch, w.hands = &watch{}, &hands{read: read}
+	w.fds, w.tids = nil, nil
 }
 
 // stuck are the calls that were given up and have not ended. A program that discovers again and again does not make them

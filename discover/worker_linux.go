@@ -12,9 +12,7 @@ import (
 // worker looks at a part of the processes and mounts. What it finds is put together at the end.
 type worker struct {
 	*scan
-	read     *procfs.Reader
-	number   sys.Path
-	name     sys.Path
+	*hands
 	last     [allLinks]*Namespace // seen last, for each link: mostly it is the same again
 	text     []byte               // names and command lines, one after the other
 	numbers  []int                // PIDs, one after the other
@@ -39,6 +37,12 @@ type worker struct {
 	watch     *watch
 	asked     asked     // see about
 	avoided   []Sources // that did not answer for what is being looked at
+}
+
+// hands are what a goroutine makes calls with. They stay with one that is given up.
+type hands struct {
+	read         *procfs.Reader
+	number, name sys.Path
 }
 
 // pin is a Reference by pin, of which there can be many.
@@ -68,13 +72,13 @@ type taskTexts struct {
 }
 
 func newWorker(s *scan, share int) *worker {
-	read := s.read
+	read := s.reader
 	if len(s.workers) > 0 {
 		read = procfs.NewReader()
 	}
 	return &worker{
 		scan:    s,
-		read:    read,
+		hands:   &hands{read: read},
 		sockets: map[uint64]*Namespace{},
 		cgroups: map[string]*cgroup{},
 		groups:  map[uint64]groups{},
