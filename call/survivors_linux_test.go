@@ -39,6 +39,16 @@ func init() {
 		}
 		return block(nil)
 	}, 0)
+	// "other user's family" becomes another user, too, and starts a child as that one.
+	call.RegisterReexec("other user's family", func(arg any) (any, error) {
+		if err := syscall.Setuid(*arg.(*int)); err != nil {
+			return nil, err
+		}
+		if err := exec.Command("sleep", "1000").Start(); err != nil {
+			return nil, err
+		}
+		return block(nil)
+	}, 0)
 }
 
 // descendants returns all processes below another one.
@@ -100,10 +110,13 @@ func TestHandlerThatBecomesAnotherUserDiesWithTheCaller(t *testing.T) {
 // An ordinary user may not kill whoever is not of the same UID outside: the worker sees to it.
 func TestHandlerOfAnOrdinaryUserThatBecomesAnotherDiesWithTheCaller(t *testing.T) {
 	pid := startMapped(t, "0 1234 1\n1 100001 100", "0 1234 1")
-	r := request{Handler: "other user", Arg: 33, Pid: pid, Types: species.Set(species.CLONE_NEWUSER | species.CLONE_NEWNS)}
+	r := request{Handler: "other user's family", Arg: 33, Pid: pid, Types: species.Set(species.CLONE_NEWUSER | species.CLONE_NEWNS)}
 	caller, worker := orphanOf(t, asUser(t, nil, r))
+	child := childOf(t, worker)
+	require.NotZero(t, child)
 	require.NoError(t, caller.Kill())
 	waitUntil(t, func() bool { return gone(worker) }, "the worker is still there")
+	waitUntil(t, func() bool { return gone(child) }, "its child is still there")
 }
 
 func TestSwitchedHandlerDiesWithItsParent(t *testing.T) {
