@@ -1,7 +1,6 @@
 package call
 
 import (
-	"errors"
 	"fmt"
 	"os"
 	"syscall"
@@ -56,27 +55,6 @@ func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	}
 	return permitted, bounding, nil
 }
-
-// exposed refuses a worker that could be traced for a moment. Where fs.suid_dumpable is 1, a process is dumpable after
-// each change of credentials until it says otherwise (man 5 proc_sys_fs). Before the fork into a PID namespace nobody
-// inside sees it; but a target that is in our own PID namespace does.
-func exposed(request *wire.Request, t *target) error {
-	changes := request.Types&uint32(species.CLONE_NEWUSER) != 0 || request.Flags&(wire.FlagUser|wire.FlagDropPrivs) != 0
-	if !changes || t.joins(species.CLONE_NEWPID) || !sys.SuidDumpable() {
-		return nil
-	}
-	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWPID)
-	if err != nil {
-		return err
-	}
-	theirs, err := t.process.NamespaceID(species.CLONE_NEWPID)
-	if err != nil || theirs != ours {
-		return err
-	}
-	return &Error{Stage: StagePrivileges, Op: "check", Err: errExposed}
-}
-
-var errExposed = errors.New("the target sees the worker, and could trace it while fs.suid_dumpable is 1: set it to 0 or 2")
 
 // findRoot opens the target's root directory, if that is to become the worker's.
 func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
