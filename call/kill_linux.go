@@ -63,11 +63,17 @@ func (x *exchange) findWorker() {
 	}
 }
 
-// reap reaps the children of a call that have ended, and returns the worker's status.
-func (x *exchange) reap() syscall.WaitStatus {
-	status, _ := x.child.Wait(time.Time{})
-	if x.worker != nil {
-		status, _ = x.worker.Wait(time.Time{})
+// reap reaps the children of a call that have ended, and returns the worker's status. One that is traced is its tracer's
+// to reap first, and has status 0.
+func (x *exchange) reap() (status syscall.WaitStatus) {
+	for _, c := range []*sys.Child{x.child, x.worker} {
+		if c == nil {
+			continue
+		}
+		var ok bool
+		if status, ok = c.Wait(time.Time{}); !ok {
+			c.WaitLater()
+		}
 	}
 	return status
 }

@@ -101,6 +101,7 @@ type request struct {
 	Sys       bool
 	User      []int // UID and GID
 	Bounded   bool  // TargetCapabilities
+	Preload   string
 	Timeout   time.Duration
 }
 
@@ -134,6 +135,9 @@ func (r request) call() *call.Call {
 	}
 	if len(r.User) == 2 {
 		c.User(r.User[0], r.User[1])
+	}
+	if r.Preload != "" {
+		c.Env("LD_PRELOAD=" + r.Preload)
 	}
 	if r.Bounded {
 		c.TargetCapabilities()

@@ -27,6 +27,7 @@
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -112,11 +113,20 @@ static void receive(void)
 		fail(STAGE_PROTOCOL, 0, "request");
 }
 
-/* What runs before us may start threads, and setns(2) moves only ours. unshare(2) knows: this does nothing for one. */
+/* What runs before us may start threads, and setns(2) moves only ours. unshare(2) knows: this does nothing for one. A
+ * seccomp filter may refuse that; then our own /proc has a directory for each thread. */
 static void alone(void)
 {
-	if (unshare(CLONE_VM) < 0 && errno == EINVAL)
+	struct stat threads;
+
+	if (unshare(CLONE_VM) == 0)
+		return;
+	if (errno != EINVAL)
+		check(stat("/proc/self/task", &threads), STAGE_SPAWN, "list threads");
+	if (errno == EINVAL || threads.st_nlink != 3) {
+		errno = EINVAL;
 		fail(STAGE_SPAWN, 0, "one thread");
+	}
 }
 
 /* PDEATHSIG stands for the thread that forked us, and changes of credentials clear it. So there is a lifeline, too: a

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <signal.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -24,7 +25,19 @@ static unsigned caller; /* effective UID before the join */
 static int chosen(void) { return is(NSOPS_USER) || is(NSOPS_DROP_PRIVS); }
 static void must(long result, const char *step) { check(result, STAGE_PRIVILEGES, step); }
 
-static void undumpable(void) { must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable"); }
+/* What is set is read back: seccomp filters that play root say that it was done. */
+static void verify(int done, const char *step)
+{
+	errno = EPERM;
+	if (!done)
+		nsops_fail(STAGE_PRIVILEGES, 0, 0, step);
+}
+
+static void undumpable(void)
+{
+	must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable");
+	verify(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "dumpable");
+}
 
 /* setgroups(2) requires CAP_SETGID, which the caller may have outside, inside or, under "deny", not at all. */
 static void leave_groups(int last)
@@ -51,11 +64,21 @@ void nsops_harden(void)
 
 static void bound(void)
 {
-	for (unsigned long cap = 0; cap < 64 && prctl(PR_CAPBSET_READ, cap) >= 0; cap++)
-		if (request.unbound >> cap & 1 && prctl(PR_CAPBSET_READ, cap) == 1)
-			must(prctl(PR_CAPBSET_DROP, cap), "bounding set");
-	if (request.securebits)
-		must(prctl(PR_SET_SECUREBITS, (unsigned long)prctl(PR_GET_SECUREBITS) | request.securebits), "securebits");
+	for (unsigned long cap = 0; cap < 64 && request.unbound; cap++) {
+		int has = prctl(PR_CAPBSET_READ, cap);
+
+		if (has < 0 && errno == EINVAL && cap > 0) /* there are no more */
+			break;
+		must(has, "bounding set");
+		if (!has || !(request.unbound >> cap & 1))
+			continue;
+		must(prctl(PR_CAPBSET_DROP, cap), "bounding set");
+		verify(prctl(PR_CAPBSET_READ, cap) == 0, "bounding set");
+	}
+	if (!request.securebits)
+		return;
+	must(prctl(PR_SET_SECUREBITS, (unsigned long)prctl(PR_GET_SECUREBITS) | request.securebits), "securebits");
+	verify((prctl(PR_GET_SECUREBITS) & (int)request.securebits) == (int)request.securebits, "securebits");
 }
 
 static void take_ids(unsigned uid, unsigned gid)
@@ -67,10 +90,8 @@ static void take_ids(unsigned uid, unsigned gid)
 	if (setresuid(uid, uid, uid) < 0)
 		nsops_fail(STAGE_PRIVILEGES, request.types & NEWUSER, (int)uid, "setresuid");
 	must(getresuid(&u[0], &u[1], &u[2]) | getresgid(&g[0], &g[1], &g[2]), "read ids");
-	errno = EPERM;
 	for (int i = 0; i < 3; i++)
-		if (u[i] != uid || g[i] != gid)
-			nsops_fail(STAGE_PRIVILEGES, 0, 0, "verify ids");
+		verify(u[i] == uid && g[i] == gid, "verify ids");
 }
 
 /* An ID that a user namespace does not map stays the caller's, whatever it looks like inside: root's, with its files.
@@ -94,7 +115,7 @@ static int settle_ids(void)
 static void keep_capabilities(uint64_t lose)
 {
 	struct { uint32_t version; int pid; } header = { CAPABILITY_V3, 0 };
-	struct { uint32_t effective, permitted, inheritable; } caps[2];
+	struct { uint32_t effective, permitted, inheritable; } caps[2], now[2];
 
 	must(syscall(SYS_capget, &header, caps), "capget");
 	for (int i = 0; i < 2; i++) {
@@ -103,6 +124,8 @@ static void keep_capabilities(uint64_t lose)
 		caps[i].inheritable = 0;
 	}
 	must(syscall(SYS_capset, &header, caps), "capset");
+	must(syscall(SYS_capget, &header, now), "capget");
+	verify(memcmp(caps, now, sizeof caps) == 0, "capset");
 }
 
 void nsops_become(void)
@@ -111,6 +134,6 @@ void nsops_become(void)
 	bound();
 	keep_capabilities(settle_ids() ? ~0ULL : request.lose);
 	if (is(NSOPS_DROP_PRIVS))
-		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs");
+		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs"), verify(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), "no_new_privs");
 	undumpable();
 }

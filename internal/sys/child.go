@@ -105,7 +105,10 @@ func (c *Child) WaitLater() {
 			}
 			_ = polled.Close()
 		}
-		c.Wait(time.Time{})
+		if _, ok := c.Wait(time.Time{}); !ok { // it has ended, and who traces it does not reap it yet
+			_, _ = c.waitid(unix.WEXITED)
+			_ = c.process.Close()
+		}
 	}()
 }
 
