@@ -184,7 +184,7 @@ func TestOpenOfAPinThatWasReplaced(t *testing.T) {
 				if !handles {
 					withoutHandles(t)
 				}
-				require.Eventually(t, func() bool { _, err := n.Open(); return err != nil }, patience, 10*time.Millisecond)
+				require.Eventually(t, func() bool { _, err := n.Open(); return err != nil }, 6*patience, 10*time.Millisecond, "whoever discovers meanwhile holds it")
 				requireStale(t, n)
 			})
 		}

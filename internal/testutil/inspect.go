@@ -90,7 +90,7 @@ func (g *Target) shCommand(script string) *exec.Cmd {
 	if setgroups, _ := os.ReadFile(g.ProcDir() + "/setgroups"); string(setgroups) == "deny\n" {
 		args = append(args, "--preserve-credentials") // root already: nobody else is mapped
 	}
-	cmd := exec.Command("nsenter", append(args, "--", "/bin/sh", "-ec", script)...)
+	cmd := exec.Command("nsenter", append(args, "--", "/bin/sh", "-ec", usualUmask+script)...)
 	cmd.Env, cmd.WaitDelay = []string{searchPath}, time.Second
 	return cmd
 }

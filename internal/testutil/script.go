@@ -12,13 +12,16 @@ import (
 // that it ends with the test, however that ends.
 const sleeper = "cat"
 
+// usualUmask lets everybody in a target read what its root makes, whatever the umask of the test is.
+const usualUmask = "umask 022\n"
+
 // argv returns the command that makes a target of a process in new namespaces.
 func (o TargetOptions) argv() []string {
 	if o.has(species.CLONE_NEWTIME) { // is entered by whatever is executed next, before 6.3 only by children
-		return []string{"/bin/sh", "-ec", o.mountScript() + `exec unshare --time \
+		return []string{"/bin/sh", "-ec", usualUmask + o.mountScript() + `exec unshare --time \
 			nsenter --time=/proc/self/ns/time_for_children /bin/sh -ec "$1"`, "sh", o.script()}
 	}
-	return []string{"/bin/sh", "-ec", o.mountScript() + o.script()}
+	return []string{"/bin/sh", "-ec", usualUmask + o.mountScript() + o.script()}
 }
 
 func (o TargetOptions) mountScript() string {
