@@ -20,7 +20,7 @@ func exposed(request *wire.Request, t *target) error {
 	if !changes || !sys.SuidDumpable() {
 		return nil
 	}
-	seen, err := t.seesOurs(request)
+	seen, err := t.seesOurs()
 	if err == nil && !seen && t.joins(species.CLONE_NEWUSER) {
 		seen, err = t.hasOtherOwner()
 	}
@@ -34,7 +34,7 @@ func exposed(request *wire.Request, t *target) error {
 }
 
 // seesOurs reports whether processes that have rights over what the worker becomes are in our PID namespace.
-func (t *target) seesOurs(request *wire.Request) (bool, error) {
+func (t *target) seesOurs() (bool, error) {
 	if !t.joins(species.CLONE_NEWUSER) {
 		return true, nil
 	}
