@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"os"
+	"syscall"
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -57,10 +58,16 @@ func (l *lifelines) close() {
 	closeAll(l.our, l.their, l.ourGroup, l.theirGroup)
 }
 
-// holdOwnGroup is the worker's part of it: the group is there now. What the caller has said already stands.
-func holdOwnGroup() error {
+// holdOwnGroup is the worker's part of it: the group is there now. It waits until the caller has done holdGroup, or has
+// ended: a signal in the worker's own name would not reach whatever becomes another user.
+func holdOwnGroup(lifeline int) error {
 	group := sys.NewFD(workerGroup)
 	defer group.Disown()
+	for !sys.OwnsItsGroup(group) {
+		if ready, err := sys.WaitReadable(time.Now().Add(time.Millisecond/5), lifeline); err != nil || ready[0] {
+			return syscall.EPIPE
+		}
+	}
 	return sys.KillGroupAtEnd(group)
 }
 

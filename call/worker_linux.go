@@ -42,7 +42,7 @@ func work(w nsenter.Worker) {
 	}
 	out := &outlet{channel, marks&wire.MarkResult != 0}
 	if err == nil {
-		err = becomeReady(channel)
+		err = becomeReady(channel, w.Lifeline)
 	}
 	if marks&wire.MarkWatch != 0 || ignoresLifelines() {
 		go watch(w.Lifeline, true)
@@ -59,11 +59,11 @@ func work(w nsenter.Worker) {
 
 // becomeReady takes a session. Not in the bootstrap: with a session comes a scheduling group of its own (man 7 sched,
 // autogroup), in which the start of the Go runtime would take a tenth longer, and under load much more.
-func becomeReady(channel *sys.FD) error {
+func becomeReady(channel *sys.FD, lifeline int) error {
 	if err := sys.NewSession(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
-	if err := holdOwnGroup(); err != nil {
+	if err := holdOwnGroup(lifeline); err != nil {
 		return fmt.Errorf("lifeline: %w", err)
 	}
 	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))

@@ -25,21 +25,22 @@ type ownerEx struct{ Type, ID int32 }
 
 const ownerIsGroup = 2 // F_OWNER_PGRP
 
-// KillGroupAtEnd makes the kernel kill the calling process's group, which it leads, when the other end of a socket is
-// closed. A call of OwnGroup for it, which may have been made in another process, stands. The socket is close-on-exec.
+// OwnsItsGroup reports whether somebody has called OwnGroup for the group that the calling process leads.
+func OwnsItsGroup(socket *FD) bool {
+	defer runtime.KeepAlive(socket)
+	owner := ownerEx{}
+	_, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(socket.Int()), unix.F_GETOWN_EX, uintptr(unsafe.Pointer(&owner)))
+	return errno == 0 && owner == ownerEx{ownerIsGroup, int32(os.Getpid())}
+}
+
+// KillGroupAtEnd makes the kernel kill the group that OwnGroup has said when the other end of a socket is closed. The
+// socket is close-on-exec.
 func KillGroupAtEnd(socket *FD) error {
 	defer runtime.KeepAlive(socket)
-	fd, pid := uintptr(socket.Int()), os.Getpid()
 	unix.CloseOnExec(socket.Int())
-	owner := ownerEx{}
-	_, _, errno := unix.Syscall(unix.SYS_FCNTL, fd, unix.F_GETOWN_EX, uintptr(unsafe.Pointer(&owner)))
-	var err error
-	if want := (ownerEx{ownerIsGroup, int32(pid)}); errno != 0 || owner != want {
-		err = OwnGroup(socket, pid)
-	}
-	_, signal := unix.FcntlInt(fd, unix.F_SETSIG, int(unix.SIGKILL))
-	_, async := unix.FcntlInt(fd, unix.F_SETFL, unix.O_ASYNC)
-	return errors.Join(err, signal, async)
+	_, signal := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETSIG, int(unix.SIGKILL))
+	_, async := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETFL, unix.O_ASYNC)
+	return errors.Join(signal, async)
 }
 
 // KillSelf kills this process, and with group all of its process group that it may kill. The first process of a PID
