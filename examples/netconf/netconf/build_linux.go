@@ -33,8 +33,7 @@ func (b *build) all() []step {
 	}
 	steps = append(steps, b.inside.step("set "+ifname+" up", func() *nl.NetlinkRequest { return setUp(indexOf(b.peer)) }))
 	for _, a := range b.want.addresses {
-		add := func() *nl.NetlinkRequest { return addAddress(indexOf(b.peer), a.Prefix) }
-		steps = append(steps, b.inside.step("add address "+a.String()+" to "+ifname, add))
+		steps = append(steps, b.inside.addressStep(ifname, a.Prefix, func() int { return indexOf(b.peer) }))
 	}
 	for _, a := range b.want.addresses {
 		if a.gateway.IsValid() {
@@ -53,8 +52,7 @@ func (b *build) bridgeSteps() []step {
 		b.outside.step("tag "+name+" as ours", func() *nl.NetlinkRequest { return tagBridge(indexOf(b.bridge)) }),
 	}
 	for _, p := range b.want.bridgeAddresses {
-		add := func() *nl.NetlinkRequest { return addAddress(indexOf(b.bridge), p) }
-		steps = append(steps, b.outside.step("add address "+p.String()+" to "+name, add))
+		steps = append(steps, b.outside.addressStep(name, p, func() int { return indexOf(b.bridge) }))
 	}
 	return append(steps, b.outside.step("set "+name+" up", func() *nl.NetlinkRequest { return setUp(indexOf(b.bridge)) }))
 }

@@ -175,6 +175,13 @@ func TestRollbackReal(t *testing.T) {
 	}
 }
 
+func TestDisabledIPv6IsNamed(t *testing.T) {
+	target := startTarget(t, "echo 1 >/proc/sys/net/ipv6/conf/default/disable_ipv6")
+	_, err := apply(t, newPlace(t, Target{PID: target.PID}), withFiles())
+	require.ErrorIs(t, err, syscall.EACCES)
+	require.ErrorContains(t, err, "IPv6 is disabled for the link (net.ipv6.conf.eth0.disable_ipv6)")
+}
+
 func TestUndoGoesOn(t *testing.T) {
 	var undone []string
 	made := func(name string, err error) step {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
+	"syscall"
 
 	"github.com/vishvananda/netlink/nl"
 )
@@ -16,6 +18,24 @@ type step struct {
 	undo    func() error // nil: what it made goes away with that of an earlier step
 	to      *socket      // of a request
 	request func() *nl.NetlinkRequest
+	denied  string // what EACCES means, "" if nothing in particular
+}
+
+// explainDenied puts before EACCES what that means.
+func explainDenied(err error, denied string) error {
+	if denied == "" || !errors.Is(err, syscall.EACCES) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", denied, err)
+}
+
+// addressStep returns a step that adds an address to a link.
+func (s *socket) addressStep(link string, p netip.Prefix, index func() int) step {
+	add := s.step("add address "+p.String()+" to "+link, func() *nl.NetlinkRequest { return addAddress(index(), p) })
+	if p.Addr().Is6() {
+		add.denied = "IPv6 is disabled for the link (net.ipv6.conf." + link + ".disable_ipv6)"
+	}
+	return add
 }
 
 // step returns a step that is a request.
@@ -36,7 +56,7 @@ func run(ctx context.Context, steps []step) error {
 				done = append(done, together[i])
 			}
 			if err != nil && failed == nil {
-				failed = fmt.Errorf("%s: %w", together[i].what, err)
+				failed = fmt.Errorf("%s: %w", together[i].what, explainDenied(err, together[i].denied))
 			}
 		}
 		if failed != nil {
