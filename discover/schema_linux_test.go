@@ -49,10 +49,6 @@ func (s schema) word(at, word string, want any, rule map[string]any, value any) 
 		if !slices.Contains(want.([]any), value) {
 			return fmt.Errorf("%s is %v, none of %v", at, value, want)
 		}
-	case "minimum":
-		if number, ok := value.(float64); !ok || number < want.(float64) {
-			return fmt.Errorf("%s is %v, less than %v", at, value, want)
-		}
 	case "anyOf":
 		for _, one := range want.([]any) {
 			if s.check(at, one.(map[string]any), value) == nil {
