@@ -91,7 +91,7 @@ in_pins() {
 
 in_churn() {
 	churn &
-	local churner=$!
+	churner=$!
 	trap 'kill $churner' EXIT
 	suite
 }
