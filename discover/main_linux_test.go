@@ -16,6 +16,9 @@ import (
 const withoutIterators = "NSOPS_TEST_WITHOUT_TASK_ITERATORS"
 
 func TestMain(m *testing.M) {
+	if how := os.Getenv(stuckMarker); how != "" {
+		playStuck(how)
+	}
 	if os.Getenv(withoutIterators) != "" {
 		sys.Pretend(sys.TaskIterators)
 	}

@@ -20,15 +20,22 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
+// stuckMarker says that this program is part of a test here, and which one. "serve" is the server of hungFile, in a process
+// that does not wait for anybody: what waits for it, waits no more once it has ended.
 const stuckMarker = "NSOPS_TEST_STUCK"
 
-// TestFUSEServer is the server of hungFile, in a process that does not wait for anybody: what waits for it, waits no more
-// once it has ended.
-func TestFUSEServer(t *testing.T) {
-	if os.Getenv(stuckMarker) != "serve" {
-		t.SkipNow() // it is part of others
+func playStuck(how string) {
+	if how == "serve" {
+		answerFUSE(3, unix.S_IFREG|0o644, nil)
+		os.Exit(0)
 	}
-	answerFUSE(3, unix.S_IFREG|0o644, nil)
+	beStuck(how)
+}
+
+func mustNot(err error) {
+	if err != nil {
+		panic(err)
+	}
 }
 
 // hungFile returns a file that can be opened, mapped and closed, but never be read. After a call of hang nothing is answered.
@@ -47,7 +54,7 @@ func hungFile(t *testing.T) (file *os.File, hang func()) {
 		}
 		options := fmt.Sprintf("fd=%d,rootmode=%o,user_id=0,group_id=0,allow_other", server.Fd(), unix.S_IFREG)
 		require.NoError(t, unix.Mount("hung", point, "fuse", 0, options))
-		cmd := exec.Command(self, "-test.run=^TestFUSEServer$")
+		cmd := exec.Command(self)
 		cmd.Env = append(os.Environ(), stuckMarker+"=serve")
 		cmd.ExtraFiles = []*os.File{server}
 		cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: unix.SIGKILL} // of this thread, which the test ends
@@ -63,20 +70,18 @@ func hungFile(t *testing.T) (file *os.File, hang func()) {
 	return file, hang
 }
 
-// TestStuckProcess is the process that others get stuck at, in one of these manners:
+// beStuck is the process that others get stuck at, in one of these manners:
 //
 //	lock  a thread waits for a page with the lock of its memory, and another one wants to change that
 //	exec  it executes a program, which closes such a file, with the lock of its credentials
 //	list  a thread lists a directory of /proc into such a page, and another one wants to change that
-func TestStuckProcess(t *testing.T) {
-	how := os.Getenv(stuckMarker)
-	if how == "" {
-		t.SkipNow() // it is part of others
-	}
+func beStuck(how string) {
 	const size = 4096
 	mapAt := func(at uintptr, flags int) uintptr {
 		page, _, errno := unix.Syscall6(unix.SYS_MMAP, at, size, unix.PROT_READ|unix.PROT_WRITE, uintptr(unix.MAP_PRIVATE|flags), 3, 0)
-		require.Zero(t, errno)
+		if errno != 0 {
+			panic(errno)
+		}
 		return page
 	}
 	dir := ""
@@ -87,7 +92,7 @@ func TestStuckProcess(t *testing.T) {
 	case "lock":
 		page := mapAt(0, 0)
 		memory, err := unix.Open("/proc/self/mem", unix.O_RDONLY, 0)
-		require.NoError(t, err)
+		mustNot(err)
 		fmt.Println("ready")
 		go func() { _, _ = unix.Pread(memory, make([]byte, 8), int64(page)) }()
 		time.Sleep(100 * time.Millisecond)
@@ -100,7 +105,7 @@ func TestStuckProcess(t *testing.T) {
 	case "list":
 		page := mapAt(0, 0)
 		list, err := unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY, 0)
-		require.NoError(t, err)
+		mustNot(err)
 		fmt.Println("ready")
 		go func() { _, _, _ = unix.Syscall(unix.SYS_GETDENTS64, uintptr(list), page, size) }()
 		time.Sleep(100 * time.Millisecond)
@@ -114,7 +119,7 @@ func stuckProcess(t *testing.T, how string, also ...*os.File) (pid int) {
 	t.Helper()
 	self, err := os.Executable()
 	require.NoError(t, err)
-	cmd := exec.Command(self, "-test.run=^TestStuckProcess$")
+	cmd := exec.Command(self)
 	runtime.LockOSThread() // which the process does not outlive
 	t.Cleanup(func() {
 		_ = cmd.Wait()
