@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -84,7 +85,10 @@ func watch(lifeline int, group bool) {
 func ignoresLifelines() bool { return os.Getpid() == 1 }
 
 // mayKillAnybody reports whether the kernel lets this process kill all users' processes by a lifeline.
-func mayKillAnybody() bool {
+func mayKillAnybody() bool { return os.Geteuid() == 0 && isInInitialUserNamespace() }
+
+// isInInitialUserNamespace asks once: a process with several threads stays in its user namespace.
+var isInInitialUserNamespace = sync.OnceValue(func() bool {
 	user, err := sys.ThreadNamespaceID(species.CLONE_NEWUSER)
-	return err == nil && os.Geteuid() == 0 && user.Ino == species.InitialInode(species.CLONE_NEWUSER)
-}
+	return err == nil && user.Ino == species.InitialInode(species.CLONE_NEWUSER)
+})

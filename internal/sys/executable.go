@@ -17,6 +17,7 @@ import (
 var executable struct {
 	sync.Mutex
 	file, copy *FD
+	marks      *executableMarks // of the file, once they were read
 }
 
 // HoldExecutable opens the running program, once, so that it can be started again whatever becomes of its path.
