@@ -70,7 +70,7 @@ func TestUserNamespaceWithoutARootIsNoWayToKeepOnesUID(t *testing.T) {
 			return c
 		}
 		text := ""
-		err := c("sh").Arg("cat " + secret + " 2>&1 || true").SpawnInNamespaces(&text)
+		err := c("sh").Arg("LC_ALL=C cat " + secret + " 2>&1 || true").SpawnInNamespaces(&text)
 		require.NotContains(t, text, "of the host", what)
 		if test.missing != "" {
 			require.Contains(t, requireError(t, err, call.StagePrivileges).Error(), test.missing+":", what)

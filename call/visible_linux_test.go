@@ -190,7 +190,7 @@ func TestWorkerIsNeverDumpableInsideWhateverTheSysctl(t *testing.T) {
 				}
 				return c
 			})
-			require.Greater(t, s.Seen, 10)
+			require.Positive(t, s.Seen)
 			require.Zero(t, s.Seized+s.Taken, "suid_dumpable %s, %d workers", value, s.Seen)
 		}
 	}
@@ -236,7 +236,7 @@ func TestWorkerIsNeverDumpableOutsideWhateverTheSysctl(t *testing.T) {
 			}
 		})
 		require.Zero(t, s.Taken, "suid_dumpable %s, %d processes", value, s.Seen)
-		require.True(t, s.Seen > 10 || value == "1", "%d processes", s.Seen)
+		require.True(t, s.Seen > 0 || value == "1", "%d processes", s.Seen)
 	}
 }
 
@@ -281,7 +281,7 @@ func TestTargetCapabilitiesAreNeverExceededInside(t *testing.T) {
 	s := stalk(t, target, func() *call.Call {
 		return call.NewCall("nothing").TargetPid(target.PID).Namespaces(types).TargetCapabilities()
 	}, "peaceful")
-	require.Greater(t, s.Seen, 10)
+	require.Positive(t, s.Seen)
 	require.Zero(t, s.Caps&^tracerCaps, "%x", s.Caps)
 	require.Positive(t, s.Caps&tracerCaps)
 
