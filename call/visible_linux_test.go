@@ -165,16 +165,25 @@ func watchedBy(t testing.TB, cmd *exec.Cmd, makeCall func()) (s stalked) {
 	return s
 }
 
-// setSuidDumpable sets fs.suid_dumpable for a test.
+// setSuidDumpable sets fs.suid_dumpable for a test. It is the machine's: a process of its own sets it back, also if this one
+// is killed.
 func setSuidDumpable(t testing.TB, value string) {
 	t.Helper()
-	const file = "/proc/sys/fs/suid_dumpable"
-	old, err := os.ReadFile(file)
+	keeper := exec.Command("sh", "-c", `trap '' INT TERM HUP
+		old=$(cat "$1") && echo "$2" >"$1" && echo ready && read -r end
+		echo "$old" >"$1"`, "sh", "/proc/sys/fs/suid_dumpable", value)
+	stdin, err := keeper.StdinPipe()
 	require.NoError(t, err)
-	if err := os.WriteFile(file, []byte(value), 0); err != nil {
+	stdout, err := keeper.StdoutPipe()
+	require.NoError(t, err)
+	require.NoError(t, keeper.Start())
+	t.Cleanup(func() {
+		_ = stdin.Close()
+		_ = keeper.Wait()
+	})
+	if _, err := stdout.Read(make([]byte, 6)); err != nil {
 		testutil.Skip(t, "needs a writable fs.suid_dumpable")
 	}
-	t.Cleanup(func() { require.NoError(t, os.WriteFile(file, old, 0)) })
 }
 
 // Changes of credentials make a process dumpable where the sysctl says so: none is made once it is visible.
