@@ -34,7 +34,7 @@ func TestWorkerThatIsTracedIsReapedInTheEnd(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	for _, types := range []species.NamespaceType{species.CLONE_NEWNET, species.CLONE_NEWNET | species.CLONE_NEWPID} {
 		before := childrenOf(t, os.Getpid())
-		done := make(chan error)
+		done := make(chan error, 1)
 		go func() {
 			done <- call.NewCall("sleep").Arg(time.Second).TargetPid(target.PID).Namespaces(types).SpawnInNamespaces(nil)
 		}()
@@ -51,12 +51,13 @@ func TestWorkerThatIsTracedIsReapedInTheEnd(t *testing.T) {
 		stdout, err := tracer.StdoutPipe()
 		require.NoError(t, err)
 		require.NoError(t, tracer.Start())
+		t.Cleanup(func() { _ = stdin.Close() }) // or the target could not end
 		_, err = stdout.Read(make([]byte, 6))
 		require.NoError(t, err)
 		select {
 		case err := <-done:
 			require.NoError(t, err)
-		case <-time.After(5 * time.Second):
+		case <-time.After(20 * time.Second):
 			require.Fail(t, "the call waits for the tracer")
 		}
 		require.NoError(t, stdin.Close())
