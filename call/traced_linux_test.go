@@ -36,7 +36,8 @@ func TestWorkerThatIsTracedIsReapedInTheEnd(t *testing.T) {
 		before := childrenOf(t, os.Getpid())
 		done := make(chan error, 1)
 		go func() {
-			done <- call.NewCall("sleep").Arg(time.Second).TargetPid(target.PID).Namespaces(types).SpawnInNamespaces(nil)
+			c := call.NewCall("sleep").Arg(time.Second).TargetPid(target.PID).Namespaces(types)
+			done <- c.Env("GODEBUG=asyncpreemptoff=1").SpawnInNamespaces(nil) // a signal stops whoever is traced
 		}()
 		time.Sleep(300 * time.Millisecond)
 		worker := 0
