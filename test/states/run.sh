@@ -173,8 +173,8 @@ in_manyids() {
 	wait $!
 }
 
-# container are the arguments of unshare for a container without a root of its own.
-container=(--mount --pid --fork --kill-child --mount-proc --net --uts --ipc --)
+# container are the arguments of unshare for a container without a root of its own. As in others, lo is up.
+container=(--mount --pid --fork --kill-child --mount-proc --net --uts --ipc -- sh -c 'ip link set lo up && exec "$@"' sh)
 
 # others gives the user with that ID caches and a home.
 others() {
