@@ -359,3 +359,18 @@ func TestCapabilitiesOfATargetEndWithItsUserNamespace(t *testing.T) {
 	status = spawn[map[string][]string](t, c().Namespaces(allTypes))
 	require.NotEqual(t, noCaps, status["CapPrm"][0])
 }
+
+// In the status of a process, its groups come before its capabilities.
+func TestTargetCapabilitiesOfATargetWithManyGroups(t *testing.T) {
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	groups := make([]uint32, 1000)
+	for i := range groups {
+		groups[i] = uint32(100000 + i)
+	}
+	cmd := exec.Command("sleep", "1000")
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: groups}}
+	require.NoError(t, cmd.Start())
+	t.Cleanup(func() { _ = cmd.Process.Kill(); _ = cmd.Wait() })
+	require.NoError(t, call.NewCall("nothing").TargetPid(cmd.Process.Pid).TargetCapabilities().SpawnInNamespaces(nil))
+}

@@ -31,7 +31,7 @@ func (p *Process) Capabilities() (permitted, bounding uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	text, err := readProc(dir + "/status")
+	text, err := os.ReadFile(dir + "/status") // its groups come first, and may be many
 	if err == nil {
 		permitted, err = capabilitySet(text, "\nCapPrm:\t")
 	}
