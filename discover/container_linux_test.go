@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/stretchr/testify/require"
+
+	"github.com/nsops/nsops/internal/facts"
 )
 
 var id = strings.Repeat("0123456789abcdef", 4)
@@ -156,6 +158,8 @@ func FuzzUsers(f *testing.F) {
 }
 
 func TestSources(t *testing.T) {
+	require.EqualValues(t, facts.PathFDs, PathFDs, "the lists are the same")
+	require.EqualValues(t, facts.ByKernel, ByKernel)
 	for _, s := range []Sources{None, Standard, Full, 0, Full &^ Sockets} {
 		text, err := s.MarshalText()
 		require.NoError(t, err)

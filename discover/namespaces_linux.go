@@ -33,7 +33,7 @@ func (w *worker) namespaces(seen *[allLinks]*Namespace, s subject, state byte) s
 	return 0
 }
 
-func (w *worker) askPidfd(pidfd int, l *link) (*Namespace, syscall.Errno) {
+func (w *worker) askPidfd(pidfd int, l *nsLink) (*Namespace, syscall.Errno) {
 	uncounted.RLock()
 	defer uncounted.RUnlock()
 	fd, errno := sys.QuickPidfdNamespace(pidfd, l.request)
@@ -44,7 +44,7 @@ func (w *worker) askPidfd(pidfd int, l *link) (*Namespace, syscall.Errno) {
 }
 
 // identifyNamespace owns fd.
-func (w *worker) identifyNamespace(fd int, l *link) *Namespace {
+func (w *worker) identifyNamespace(fd int, l *nsLink) *Namespace {
 	if w.table.serials {
 		if n := w.bySerial(fd, l); n != nil {
 			sys.QuickClose(fd)
@@ -71,7 +71,7 @@ func (w *worker) identifyNamespace(fd int, l *link) *Namespace {
 }
 
 // bySerial asks for the 64-bit ID, which is cheaper than fstat(2) where the kernel has it; nil if it is a new one.
-func (w *worker) bySerial(fd int, l *link) *Namespace {
+func (w *worker) bySerial(fd int, l *nsLink) *Namespace {
 	serial, errno := sys.QuickSerial(fd)
 	if errno != 0 {
 		return nil
@@ -111,7 +111,7 @@ func (w *worker) readLinks(seen *[allLinks]*Namespace, s subject) syscall.Errno 
 }
 
 // open returns the namespace of a link; it opens one that was not seen before.
-func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
+func (w *worker) open(inode uint64, l *nsLink, s subject) *Namespace {
 	if n := w.table.known(inode); n != nil {
 		return n
 	}

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
 
@@ -18,6 +19,7 @@ type Result struct {
 	Mounts     []*MountTable // with MountTables: one for each mount namespace, sorted by its ID
 	Problems   []Problem     // what could not be seen
 
+	facts *facts.Facts        // that it was made of, for Rescan
 	live  bool                // discovered by this program, so that 64-bit IDs are still those of the same namespaces
 	lists map[uint64][]uint64 // for Rescan: the mounts of mount namespaces, by their 64-bit IDs
 }

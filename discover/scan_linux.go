@@ -33,7 +33,7 @@ type scan struct {
 	pidfds    atomic.Bool // pidfds know their namespaces
 	infos     atomic.Bool // pidfds know credentials and cgroups
 	unified   bool        // there are only cgroups of version 2; without snapshot
-	links     []link      // of a process to look at
+	links     []nsLink      // of a process to look at
 	table     *table
 	snapshot  *snapshot // nil if there is none
 
@@ -46,8 +46,8 @@ type scan struct {
 	patience  time.Duration // with a call that is watched
 }
 
-// link is one of the links in /proc/PID/ns.
-type link struct {
+// nsLink is one of the links in /proc/PID/ns.
+type nsLink struct {
 	slot    int // where it goes: of NamespacesSet, or one of the next two
 	kind    species.NamespaceType
 	request uint // of a pidfd
@@ -226,15 +226,15 @@ func (s *scan) prepareLinks() {
 	types := s.opts.looked()
 	for i, t := range slots {
 		if types.Has(t) {
-			s.links = append(s.links, link{i, t, sys.PidfdRequest(t), sys.NewPath("ns/" + t.Name())})
+			s.links = append(s.links, nsLink{i, t, sys.PidfdRequest(t), sys.NewPath("ns/" + t.Name())})
 		}
 	}
 	if types.Has(species.CLONE_NEWPID) {
-		s.links = append(s.links, link{pidForChildren, species.CLONE_NEWPID,
+		s.links = append(s.links, nsLink{pidForChildren, species.CLONE_NEWPID,
 			sys.PidfdRequest(sys.PIDForChildren), sys.NewPath("ns/pid_for_children")})
 	}
 	if types.Has(species.CLONE_NEWTIME) {
-		s.links = append(s.links, link{timeForChildren, species.CLONE_NEWTIME,
+		s.links = append(s.links, nsLink{timeForChildren, species.CLONE_NEWTIME,
 			sys.PidfdRequest(sys.TimeForChildren), sys.NewPath("ns/time_for_children")})
 	}
 }

@@ -1,6 +1,6 @@
 package discover
 
-import "strings"
+import "github.com/nsops/nsops/internal/facts"
 
 // Sources are where a discovery looks for namespaces, and what it finds out about them.
 type Sources uint32
@@ -51,43 +51,21 @@ const (
 	Full = Standard | TunTap | InFlight | AllMountNamespaces | KernelList | MountTables | PathFDs
 )
 
-// Has says whether all of these are among the sources.
+// Has reports whether all of these are among the sources.
 func (s Sources) Has(these Sources) bool { return s&these == these }
 
-var sourceNames = []string{"none", "processes", "tasks", "fds", "sockets", "mounts", "hierarchy", "ownership", "cgroups",
-	"details", "tuntap", "inflight", "allmountnamespaces", "kernellist", "mounttables", "pathfds"}
-
 // String returns the names of the sources with commas between them.
-func (s Sources) String() string {
-	var names []string
-	for i, name := range sourceNames {
-		if s&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ",")
-}
+func (s Sources) String() string { return facts.Sources(s).String() }
 
 // MarshalText returns the text of String.
 func (s Sources) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads the text of String.
 func (s *Sources) UnmarshalText(text []byte) error {
-	var found Sources
-	for word := range strings.SplitSeq(string(text), ",") {
-		at := -1
-		for i, name := range sourceNames {
-			if name == word {
-				at = i
-			}
-		}
-		switch {
-		case at >= 0:
-			found |= 1 << at
-		case word != "":
-			return &Error{Op: "parse sources", Ref: word, Err: errUnknownWord}
-		}
+	found, unknown := facts.ParseSources(string(text))
+	if unknown != "" {
+		return &Error{Op: "parse sources", Ref: unknown, Err: errUnknownWord}
 	}
-	*s = found
+	*s = Sources(found)
 	return nil
 }

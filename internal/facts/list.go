@@ -1,4 +1,4 @@
-package discover
+package facts
 
 import (
 	"bytes"
@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// JSON may come from anywhere, and a little of it may become a lot: an empty object is two bytes, and a process.
+// JSON may come from anywhere, and a little of it may become a lot: an empty object of two bytes is a process.
 
 // maxObjects are how many objects there may be in any JSON, and bytesOfObject how long they are at least, on average, if
 // there are more. What discover writes is three times as long.
@@ -36,12 +36,12 @@ func checkSize(text []byte) error {
 	return nil
 }
 
-// wireList is an array of objects of which none is read after one that does not fit. Package json would go on, and make
+// List is an array of objects of which none is read after one that does not fit. Package json would go on, and make
 // room for all.
-type wireList[T any] []T
+type List[T any] []T
 
 // UnmarshalJSON reads an array.
-func (l *wireList[T]) UnmarshalJSON(text []byte) error {
+func (l *List[T]) UnmarshalJSON(text []byte) error {
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	start, err := decoder.Token()
 	if err != nil || start == nil { // null
@@ -63,13 +63,14 @@ func (l *wireList[T]) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// wireDerived is what follows from the rest: it is written, and not read.
-type wireDerived[T any] struct{ value T }
+// Derived is what follows from the rest: it is written, and not read.
+type Derived[T any] struct{ value T }
 
-func derived[T any](value T) wireDerived[T] { return wireDerived[T]{value} }
+// Derive returns a value to be written.
+func Derive[T any](value T) Derived[T] { return Derived[T]{value} }
 
 // MarshalJSON writes the value.
-func (d wireDerived[T]) MarshalJSON() ([]byte, error) { return json.Marshal(d.value) }
+func (d Derived[T]) MarshalJSON() ([]byte, error) { return json.Marshal(d.value) }
 
 // UnmarshalJSON reads nothing.
-func (d *wireDerived[T]) UnmarshalJSON([]byte) error { return nil }
+func (d *Derived[T]) UnmarshalJSON([]byte) error { return nil }
