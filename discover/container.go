@@ -1,6 +1,10 @@
 package discover
 
-import "context"
+import (
+	"context"
+
+	"github.com/nsops/nsops/internal/scan"
+)
 
 // Container is a container that processes are in, as its cgroup tells. Where users may make cgroups they may give them the
 // name of another's container: one of a user, or inside another container, does not count if its ID is that of a container
@@ -20,13 +24,14 @@ type ContainerNamer interface {
 	NameContainer(ctx context.Context, c *Container) (string, error)
 }
 
-// cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
-type cgroup struct {
-	path      string   // see Process.Cgroup
-	unified   string   // of version 2, which has a freezer
-	legacy    string   // of the freezer of version 1; both may be there
-	paths     []string // of all hierarchies
-	kinds     []string // of these, in the same order: the controllers, or a name, or nothing for version 2
-	frozen    bool
-	container *Container
+// StateFiles is a ContainerNamer that reads what runtimes write down for themselves, without asking any: config.v2.json
+// of Docker, containers.json of podman, and the annotations that containerd has handed to runc. It takes the right to
+// read that, which mostly only root has. Discover uses it first.
+type StateFiles struct {
+	Root string // of the file system that has them, "" for our own
+}
+
+// NameContainer returns a name, "" if there is none to be found. It sets a Runtime that is not known, if that shows.
+func (s StateFiles) NameContainer(ctx context.Context, c *Container) (string, error) {
+	return scan.StateFiles(s).NameContainer(ctx, (*scan.Container)(c))
 }

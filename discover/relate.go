@@ -3,17 +3,19 @@ package discover
 import (
 	"cmp"
 	"slices"
+
+	"github.com/nsops/nsops/internal/facts"
 )
 
-// relate fills in what follows from the rest of a result: who is in which namespace, who leads there, whose children
-// and possessions there are. It is done once more when a result is read from JSON.
+// relate fills in what follows from the rest of a result: which processes are in a namespace, which of them lead, what
+// its children and possessions are.
 func (r *Result) relate() {
-	SortNamespaces(r.Namespaces)
 	r.relateProcesses()
 	r.relateNamespaces()
-	r.settle()
-	r.lead()
-	r.count()
+	r.fillNamespaces()
+	r.findLeaders()
+	r.followLeaders()
+	r.countTasks()
 	for _, n := range r.Namespaces {
 		slices.SortFunc(n.References, func(a, b Reference) int { return compareReferences(&a, &b) })
 	}
@@ -23,32 +25,46 @@ func (r *Result) relate() {
 
 func (r *Result) relateProcesses() {
 	for _, p := range r.Processes {
-		for _, t := range p.Tasks {
-			t.Process = p
-		}
 		if p.PPID == 0 {
 			continue
 		}
 		// Another process may have got the parent's PID meanwhile.
 		if parent := r.Process(p.PPID); parent != nil && parent.Start <= p.Start {
-			p.Parent, parent.Children = parent, append(parent.Children, p)
+			p.Parent = parent
 		}
 	}
+	gather(r.Processes, func(p *Process) *Process { return p.Parent }, func(p *Process) *[]*Process { return &p.Children })
 }
 
 func (r *Result) relateNamespaces() {
-	for _, n := range r.Namespaces {
-		if n.Parent != nil {
-			n.Parent.Children = append(n.Parent.Children, n)
+	gather(r.Namespaces, func(n *Namespace) *Namespace { return n.Parent }, func(n *Namespace) *[]*Namespace { return &n.Children })
+	gather(r.Namespaces, func(n *Namespace) *Namespace { return n.Owner }, func(n *Namespace) *[]*Namespace { return &n.Owned })
+}
+
+// gather appends each of all to a list of the one above it, in one array.
+func gather[T any](all []*T, above func(*T) *T, list func(*T) *[]*T) {
+	sizes := make(map[*T]int)
+	total := 0
+	for _, one := range all {
+		if up := above(one); up != nil {
+			sizes[up]++
+			total++
 		}
-		if n.Owner != nil {
-			n.Owner.Owned = append(n.Owner.Owned, n)
+	}
+	room := make([]*T, total)
+	for _, one := range all {
+		if up := above(one); up != nil {
+			to := list(up)
+			if size := sizes[up]; *to == nil {
+				*to, room = room[:0:size], room[size:]
+			}
+			*to = append(*to, one)
 		}
 	}
 }
 
-// settle puts each process into its namespaces, in one array.
-func (r *Result) settle() {
+// fillNamespaces puts each process into its namespaces, in one array.
+func (r *Result) fillNamespaces() {
 	sizes := make(map[*Namespace]int, len(r.Namespaces))
 	total := 0
 	for _, p := range r.Processes {
@@ -73,10 +89,10 @@ func (r *Result) settle() {
 	}
 }
 
-// lead finds the leaders: processes whose parents are in another namespace.
-func (r *Result) lead() {
+// findLeaders finds the leaders: processes whose parents are in another namespace.
+func (r *Result) findLeaders() {
 	for _, n := range r.Namespaces {
-		at := slot(n.Type)
+		at := facts.TypeIndex(n.Type)
 		leads := func(p *Process) bool { return p.Parent == nil || p.Parent.Namespaces[at] != n }
 		if len(n.Processes) == 1 && leads(n.Processes[0]) {
 			n.Leaders = n.Processes
@@ -94,8 +110,24 @@ func (r *Result) lead() {
 	}
 }
 
-// count counts threads, and finds those that are not where their process is.
-func (r *Result) count() {
+// followLeaders has a process whose cgroup was not looked at be in the container of the leader of its PID namespace, or
+// else of its mount namespace.
+func (r *Result) followLeaders() {
+	for _, p := range r.Processes {
+		if p.Cgroup != "" || p.Container != nil || p.Frozen {
+			continue
+		}
+		for _, i := range [...]int{facts.PID, facts.Mnt} {
+			if n := p.Namespaces[i]; n != nil && !n.Initial && n.Leader != nil {
+				p.Container, p.Frozen = n.Leader.Container, n.Leader.Frozen
+				break
+			}
+		}
+	}
+}
+
+// countTasks counts threads, and finds those that are not where their process is.
+func (r *Result) countTasks() {
 	for _, p := range r.Processes {
 		for i, n := range p.Namespaces {
 			if n == nil {

@@ -1,6 +1,7 @@
 package facts
 
 import (
+	"cmp"
 	"slices"
 	"syscall"
 
@@ -157,4 +158,37 @@ func (f *Facts) Namespace(ref Ref) *Namespace {
 		return nil
 	}
 	return &f.Namespaces[ref-1]
+}
+
+// Find returns the reference to a namespace, 0 if there is none with that type and inode number.
+func (f *Facts) Find(t species.NamespaceType, inode uint64) Ref {
+	at, ok := slices.BinarySearchFunc(f.Namespaces, inode, func(n Namespace, inode uint64) int {
+		return cmp.Or(TypeIndex(n.Type)-TypeIndex(t), cmp.Compare(n.Inode, inode))
+	})
+	if !ok {
+		return 0
+	}
+	return Ref(at + 1)
+}
+
+// Parent returns the parent of a process, nil if it is not known. Another process may have got its PID meanwhile.
+func (f *Facts) Parent(p *Process) *Process {
+	if p.PPID == 0 {
+		return nil
+	}
+	if parent := f.Process(p.PPID); parent != nil && parent.Start <= p.Start {
+		return parent
+	}
+	return nil
+}
+
+// IsLeader reports whether the parent of a process is not in one of the namespaces that it is in.
+func (f *Facts) IsLeader(p *Process) bool {
+	parent := f.Parent(p)
+	for i, ref := range p.Namespaces.In() {
+		if ref != 0 && (parent == nil || parent.Namespaces[i] != ref) {
+			return true
+		}
+	}
+	return false
 }

@@ -1,0 +1,5 @@
+package scan
+
+import "syscall"
+
+const nonblock = syscall.O_NONBLOCK

@@ -1,0 +1,189 @@
+package scan
+
+import (
+	"context"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// Options say what to find; package discover documents them. All are filled in.
+type Options struct {
+	Types      species.Set
+	Sources    facts.Sources
+	Proc       string
+	Workers    int
+	Patience   time.Duration
+	NoSnapshot bool
+	Namers     []Namer
+}
+
+// Namer returns the name of a container, "" if it does not know.
+type Namer func(context.Context, *Container) (string, error)
+
+// has reports whether all of these sources are wanted.
+func (o *Options) has(s facts.Sources) bool { return o.Sources.Has(s) }
+
+// Run finds what there is; given old facts, for less. What could not be seen is among the problems. The error is that of
+// ctx, or of the proc file system. It runs beside the caller if that has a context that may end: a read that hangs hangs
+// nobody else then. It also does if the caller's thread has descriptors of its own (unshare(2) with CLONE_FILES), of
+// which numbers would go to other threads, or is in another mount namespace.
+func Run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
+	type outcome struct {
+		found *facts.Facts
+		err   error
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if ctx.Done() == nil && sys.IsLikeMainThread() {
+		return run(ctx, opts, old)
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		found, err := run(ctx, opts, old)
+		done <- outcome{found, err}
+	}()
+	select {
+	case o := <-done:
+		return o.found, o.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// run is a discovery, phase by phase.
+func run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
+	makePoller()
+	s := newScan(ctx, opts, old)
+	defer s.close()
+	if err := s.openProc(); err != nil {
+		return nil, err
+	}
+
+	s.takeSnapshot() // of all processes at once, if the kernel can
+	s.prepare()
+	s.startWorkers()
+	s.share(len(s.pids), (*worker).process) // each from the snapshot, or from /proc
+	s.confirm()                             // that what both say is of the same processes
+	s.walkMountNamespaces()
+	s.listNamespaces() // of all types, if the kernel does that
+	s.lookAtMounts()   // of all mount namespaces, and so at pins
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	s.lookAgain() // at processes in namespaces that have ended
+	f := s.collect()
+	s.readLeaders(f)
+	s.findContainers(f)
+	f.Problems = append(f.Problems, s.problems()...)
+	return f, nil
+}
+
+// scan is one discovery under way.
+type scan struct {
+	ctx   context.Context
+	opts  Options
+	links []nsLink  // of a process to look at
+	old   *previous // what can be taken over; nil
+
+	proc   procDir
+	ownFDs map[int]ownFD // this process's, before the discovery had any
+	pidfds atomic.Bool   // pidfds know their namespaces
+	infos  atomic.Bool   // pidfds know credentials and cgroups
+
+	table    *table
+	snapshot *snapshot // nil if there is none
+	mounts   mounts
+
+	stateStuck bool // the files of container runtimes did not answer
+
+	pids   []int
+	rows   []facts.Process // by index in pids; PID is 0 if the process was gone
+	drafts []draft
+
+	reader   *procfs.Reader // of whoever is not a worker, and of the first of them
+	workers  []*worker
+	away     atomic.Int32  // goroutines of workers that were given up and did not come back
+	patience time.Duration // with a call that is watched
+}
+
+// readers have buffers that are dear to make for a small machine.
+var readers = sync.Pool{New: func() any { return procfs.NewReader() }}
+
+func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
+	s := &scan{ctx: ctx, opts: opts, old: recall(old), reader: readers.Get().(*procfs.Reader), patience: opts.Patience}
+	types := opts.lookedAt()
+	for i := range len(facts.Links{}) {
+		if types.Has(facts.LinkType(i)) {
+			s.links = append(s.links, nsLinkAt(i))
+		}
+	}
+	return s
+}
+
+func (s *scan) close() {
+	s.releaseSelf()
+	if s.table != nil {
+		s.table.release()
+	}
+	s.proc.close()
+	readers.Put(s.reader) // another one, if it was given up
+}
+
+// lookedAt returns the types of which the namespaces of processes have to be looked at, so that all of o.Types are found.
+func (o *Options) lookedAt() species.Set {
+	types := o.Types
+	if types.Has(species.CLONE_NEWUSER) && o.has(facts.Ownership) {
+		return species.Set(species.AllNS) // any may be all there is of its owner
+	}
+	if o.has(facts.Mounts) {
+		types = types.With(species.CLONE_NEWNS)
+	}
+	return types.With(species.CLONE_NEWPID)
+}
+
+// prepare finds out what there is no snapshot to tell, and makes room for what is to be found.
+func (s *scan) prepare() {
+	if s.snapshot == nil {
+		s.lookAtSelf(s.reader)
+		s.table.serials, s.table.handles = haveSerials()
+		s.proc.own = s.isOwnProc()
+		s.proc.unified = s.isUnified()
+	}
+	s.pidfds.Store(s.proc.own)
+	s.infos.Store(s.proc.own)
+	s.rows = written[facts.Process](len(s.pids))
+	s.drafts = written[draft](len(s.pids))
+}
+
+// worthAWorker is the number of processes that make a further worker pay: they get into each other's way in the kernel,
+// which costs a tenth of CPU time, and less than that many do not take long.
+const worthAWorker = 4096
+
+func (s *scan) startWorkers() {
+	n := min(s.opts.Workers, 1+len(s.pids))
+	if n <= 0 {
+		n = min(2, runtime.GOMAXPROCS(0), 1+len(s.pids)/worthAWorker)
+	}
+	for range n {
+		s.workers = append(s.workers, newWorker(s, len(s.pids)/n))
+	}
+}
+
+// problems returns those that were noted since the last time.
+func (s *scan) problems() (all []facts.Problem) {
+	for _, w := range s.workers {
+		all = append(all, w.problems...)
+		w.problems = nil
+	}
+	all = append(all, s.table.lacking...)
+	s.table.lacking = nil
+	return all
+}

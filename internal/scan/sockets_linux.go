@@ -1,0 +1,122 @@
+package scan
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// socket looks which network namespace a socket is in. One that several processes have is looked at once, through the
+// first that lets us.
+func (l *descriptorLook) socket(fd int, inode uint64) {
+	if n, seen := l.worker.sockets[inode]; seen && !l.worker.scan.opts.has(facts.InFlight) {
+		l.referSocket(n, fd)
+		return
+	}
+	own, errno := l.duplicate(facts.Sockets, fd)
+	if errno != 0 {
+		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
+			l.sockets = false
+		}
+		l.problem(facts.Sockets, fd, errno)
+		return
+	}
+	var st sys.ScanStat
+	if errno := sys.ScanStatOf(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
+		l.ownSocket(fd, own, inode)
+	}
+	l.worker.drop(facts.Sockets, own)
+}
+
+// ownSocket looks at a duplicate of a socket.
+func (l *descriptorLook) ownSocket(fd, own int, inode uint64) {
+	n, errno := l.networkOf(own)
+	if errno != 0 {
+		l.problem(facts.Sockets, fd, errno)
+	}
+	l.worker.sockets[inode] = n
+	l.referSocket(n, fd)
+	if l.worker.scan.opts.has(facts.InFlight) {
+		l.messages(fd, own)
+	}
+}
+
+func (l *descriptorLook) referSocket(n *entry, fd int) {
+	if n != nil && n.ref != l.in[facts.Net] {
+		l.refer(n, facts.BySocket, fd)
+	}
+}
+
+// duplicate returns a duplicate of a descriptor, for drop. ENOSYS: there is no pidfd, or the kernel cannot do it.
+func (l *descriptorLook) duplicate(source facts.Sources, fd int) (int, syscall.Errno) {
+	if l.of.pidfd == sys.NoFD {
+		return sys.NoFD, syscall.ENOSYS
+	}
+	return l.worker.take(source, l.of.pidfd, fd)
+}
+
+// networkOf asks a socket for the number of its network namespace (Linux 5.14), and only for an unknown one for the namespace
+// itself, which requires CAP_NET_ADMIN over it.
+func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
+	cookie, cookieErrno := sys.QuickCookie(socket)
+	if cookieErrno == 0 {
+		if n := l.worker.scan.table.withCookie(cookie); n != nil {
+			return n, 0
+		}
+	}
+	n, errno := l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfSocket(socket) })
+	if n != nil && cookieErrno == 0 {
+		l.worker.scan.table.setCookie(cookie, n)
+	}
+	return n, errno
+}
+
+// networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
+// file system of his own like that.
+func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
+	var st sys.ScanStat
+	if errno := sys.ScanStatOf(own, &st); errno != 0 || !st.IsTun() {
+		return nil, syscall.ENOTTY
+	}
+	return l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
+		call := l.worker.beginPassing(facts.TunTap, true)
+		if call == nil {
+			return sys.NoFD, syscall.ETIMEDOUT
+		}
+		fd, errno := sys.ScanNetworkOfTun(own)
+		call.endWith(fd)
+		return fd, errno
+	})
+}
+
+// tun looks which network namespace the device of a TUN or TAP descriptor is in.
+func (l *descriptorLook) tun(fd int) {
+	if !l.worker.scan.opts.has(facts.TunTap) {
+		return
+	}
+	own, errno := l.duplicate(facts.TunTap, fd)
+	if errno != 0 {
+		l.problem(facts.TunTap, fd, errno)
+		return
+	}
+	back := false
+	defer func() {
+		if !back { // a call was given up
+			ours.drop(own)
+		}
+	}()
+	n, errno := l.networkOfTun(own)
+	back = true
+	l.worker.drop(facts.TunTap, own)
+	switch errno {
+	case 0:
+		if n != nil {
+			l.refer(n, facts.ByTun, fd)
+		}
+	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor, a kernel before 5.2
+	default:
+		l.problem(facts.TunTap, fd, errno)
+	}
+}
