@@ -49,10 +49,10 @@ func (n *Namespace) row() facts.Namespace {
 		Inode: n.ID.Ino, Serial: n.Serial, Type: n.Type, Initial: n.Initial,
 		Owner: inode(n.Owner), OwnerHidden: n.OwnerHidden, OwnerUID: n.OwnerUID, OwnerName: facts.Text(n.OwnerName),
 		Parent: inode(n.Parent), ParentHidden: n.ParentHidden,
-		Processes: len(n.Processes), Tasks: n.Tasks,
+		Processes: int32(len(n.Processes)), Tasks: int32(n.Tasks),
 	}
 	if n.Leader != nil {
-		row.Leader = n.Leader.PID
+		row.Leader = int32(n.Leader.PID)
 	}
 	for _, ref := range n.References {
 		row.References = append(row.References, facts.Reference{Kind: facts.Kind(ref.Kind), PID: int32(ref.PID), TID: int32(ref.TID),

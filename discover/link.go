@@ -1,35 +1,44 @@
 package discover
 
 import (
+	"slices"
+
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
 
 // link makes a result of facts. The rows of each kind become one array, in the same order.
 func link(f *facts.Facts, opts Options) *Result {
-	l := linker{facts: f, namespaces: make([]Namespace, len(f.Namespaces)), containers: make([]Container, len(f.Containers))}
-	r := &Result{
-		Options:    opts,
-		Device:     f.Device,
-		Namespaces: pointers(l.namespaces),
-		Processes:  make([]*Process, len(f.Processes)),
-		Containers: pointers(l.containers),
+	l := linker{
 		facts:      f,
+		namespaces: make([]Namespace, len(f.Namespaces)),
+		processes:  make([]Process, len(f.Processes)),
+		containers: make([]Container, len(f.Containers)),
 	}
-	for i := range f.Namespaces {
+	for i := range l.namespaces {
 		l.namespace(&l.namespaces[i], &f.Namespaces[i])
 	}
 	for i, c := range f.Containers {
 		l.containers[i] = Container{string(c.ID), c.Runtime, string(c.Name), string(c.Pod), string(c.Cgroup)}
 	}
-	l.processes(r.Processes)
+	l.fillProcesses()
+	l.relate()
+	r := &Result{
+		Options:    opts,
+		Device:     f.Device,
+		Namespaces: pointers(l.namespaces),
+		Processes:  pointers(l.processes),
+		Containers: pointers(l.containers),
+		facts:      f,
+	}
 	for i := range f.Mounts {
 		r.Mounts = append(r.Mounts, l.mounts(&f.Mounts[i]))
 	}
+	slices.SortFunc(r.Mounts, func(a, b *MountTable) int { return compareNamespaces(a.Namespace, b.Namespace) })
 	for i := range f.Problems {
 		r.Problems = append(r.Problems, l.problem(&f.Problems[i]))
 	}
-	r.relate()
+	slices.SortFunc(r.Problems, compareProblems)
 	return r
 }
 
@@ -49,8 +58,8 @@ func pointers[T any](all []T) []*T {
 type linker struct {
 	facts      *facts.Facts
 	namespaces []Namespace
+	processes  []Process
 	containers []Container
-	references []Reference // room for those that are to come
 }
 
 // at returns the namespace that is referred to, nil for none.
@@ -81,18 +90,18 @@ func (l *linker) namespace(n *Namespace, row *facts.Namespace) {
 	for i, ref := range row.References {
 		n.References[i] = Reference{HolderKind(ref.Kind), int(ref.PID), int(ref.TID), int(ref.FD), l.at(ref.MountNamespace), string(ref.Path)}
 	}
+	slices.SortFunc(n.References, func(a, b Reference) int { return compareReferences(&a, &b) })
 }
 
-// processes fills in pointers to all processes and their threads.
-func (l *linker) processes(list []*Process) {
+func (l *linker) fillProcesses() {
 	threads := 0
 	for i := range l.facts.Processes {
 		threads += len(l.facts.Processes[i].Tasks)
 	}
-	all, tasks, pointers := make([]Process, len(list)), make([]Task, threads), make([]*Task, threads)
-	for i := range list {
-		row, p := &l.facts.Processes[i], &all[i]
-		list[i] = p
+	tasks := make([]Task, threads)
+	all := pointers(tasks)
+	for i := range l.processes {
+		row, p := &l.facts.Processes[i], &l.processes[i]
 		*p = Process{
 			PID: row.PID, PPID: row.PPID, Name: string(row.Name), Cmdline: row.Cmdline, State: byte(row.State), Kernel: row.Kernel,
 			Start: row.Start, UID: row.UID, GID: row.GID, PIDs: row.PIDs, Cgroup: string(row.Cgroup), Frozen: row.Frozen,
@@ -102,16 +111,16 @@ func (l *linker) processes(list []*Process) {
 			p.Container = &l.containers[row.Container-1]
 		}
 		l.links(&row.Namespaces, &p.Namespaces, &p.PIDForChildren, &p.TimeForChildren)
-		if n := len(row.Tasks); n != 0 {
-			p.Tasks, pointers = pointers[:n:n], pointers[n:]
+		n := len(row.Tasks)
+		if n == 0 {
+			continue
 		}
 		for j := range row.Tasks {
 			from, t := &row.Tasks[j], &tasks[j]
 			*t = Task{Process: p, TID: from.TID, Name: string(from.Name), Start: from.Start, TIDs: from.TIDs}
 			l.links(&from.Namespaces, &t.Namespaces, &t.PIDForChildren, &t.TimeForChildren)
-			p.Tasks[j] = t
 		}
-		tasks = tasks[len(row.Tasks):]
+		p.Tasks, all, tasks = all[:n:n], all[n:], tasks[n:]
 	}
 }
 

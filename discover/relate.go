@@ -1,97 +1,101 @@
 package discover
 
 import (
-	"cmp"
+	"iter"
 	"slices"
 
 	"github.com/nsops/nsops/internal/facts"
 )
 
-// relate fills in what follows from the rest of a result: which processes are in a namespace, which of them lead, what
-// its children and possessions are.
-func (r *Result) relate() {
-	r.relateProcesses()
-	r.relateNamespaces()
-	r.fillNamespaces()
-	r.findLeaders()
-	r.followLeaders()
-	r.countTasks()
-	for _, n := range r.Namespaces {
-		slices.SortFunc(n.References, func(a, b Reference) int { return compareReferences(&a, &b) })
-	}
-	slices.SortFunc(r.Problems, compareProblems)
-	slices.SortFunc(r.Mounts, func(a, b *MountTable) int { return compareNamespaces(a.Namespace, b.Namespace) })
+// relate fills in what follows from the rows: which processes are in a namespace, which of them lead, what its children and
+// possessions are.
+func (l *linker) relate() {
+	l.relateProcesses()
+	l.relateNamespaces()
+	l.fillNamespaces()
+	l.findLeaders()
+	l.followLeaders()
+	l.countTasks()
 }
 
-func (r *Result) relateProcesses() {
-	for _, p := range r.Processes {
-		if p.PPID == 0 {
-			continue
-		}
-		// Another process may have got the parent's PID meanwhile.
-		if parent := r.Process(p.PPID); parent != nil && parent.Start <= p.Start {
-			p.Parent = parent
-		}
-	}
-	gather(r.Processes, func(p *Process) *Process { return p.Parent }, func(p *Process) *[]*Process { return &p.Children })
-}
-
-func (r *Result) relateNamespaces() {
-	gather(r.Namespaces, func(n *Namespace) *Namespace { return n.Parent }, func(n *Namespace) *[]*Namespace { return &n.Children })
-	gather(r.Namespaces, func(n *Namespace) *Namespace { return n.Owner }, func(n *Namespace) *[]*Namespace { return &n.Owned })
-}
-
-// gather appends each of all to a list of the one above it, in one array.
-func gather[T any](all []*T, above func(*T) *T, list func(*T) *[]*T) {
-	sizes := make(map[*T]int)
+// distribute appends to n lists what pairs yields for them: all in one array.
+func distribute[T any](n int, pairs iter.Seq2[int, *T], list func(i int) *[]*T) {
+	sizes := make([]int32, n)
 	total := 0
-	for _, one := range all {
-		if up := above(one); up != nil {
-			sizes[up]++
-			total++
-		}
+	for i := range pairs {
+		sizes[i]++
+		total++
 	}
 	room := make([]*T, total)
-	for _, one := range all {
-		if up := above(one); up != nil {
-			to := list(up)
-			if size := sizes[up]; *to == nil {
-				*to, room = room[:0:size], room[size:]
-			}
-			*to = append(*to, one)
+	for i, one := range pairs {
+		to := list(i)
+		if size := sizes[i]; *to == nil {
+			*to, room = room[:0:size], room[size:]
 		}
+		*to = append(*to, one)
 	}
 }
 
-// fillNamespaces puts each process into its namespaces, in one array.
-func (r *Result) fillNamespaces() {
-	sizes := make(map[*Namespace]int, len(r.Namespaces))
-	total := 0
-	for _, p := range r.Processes {
-		for _, n := range p.Namespaces {
-			if n != nil {
-				sizes[n]++
-				total++
+func (l *linker) relateProcesses() {
+	children := func(yield func(int, *Process) bool) {
+		for i := range l.processes {
+			if parent := l.facts.Parent(i); parent >= 0 && !yield(parent, &l.processes[i]) {
+				return
 			}
 		}
 	}
-	room := make([]*Process, total)
-	for _, n := range r.Namespaces {
-		size := sizes[n]
-		n.Processes, room = room[:0:size], room[size:]
+	for parent, p := range children {
+		p.Parent = &l.processes[parent]
 	}
-	for _, p := range r.Processes {
-		for _, n := range p.Namespaces {
-			if n != nil {
-				n.Processes = append(n.Processes, p)
+	distribute(len(l.processes), children, func(i int) *[]*Process { return &l.processes[i].Children })
+}
+
+func (l *linker) relateNamespaces() {
+	below := func(above func(*facts.Namespace) facts.Ref) iter.Seq2[int, *Namespace] {
+		return func(yield func(int, *Namespace) bool) {
+			for i := range l.namespaces {
+				if ref := above(&l.facts.Namespaces[i]); ref != 0 && !yield(int(ref-1), &l.namespaces[i]) {
+					return
+				}
 			}
 		}
+	}
+	parent := func(n *facts.Namespace) facts.Ref { return n.Parent }
+	owner := func(n *facts.Namespace) facts.Ref { return n.Owner }
+	distribute(len(l.namespaces), below(parent), func(i int) *[]*Namespace { return &l.namespaces[i].Children })
+	distribute(len(l.namespaces), below(owner), func(i int) *[]*Namespace { return &l.namespaces[i].Owned })
+}
+
+// fillNamespaces puts each process into its namespaces, and each thread into those that its process is not in.
+func (l *linker) fillNamespaces() {
+	processes := func(yield func(int, *Process) bool) {
+		for i := range l.processes {
+			for _, ref := range l.facts.Processes[i].Namespaces.In() {
+				if ref != 0 && !yield(int(ref-1), &l.processes[i]) {
+					return
+				}
+			}
+		}
+	}
+	distribute(len(l.namespaces), processes, func(i int) *[]*Process { return &l.namespaces[i].Processes })
+	for i := range l.processes {
+		for _, t := range l.processes[i].Tasks {
+			for at, n := range t.Namespaces {
+				if n != nil && n != t.Process.Namespaces[at] {
+					n.StrayTasks = append(n.StrayTasks, t)
+				}
+			}
+		}
+	}
+	for i := range l.namespaces {
+		slices.SortStableFunc(l.namespaces[i].StrayTasks, compareTasks)
 	}
 }
 
 // findLeaders finds the leaders: processes whose parents are in another namespace.
-func (r *Result) findLeaders() {
-	for _, n := range r.Namespaces {
+func (l *linker) findLeaders() {
+	for i := range l.namespaces {
+		n := &l.namespaces[i]
 		at := facts.TypeIndex(n.Type)
 		leads := func(p *Process) bool { return p.Parent == nil || p.Parent.Namespaces[at] != n }
 		if len(n.Processes) == 1 && leads(n.Processes[0]) {
@@ -112,8 +116,9 @@ func (r *Result) findLeaders() {
 
 // followLeaders has a process whose cgroup was not looked at be in the container of the leader of its PID namespace, or
 // else of its mount namespace.
-func (r *Result) followLeaders() {
-	for _, p := range r.Processes {
+func (l *linker) followLeaders() {
+	for i := range l.processes {
+		p := &l.processes[i]
 		if p.Cgroup != "" || p.Container != nil || p.Frozen {
 			continue
 		}
@@ -126,31 +131,20 @@ func (r *Result) followLeaders() {
 	}
 }
 
-// countTasks counts threads, and finds those that are not where their process is.
-func (r *Result) countTasks() {
-	for _, p := range r.Processes {
-		for i, n := range p.Namespaces {
+// countTasks counts threads. Those of a process that are not known are where it is.
+func (l *linker) countTasks() {
+	for i := range l.processes {
+		p := &l.processes[i]
+		for at, n := range p.Namespaces {
 			if n == nil {
 				continue
 			}
 			n.Tasks += max(1, p.Threads-len(p.Tasks))
 			for _, t := range p.Tasks {
-				if in := t.Namespaces[i]; in != nil {
+				if in := t.Namespaces[at]; in != nil {
 					in.Tasks++
 				}
 			}
 		}
-		for _, t := range p.Tasks {
-			for i, n := range t.Namespaces {
-				if n != nil && n != p.Namespaces[i] {
-					n.StrayTasks = append(n.StrayTasks, t)
-				}
-			}
-		}
-	}
-	for _, n := range r.Namespaces {
-		slices.SortFunc(n.StrayTasks, func(a, b *Task) int {
-			return cmp.Or(cmp.Compare(a.Process.PID, b.Process.PID), cmp.Compare(a.TID, b.TID))
-		})
 	}
 }

@@ -37,6 +37,10 @@ func compareSeniority(a, b *Process) int {
 	return cmp.Compare(a.PID, b.PID)
 }
 
+func compareTasks(a, b *Task) int {
+	return cmp.Or(cmp.Compare(a.Process.PID, b.Process.PID), cmp.Compare(a.TID, b.TID))
+}
+
 // rangeOf returns those of a type in a list sorted by SortNamespaces.
 func rangeOf(list []*Namespace, t species.NamespaceType) []*Namespace {
 	if facts.TypeIndex(t) < 0 {

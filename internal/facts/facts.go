@@ -53,9 +53,9 @@ type Namespace struct {
 	References   List[Reference]       `json:"references,omitempty"`
 
 	// What follows from the rest, for readers of the JSON.
-	Leader    int `json:"leader,omitempty"`
-	Processes int `json:"processes"`
-	Tasks     int `json:"tasks"`
+	Leader    int32 `json:"leader,omitempty"`
+	Processes int32 `json:"processes"`
+	Tasks     int32 `json:"tasks"`
 }
 
 // Reference is a row about what holds a namespace, or leads to it.
@@ -143,13 +143,13 @@ type Problem struct {
 	Text      string                `json:"text"` // of the errno
 }
 
-// Process returns the process with that PID, nil if there is none.
-func (f *Facts) Process(pid int) *Process {
+// Process returns the index of the process with that PID, -1 if there is none.
+func (f *Facts) Process(pid int) int {
 	at, ok := slices.BinarySearchFunc(f.Processes, pid, func(p Process, pid int) int { return p.PID - pid })
 	if !ok {
-		return nil
+		return -1
 	}
-	return &f.Processes[at]
+	return at
 }
 
 // Namespace returns the namespace that is referred to, nil for none.
@@ -171,22 +171,24 @@ func (f *Facts) Find(t species.NamespaceType, inode uint64) Ref {
 	return Ref(at + 1)
 }
 
-// Parent returns the parent of a process, nil if it is not known. Another process may have got its PID meanwhile.
-func (f *Facts) Parent(p *Process) *Process {
+// Parent returns the index of the parent of a process, -1 if it is not known. Another process may have got its PID
+// meanwhile.
+func (f *Facts) Parent(i int) int {
+	p := &f.Processes[i]
 	if p.PPID == 0 {
-		return nil
+		return -1
 	}
-	if parent := f.Process(p.PPID); parent != nil && parent.Start <= p.Start {
-		return parent
+	if at := f.Process(p.PPID); at >= 0 && f.Processes[at].Start <= p.Start {
+		return at
 	}
-	return nil
+	return -1
 }
 
 // IsLeader reports whether the parent of a process is not in one of the namespaces that it is in.
-func (f *Facts) IsLeader(p *Process) bool {
-	parent := f.Parent(p)
-	for i, ref := range p.Namespaces.In() {
-		if ref != 0 && (parent == nil || parent.Namespaces[i] != ref) {
+func (f *Facts) IsLeader(i int) bool {
+	parent := f.Parent(i)
+	for at, ref := range f.Processes[i].Namespaces.In() {
+		if ref != 0 && (parent < 0 || f.Processes[parent].Namespaces[at] != ref) {
 			return true
 		}
 	}

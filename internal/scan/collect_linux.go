@@ -1,9 +1,9 @@
 package scan
 
 import (
-	"bytes"
 	"cmp"
 	"slices"
+	"strings"
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
@@ -15,7 +15,7 @@ func (s *scan) collect() *facts.Facts {
 		Device: s.table.dev, Types: s.opts.Types, Sources: s.opts.Sources, Proc: facts.Text(s.opts.Proc),
 		Live: true, MountIDs: s.mounts.ids,
 	}
-	c := collector{scan: s, facts: f, refs: make([]facts.Ref, len(s.table.all)+1)}
+	c := collector{scan: s, facts: f, refs: make([]facts.Ref, s.table.len()+1)}
 	c.namespaces()
 	c.references()
 	c.processes()
@@ -32,10 +32,10 @@ type collector struct {
 
 func (c *collector) namespaces() {
 	s := c.scan
-	wanted := make([]*entry, 0, len(s.table.all))
+	wanted := make([]*entry, 0, s.table.len())
 	for _, t := range facts.Types {
 		first := len(wanted)
-		for _, n := range s.table.all {
+		for n := range s.table.each {
 			if n.kind == t && n.state != gone && s.opts.Types.Has(t) {
 				wanted = append(wanted, n)
 			}
@@ -98,20 +98,19 @@ func (c *collector) processes() {
 	s := c.scan
 	words := 0
 	for _, w := range s.workers {
-		words += bytes.Count(w.text, []byte{0})
-		w.texts = string(w.text)
+		words += strings.Count(w.text.String(), "\x00")
 	}
-	room := make([]string, 0, words+len(s.pids))
+	room := make([]string, 0, words+16) // a command line may have no zero byte
 	kept := 0
 	for i := range s.rows {
 		p, d := &s.rows[i], &s.drafts[i]
 		if p.PID == 0 || s.isInGone(p) {
 			continue
 		}
-		w := d.worker
-		p.Name = facts.Text(d.name.of(w.texts))
+		w, text := d.worker, d.worker.text.String()
+		p.Name = facts.Text(d.name.of(text))
 		if d.old == nil || d.cmdline != (span{}) {
-			p.Cmdline, room = splitWords(d.cmdline.of(w.texts), room)
+			p.Cmdline, room = splitWords(d.cmdline.of(text), room)
 		} else {
 			p.Cmdline = d.old.Cmdline
 		}
@@ -119,7 +118,7 @@ func (c *collector) processes() {
 		c.links(&p.Namespaces)
 		for j := range p.Tasks {
 			t := &p.Tasks[j]
-			t.Name, t.TIDs = facts.Text(d.tasks[j].name.of(w.texts)), d.tasks[j].tids.numbers(w)
+			t.Name, t.TIDs = facts.Text(d.tasks[j].name.of(text)), d.tasks[j].tids.numbers(w)
 			c.links(&t.Namespaces)
 		}
 		if kept != i {

@@ -117,8 +117,8 @@ func (l *descriptorLook) problem(source facts.Sources, fd int, errno syscall.Err
 }
 
 // refer notes that a descriptor leads to a namespace.
-func (l *descriptorLook) refer(n *entry, kind facts.Kind, fd int) {
-	l.worker.refer(n, facts.Reference{Kind: kind, PID: int32(l.of.pid), TID: int32(l.of.tid), FD: int32(fd)})
+func (l *descriptorLook) refer(to facts.Ref, kind facts.Kind, fd int) {
+	l.worker.refer(to, facts.Reference{Kind: kind, PID: int32(l.of.pid), TID: int32(l.of.tid), FD: int32(fd)})
 }
 
 var (
@@ -206,6 +206,6 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 		}
 	}
 	if n != nil {
-		l.refer(n, facts.ByFD, fd)
+		l.refer(n.ref, facts.ByFD, fd)
 	}
 }

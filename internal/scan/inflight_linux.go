@@ -70,7 +70,7 @@ func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
 			ours.add(own)
 			others = append(others, own)
 		} else if n := t.opened(own, species.NaNS); n != nil {
-			l.refer(n, facts.ByMessage, fd)
+			l.refer(n.ref, facts.ByMessage, fd)
 		}
 	}
 	peeked = nil

@@ -41,7 +41,7 @@ func (s *scan) openListed(t species.NamespaceType, serial uint64) {
 		return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: serial}) // since Linux 6.19 that alone will do
 	})
 	if n != nil {
-		s.workers[0].refer(n, facts.Reference{Kind: facts.ByKernel})
+		s.workers[0].refer(n.ref, facts.Reference{Kind: facts.ByKernel})
 	}
 	// ESTALE is said of those that are gone, but also where they are only shown: to open them requires CAP_SYS_ADMIN and
 	// the initial PID namespace.

@@ -63,7 +63,7 @@ func (t *table) mentioned(inode uint64, kind species.NamespaceType) (n *entry, i
 func (t *table) withInode(inode uint64) *entry {
 	t.lock()
 	defer t.unlock()
-	if n := t.byInode[inode]; n != nil && n.state == known && t.exists(n) {
+	if n := t.withNumber(inode); n != nil && n.state == known && t.exists(n) {
 		return n
 	}
 	return nil
@@ -76,10 +76,14 @@ func (t *table) withSerial(serial uint64) *entry {
 	return present(t.bySerial[serial])
 }
 
-// withCookie returns the network namespace with that number, nil if it was not seen yet.
+// withCookie returns the network namespace with that number, nil if it was not seen yet. It is the 64-bit ID, where
+// namespaces have one.
 func (t *table) withCookie(cookie uint64) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if n := t.bySerial[cookie]; n != nil && n.kind == species.CLONE_NEWNET {
+		return present(n)
+	}
 	return present(t.byCookie[cookie])
 }
 
@@ -104,7 +108,7 @@ func (t *table) at(ref facts.Ref) *entry {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.all[ref-1]
+	return t.entry(ref)
 }
 
 // ofType returns those seen so far.
@@ -112,7 +116,7 @@ func (t *table) ofType(kind species.NamespaceType) []*entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var found []*entry
-	for _, n := range t.all {
+	for n := range t.each {
 		if n.kind == kind {
 			found = append(found, n)
 		}
@@ -180,7 +184,7 @@ func (t *table) highest() uint64 {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	var highest uint64
-	for _, n := range t.all {
+	for n := range t.each {
 		highest = max(highest, n.serial)
 	}
 	return highest

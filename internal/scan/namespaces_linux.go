@@ -53,7 +53,7 @@ func (w *worker) referChildren(in *seen, pid, tid int) {
 	links := in.links()
 	for i := facts.PIDForChildren; i < len(links); i++ {
 		if links[i] != 0 {
-			w.refer(in[i], facts.Reference{Kind: facts.ForChildren, PID: int32(pid), TID: int32(tid)})
+			w.refer(links[i], facts.Reference{Kind: facts.ForChildren, PID: int32(pid), TID: int32(tid)})
 		}
 	}
 }

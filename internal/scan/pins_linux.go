@@ -35,7 +35,7 @@ func (w *worker) pin(in *entry, pid int, kind species.NamespaceType, inode uint6
 }
 
 func (w *worker) referPin(n, in *entry, pid int, path string) {
-	w.refer(n, facts.Reference{Kind: facts.ByPin, PID: int32(pid), MountNamespace: in.ref, Path: facts.Text(path)})
+	w.refer(n.ref, facts.Reference{Kind: facts.ByPin, PID: int32(pid), MountNamespace: in.ref, Path: facts.Text(path)})
 }
 
 // openPins opens what is known only by its pin, in order to ask it for its owner and parents. The other ways to a

@@ -11,10 +11,10 @@ import (
 // previous is the last result, in the order in which a discovery needs it that takes something over from it; nil for none.
 type previous struct {
 	facts   *facts.Facts
-	whole   bool                             // it has all types, and so all that leads somewhere
-	serials map[uint64]*facts.Namespace      // by 64-bit ID
-	fds     map[int][]int                    // of processes that held a namespace by descriptor
-	pins    map[facts.Ref][]pinned           // by mount namespace
+	whole   bool                            // it has all types, and so all that leads somewhere
+	serials map[uint64]*facts.Namespace     // by 64-bit ID
+	fds     map[int][]int                   // of processes that held a namespace by descriptor
+	pins    map[facts.Ref][]pinned          // by mount namespace
 	tables  map[facts.Ref]*facts.MountTable // by mount namespace
 }
 
@@ -58,11 +58,11 @@ func (p *previous) process(pid int, start uint64, name []byte) *facts.Process {
 	if p == nil {
 		return nil
 	}
-	old := p.facts.Process(pid)
-	if old == nil || old.Start != start || string(old.Name) != string(name) {
+	at := p.facts.Process(pid)
+	if at < 0 || p.facts.Processes[at].Start != start || string(p.facts.Processes[at].Name) != string(name) {
 		return nil
 	}
-	return old
+	return &p.facts.Processes[at]
 }
 
 // namespace returns a namespace of the last result, nil if it had none with that 64-bit ID.
@@ -86,7 +86,7 @@ func (t *table) rememberedLocked(f *facts.Facts, old *facts.Namespace) *entry {
 	}
 	n := present(t.bySerial[old.Serial])
 	if old.Serial == 0 { // before Linux 6.18, where all are held; of a mount namespace the owner has none
-		n = t.byInode[old.Inode]
+		n = t.withNumber(old.Inode)
 	}
 	if n != nil && n.kind == old.Type && n.state == known {
 		return n

@@ -22,26 +22,27 @@ func (s *scan) confirm() {
 	now := s.identities()
 	var alone []int
 	for i := range s.drafts {
-		d, pid := &s.drafts[i], s.rows[i].PID
-		if d.unconfirmed && now[pid].start != d.start {
+		d := &s.drafts[i]
+		if d.unconfirmed && now[i].start != d.start {
 			d.cmdline = span{}
 		}
 		if d.cgroup == nil || d.groups == 0 {
 			continue
 		}
-		if by := d.worker.groups[d.groups]; now[by.pid] != (identity{by.start, d.groups}) {
+		by := d.worker.groups[d.groups]
+		if at, _ := slices.BinarySearch(s.pids, by.pid); now[at] != (identity{by.start, d.groups}) {
 			d.cgroup = nil
 		}
-		if is := now[pid]; d.cgroup == nil || is.start == d.start && is.groups != d.groups {
+		if d.cgroup == nil || now[i].start == d.start && now[i].groups != d.groups {
 			alone = append(alone, i)
 		}
 	}
 	s.share(len(alone), func(w *worker, i int) { w.readOwnCgroup(&s.rows[alone[i]], &s.drafts[alone[i]]) })
 }
 
-// identities takes another snapshot. If that fails, nothing is confirmed.
-func (s *scan) identities() map[int]identity {
-	now := make(map[int]identity, len(s.pids))
+// identities takes another snapshot, and returns what it says by index in scan.pids. If that fails, nothing is confirmed.
+func (s *scan) identities() []identity {
+	now := make([]identity, len(s.pids))
 	again, err := s.snapshot.records.Again()
 	if err != nil {
 		s.workers[0].problem(facts.Problem{Source: facts.Details, Errno: errnoOf(err)})
@@ -49,8 +50,11 @@ func (s *scan) identities() map[int]identity {
 	}
 	var record taskiter.Task
 	for i := range again.Len() {
-		if again.Task(i, &record) && record.TID == record.TGID {
-			now[record.TID] = identity{record.Start, record.Groups}
+		if !again.Task(i, &record) || record.TID != record.TGID {
+			continue
+		}
+		if at, found := slices.BinarySearch(s.pids, record.TID); found {
+			now[at] = identity{record.Start, record.Groups}
 		}
 	}
 	return now
@@ -88,7 +92,7 @@ func (s *scan) lookAgain() {
 // isInGone reports whether one of the namespaces of a process is gone, so that it is not in there any more.
 func (s *scan) isInGone(p *facts.Process) bool {
 	return slices.ContainsFunc(p.Namespaces.In()[:], func(ref facts.Ref) bool {
-		return ref != 0 && s.table.all[ref-1].state == gone
+		return ref != 0 && s.table.entry(ref).state == gone
 	})
 }
 
@@ -104,7 +108,7 @@ func (s *scan) readLeaders(f *facts.Facts) {
 	}
 	var late []int
 	for i := range f.Processes {
-		if p := &f.Processes[i]; p.Cmdline == nil && !p.Kernel && !p.State.Zombie() && f.IsLeader(p) {
+		if p := &f.Processes[i]; p.Cmdline == nil && !p.Kernel && !p.State.Zombie() && f.IsLeader(i) {
 			late = append(late, i)
 		}
 	}

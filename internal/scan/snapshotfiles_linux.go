@@ -71,7 +71,7 @@ func (w *worker) takeFile(p *facts.Process, task *facts.Task, f taskiter.File) b
 		in = task.Namespaces[facts.Net]
 	}
 	if by == facts.ByFD || n.ref != in {
-		w.refer(n, facts.Reference{Kind: by, PID: int32(p.PID), TID: int32(f.TID), FD: int32(f.FD)})
+		w.refer(n.ref, facts.Reference{Kind: by, PID: int32(p.PID), TID: int32(f.TID), FD: int32(f.FD)})
 	}
 	return true
 }

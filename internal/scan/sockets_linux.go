@@ -11,8 +11,8 @@ import (
 // socket looks which network namespace a socket is in. One that several processes have is looked at once, through the
 // first that lets us.
 func (l *descriptorLook) socket(fd int, inode uint64) {
-	if n, seen := l.worker.sockets[inode]; seen && !l.worker.scan.opts.has(facts.InFlight) {
-		l.referSocket(n, fd)
+	if ref, seen := l.worker.sockets[uint32(inode)]; seen && !l.worker.scan.opts.has(facts.InFlight) {
+		l.referSocket(ref, fd)
 		return
 	}
 	own, errno := l.duplicate(facts.Sockets, fd)
@@ -36,16 +36,20 @@ func (l *descriptorLook) ownSocket(fd, own int, inode uint64) {
 	if errno != 0 {
 		l.problem(facts.Sockets, fd, errno)
 	}
-	l.worker.sockets[inode] = n
-	l.referSocket(n, fd)
+	var ref facts.Ref
+	if n != nil {
+		ref = n.ref
+	}
+	l.worker.sockets[uint32(inode)] = ref
+	l.referSocket(ref, fd)
 	if l.worker.scan.opts.has(facts.InFlight) {
 		l.messages(fd, own)
 	}
 }
 
-func (l *descriptorLook) referSocket(n *entry, fd int) {
-	if n != nil && n.ref != l.in[facts.Net] {
-		l.refer(n, facts.BySocket, fd)
+func (l *descriptorLook) referSocket(to facts.Ref, fd int) {
+	if to != 0 && to != l.in[facts.Net] {
+		l.refer(to, facts.BySocket, fd)
 	}
 }
 
@@ -113,7 +117,7 @@ func (l *descriptorLook) tun(fd int) {
 	switch errno {
 	case 0:
 		if n != nil {
-			l.refer(n, facts.ByTun, fd)
+			l.refer(n.ref, facts.ByTun, fd)
 		}
 	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor, a kernel before 5.2
 	default:

@@ -18,14 +18,13 @@ type table struct {
 	handles   bool // and can be opened by its file handle
 	limit     int  // of descriptors to hold
 
-	mu       sync.Mutex // after inPassing
-	all      []*entry
-	byInode  map[uint64]*entry // of several with a number, the one that has it now
+	mu       sync.Mutex           // after inPassing
+	rooms    [][]entry            // full but for the last
+	byInode  map[uint32]facts.Ref // of several with a number, the one that has it now
 	bySerial map[uint64]*entry
-	byCookie map[uint64]*entry // network namespaces by the numbers that sockets have
+	byCookie map[uint64]*entry // network namespaces by the numbers that sockets have, if these are no 64-bit IDs
 	holding  int
 	lacking  []facts.Problem // of namespaces whose owner or parent could not be opened
-	room     []entry
 }
 
 // entry is a namespace that was seen: opened; or described, by the kernel or the last result, and not opened, so that it
@@ -36,7 +35,7 @@ type entry struct {
 	serial uint64 // 64-bit ID; 0 if not known
 	kind   species.NamespaceType
 	state  state
-	ref    facts.Ref // one more than the index in table.all
+	ref    facts.Ref // one more than the place in table.rooms
 	fd     int32     // that is held, sys.NoFD if none is
 	member int32     // the first process seen in it whose mounts can be read
 	claim  int32     // the process whose command line and cgroup are read for it
@@ -64,7 +63,7 @@ func newTable(dev uint64, opts *Options) *table {
 		hierarchy: opts.has(facts.Hierarchy),
 		ownership: opts.has(facts.Ownership),
 		limit:     sys.ScanLimit() / 2,
-		byInode:   make(map[uint64]*entry, sizeHint),
+		byInode:   make(map[uint32]facts.Ref, sizeHint),
 		bySerial:  make(map[uint64]*entry, sizeHint),
 		byCookie:  make(map[uint64]*entry),
 	}
@@ -81,11 +80,19 @@ func (t *table) unlock() {
 	inPassing.close()
 }
 
+// withNumber returns the entry of what has that inode number, which has 32 bits; nil if that was not seen.
+func (t *table) withNumber(inode uint64) *entry {
+	if ref := t.byInode[uint32(inode)]; ref != 0 {
+		return t.entry(ref)
+	}
+	return nil
+}
+
 // see returns the entry of a namespace that is like this: the one that there is, or a new one. A descriptor in there is
 // owned by the table from then on, and asked for what is not known. It returns nil if that is none of a namespace.
 func (t *table) see(is entry) *entry {
 	opened := is.fd != sys.NoFD
-	was := t.byInode[is.inode]
+	was := t.withNumber(is.inode)
 	switch {
 	case was == nil:
 	case was.state == mentioned && is.state == mentioned:
@@ -112,9 +119,6 @@ func (t *table) see(is entry) *entry {
 	}
 	if n.serial != 0 {
 		t.bySerial[n.serial] = n
-		if n.kind == species.CLONE_NEWNET {
-			t.byCookie[n.serial] = n
-		}
 	}
 	if opened && n.fd == sys.NoFD {
 		sys.ScanClose(int(is.fd))
@@ -134,7 +138,7 @@ func (t *table) put(was *entry, is entry) *entry {
 	fd := int(is.fd)
 	is.ref, is.member, is.claim, is.fd = n.ref, n.member, n.claim, sys.NoFD
 	if *n = is; is.state != gone {
-		t.byInode[is.inode] = n
+		t.byInode[uint32(is.inode)] = n.ref
 	}
 	if fd != sys.NoFD {
 		t.hold(n, fd)
@@ -142,15 +146,40 @@ func (t *table) put(was *entry, is entry) *entry {
 	return n
 }
 
+// inRoom is how many entries there are in a room.
+const inRoom = 64
+
+// add returns a new entry.
 func (t *table) add() *entry {
-	if len(t.room) == 0 {
-		t.room = written[entry](max(16, min(len(t.all), 1024)))
+	last := len(t.rooms) - 1
+	if last < 0 || len(t.rooms[last]) == inRoom {
+		t.rooms = append(t.rooms, written[entry](inRoom)[:0])
+		last++
 	}
-	n := &t.room[0]
-	t.room = t.room[1:]
-	t.all = append(t.all, n)
-	n.ref = facts.Ref(len(t.all))
-	return n
+	t.rooms[last] = append(t.rooms[last], entry{ref: facts.Ref(t.len() + 1)})
+	return &t.rooms[last][len(t.rooms[last])-1]
+}
+
+func (t *table) len() int {
+	if len(t.rooms) == 0 {
+		return 0
+	}
+	last := len(t.rooms) - 1
+	return last*inRoom + len(t.rooms[last])
+}
+
+// entry returns that which is referred to.
+func (t *table) entry(ref facts.Ref) *entry { return &t.rooms[(ref-1)/inRoom][(ref-1)%inRoom] }
+
+// each yields all entries in the order in which they were seen.
+func (t *table) each(yield func(*entry) bool) {
+	for _, room := range t.rooms {
+		for i := range room {
+			if !yield(&room[i]) {
+				return
+			}
+		}
+	}
 }
 
 // written returns zero values that have been written. What the garbage collector reads before is mapped to the kernel's
@@ -235,7 +264,7 @@ func (t *table) relative(n *entry, fd int, kind species.NamespaceType, open func
 
 // release closes what is held.
 func (t *table) release() {
-	for _, n := range t.all {
+	for n := range t.each {
 		if n.fd != sys.NoFD {
 			ours.drop(int(n.fd))
 			n.fd = sys.NoFD

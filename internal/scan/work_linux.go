@@ -2,6 +2,7 @@ package scan
 
 import (
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -19,12 +20,11 @@ type worker struct {
 	found    []reference
 	unopened []unopenedPin
 	problems []facts.Problem
-	text     []byte // names and command lines, one after the other
-	texts    string // the same, in the end
-	numbers  []int  // PIDs, one after the other
+	text     strings.Builder // names and command lines, one after the other
+	numbers  []int           // PIDs, one after the other
 
 	last    [len(facts.Links{})]*entry // seen last, for each link: mostly it is the same again
-	sockets map[uint64]*entry          // that were looked at, and where they are
+	sockets map[uint32]facts.Ref       // by inode number: the namespaces of those that were looked at
 	cgroups map[string]*cgroup         // by what /proc/PID/cgroup says
 	groups  map[uint64]groups
 	paths   map[string]string // of pins
@@ -56,32 +56,34 @@ func newWorker(s *scan, share int) *worker {
 	if len(s.workers) > 0 {
 		read = procfs.NewReader()
 	}
-	return &worker{
+	w := &worker{
 		scan:    s,
 		caller:  &caller{read: read},
-		sockets: map[uint64]*entry{},
+		sockets: map[uint32]facts.Ref{},
 		cgroups: map[string]*cgroup{},
 		groups:  map[uint64]groups{},
-		text:    make([]byte, 0, 1024+32*share),
 		paths:   map[string]string{},
+		numbers: make([]int, 0, 8+2*share),
 	}
+	w.text.Grow(1024 + 48*share)
+	return w
 }
 
 // numbered returns the path of a number, for the next call.
 func (w *worker) numbered(n int) *sys.Path { return w.caller.number.Number(n) }
 
 func (w *worker) keep(text []byte) span {
-	start := len(w.text)
-	w.text = append(w.text, text...)
-	return span{uint32(start), uint32(len(w.text))}
+	start := w.text.Len()
+	_, _ = w.text.Write(text)
+	return span{uint32(start), uint32(w.text.Len())}
 }
 
 // refer notes what leads to a namespace. There can be many, and so their room is doubled when it is full.
-func (w *worker) refer(n *entry, row facts.Reference) {
+func (w *worker) refer(to facts.Ref, row facts.Reference) {
 	if len(w.found) == cap(w.found) {
 		w.found = slices.Grow(w.found, 16+len(w.found))
 	}
-	w.found = append(w.found, reference{n.ref, row})
+	w.found = append(w.found, reference{to, row})
 }
 
 // problem notes a Problem. That there are no descriptors left is said once of each process and source.
