@@ -2,6 +2,7 @@ package call
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"runtime"
 
@@ -81,7 +82,8 @@ func (c *Call) check() ([]byte, error) {
 	case !nsenter.Linked:
 		err = ErrNotLinked
 	case !nsenter.Executed():
-		err = errElsewhere
+		err = fmt.Errorf("the file that this process was started from would not start this code again: "+
+			"that is in a library, or was started by hand through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
 	case !handled.Load():
 		err = errNoHandle
 	case !registered:
