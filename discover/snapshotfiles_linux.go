@@ -80,7 +80,7 @@ func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
 	}
 	defer sys.QuickClose(dir)
 	pidfd, errno := sys.QuickPidfd(number, tid != 0)
-	if errno != 0 {
+	if w.noted(FDs, errno) != 0 {
 		return
 	}
 	defer sys.QuickClose(pidfd)
