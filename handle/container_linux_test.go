@@ -238,17 +238,6 @@ func FuzzContainerID(f *testing.F) {
 	})
 }
 
-func FuzzNSpid(f *testing.F) {
-	f.Add([]byte("Name:\tx\nNSpid:\t17\t1\nNSpgid:\t17\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		pids, err := parseNSpid(text)
-		require.Equal(t, err != nil, len(pids) == 0)
-		for _, pid := range pids {
-			require.GreaterOrEqual(t, pid, 0)
-		}
-	})
-}
-
 func FuzzFileHandle(f *testing.F) {
 	good, _ := FileHandle{Serial: 7, NSType: species.CLONE_NEWNET, Inode: 9}.MarshalBinary()
 	f.Add(good)
