@@ -3,7 +3,6 @@ package discover
 import (
 	"syscall"
 
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -91,7 +90,7 @@ func (w *worker) listNumbers(source Sources, list []int, below int, path *sys.Pa
 		if errno != 0 || len(entries) == 0 {
 			return list, w.noted(source, errno)
 		}
-		list = procfs.AppendNumbers(list, entries)
+		list = sys.AppendNumbers(list, entries)
 	}
 }
 
