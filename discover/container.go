@@ -11,9 +11,9 @@ import (
 // of root's; otherwise it does, but has no other name than its cgroup tells.
 type Container struct {
 	ID      string // as the runtime has it: often 64 hexadecimal digits
-	Runtime string // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn, runc, crun; or ""
+	Runtime string // who made it, as far as that shows: docker, containerd, cri-o, podman, lxc, nspawn, libvirt, runc, crun; or ""
 	Name    string // as its user has it, "" if not known
-	Pod     string // the UID of its Kubernetes pod, "" if it is in none
+	Pod     string // the UID of its Kubernetes pod or the ID of its podman pod, "" if it is in none
 	Cgroup  string // the path of its cgroup
 }
 

@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -23,7 +22,7 @@ import (
 
 // caller makes the calls of a worker, on one goroutine.
 type caller struct {
-	read         *procfs.Reader
+	read         *sys.ProcReader
 	number, name sys.Path
 
 	state   atomic.Uint64 // odd during a call; givenUp: nobody waits for it any more

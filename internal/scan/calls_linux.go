@@ -4,7 +4,6 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -32,22 +31,22 @@ func (w *worker) read(source facts.Sources, how reading, dir int, path *sys.Path
 	return text, w.checked(source, errno)
 }
 
-type reading func(r *procfs.Reader, dir int, path *sys.Path) ([]byte, syscall.Errno)
+type reading func(r *sys.ProcReader, dir int, path *sys.Path) ([]byte, syscall.Errno)
 
 func (w *worker) short(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	return w.read(source, (*procfs.Reader).Short, dir, path)
+	return w.read(source, (*sys.ProcReader).Short, dir, path)
 }
 
 func (w *worker) quick(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	return w.read(source, (*procfs.Reader).Quick, dir, path)
+	return w.read(source, (*sys.ProcReader).Quick, dir, path)
 }
 
 func (w *worker) whole(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	return w.read(source, (*procfs.Reader).Whole, dir, path)
+	return w.read(source, (*sys.ProcReader).Whole, dir, path)
 }
 
 func (w *worker) readLink(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	return w.read(source, (*procfs.Reader).Link, dir, path)
+	return w.read(source, (*sys.ProcReader).Link, dir, path)
 }
 
 // listNumbers appends the numbers that are names in a directory.
@@ -71,7 +70,7 @@ func (w *worker) listNumbers(source facts.Sources, list []int, below int, path *
 		if errno != 0 || len(entries) == 0 {
 			return list, w.checked(source, errno)
 		}
-		list = procfs.AppendNumbers(list, entries)
+		list = sys.AppendNumbers(list, entries)
 	}
 }
 

@@ -1,23 +1,15 @@
 package scan
 
 import (
-	"bytes"
-	"strings"
-
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 )
 
 // cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
 type cgroup struct {
-	path      string   // see Process.Cgroup of package discover
-	unified   string   // of version 2, which has a freezer
-	legacy    string   // of the freezer of version 1; both may be there
-	paths     []string // of all hierarchies
-	kinds     []string // of these, in the same order: the controllers, or a name, or nothing for version 2
-	frozen    bool
-	container *Container
+	in     *container.Membership
+	frozen bool
 }
 
 // groups are the cgroups that some processes have in common, as they were read of one of them.
@@ -57,35 +49,8 @@ func (w *worker) readCgroup(dir int) *cgroup {
 	}
 	known := w.cgroups[string(text)]
 	if known == nil {
-		known = parseCgroup(text)
+		known = &cgroup{in: container.ParseMembership(text)}
 		w.cgroups[string(text)] = known
 	}
 	return known
-}
-
-// parseCgroup takes the path of version 2, unless that says nothing, then that of systemd, then the longest.
-func parseCgroup(text []byte) *cgroup {
-	c := &cgroup{}
-	var systemd, longest string
-	for line, rest, ok := procfs.NextCgroup(text); ok; line, rest, ok = procfs.NextCgroup(rest) {
-		path := strings.TrimSuffix(string(line.Path), " (deleted)")
-		c.paths, c.kinds = append(c.paths, path), append(c.kinds, string(line.Controllers))
-		switch {
-		case line.Hierarchy == 0:
-			c.path, c.unified = path, path
-		case bytes.Equal(line.Controllers, []byte("name=systemd")):
-			systemd = path
-		case bytes.Equal(line.Controllers, []byte("freezer")):
-			c.legacy = path
-		}
-		if len(path) > len(longest) {
-			longest = path
-		}
-	}
-	for _, better := range []string{systemd, longest} {
-		if len(c.path) <= 1 && better != "" {
-			c.path = better
-		}
-	}
-	return c
 }

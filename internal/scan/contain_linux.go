@@ -4,8 +4,8 @@ import (
 	"cmp"
 	"context"
 	"slices"
-	"strings"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/facts"
 )
 
@@ -15,17 +15,21 @@ func (s *scan) findContainers(f *facts.Facts) {
 		return
 	}
 	known, hierarchies := s.knownCgroups()
-	containers, proven := containersIn(known, hierarchies.proof)
-	for _, c := range containers {
-		if proven[c] {
+	memberships := make([]*container.Membership, len(known))
+	for i, c := range known {
+		memberships[i] = c.in
+	}
+	found := container.Assign(memberships, hierarchies.proof)
+	for _, c := range found {
+		if c.Proven {
 			s.nameContainer(f, c)
 		}
 	}
-	slices.SortFunc(containers, func(a, b *Container) int {
+	slices.SortFunc(found, func(a, b *container.Container) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
 	})
-	places := make(map[*Container]facts.Place, len(containers))
-	for i, c := range containers {
+	places := make(map[*container.Container]facts.Place, len(found))
+	for i, c := range found {
 		places[c] = facts.Place(i + 1)
 		f.Containers = append(f.Containers, facts.Container{ID: facts.Text(c.ID), Runtime: c.Runtime, Name: facts.Text(c.Name),
 			Pod: facts.Text(c.Pod), Cgroup: facts.Text(c.Cgroup)})
@@ -33,7 +37,7 @@ func (s *scan) findContainers(f *facts.Facts) {
 	for i := range f.Processes {
 		if c := s.drafts[i].cgroup; c != nil {
 			p := &f.Processes[i]
-			p.Cgroup, p.Container, p.Frozen = facts.Text(c.path), places[c.container], c.frozen
+			p.Cgroup, p.Container, p.Frozen = facts.Text(c.in.Path), places[c.in.Container], c.frozen
 		}
 	}
 }
@@ -44,99 +48,44 @@ func (s *scan) knownCgroups() ([]*cgroup, *hierarchies) {
 	var hierarchies *hierarchies
 	for _, w := range s.workers {
 		for _, c := range w.cgroups {
-			if hierarchies == nil && len(c.path) > 1 {
+			if hierarchies == nil && len(c.in.Path) > 1 {
 				hierarchies = s.hierarchies()
 			}
-			c.frozen = hierarchies.frozen(c)
+			c.frozen = hierarchies.frozen(c.in)
 			known = append(known, c)
 		}
 	}
-	slices.SortFunc(known, func(a, b *cgroup) int { return slices.Compare(a.paths, b.paths) })
+	slices.SortFunc(known, func(a, b *cgroup) int {
+		return slices.CompareFunc(a.in.In, b.in.In, func(a, b container.In) int { return cmp.Compare(a.Path, b.Path) })
+	})
 	return known, hierarchies
-}
-
-// home is the cgroup of a container in one of the hierarchies.
-type home struct {
-	hierarchy int
-	cgroup    string
-}
-
-// containersIn finds the containers that cgroups belong to. Those of different users or runtimes may have the same name;
-// what has a cgroup in common is the same. Proven are those whose cgroup only root or the caller can have made.
-func containersIn(known []*cgroup, proof func(kind string, c *Container) bool) (all []*Container, proven map[*Container]bool) {
-	proven = map[*Container]bool{}
-	ids := map[string]bool{} // of the proven
-	claims := make([][]*Container, len(known))
-	for i, c := range known {
-		claims[i] = make([]*Container, len(c.paths)) // by hierarchy
-		for j, p := range c.paths {
-			claim := containerOf(p)
-			outside := strings.HasPrefix(p, "/../") // of our cgroup namespace: it is not to be seen
-			if claim != nil && !outside && proof(c.kinds[j], claim) {
-				proven[claim], ids[claim.ID] = true, true
-			}
-			claims[i][j] = claim
-		}
-	}
-	at := map[home]*Container{}
-	for i, c := range known {
-		if c.container = choose(claims[i], proven, ids); c.container == nil {
-			continue
-		}
-		var homes []home
-		for j, other := range claims[i] {
-			if other != nil && other.ID == c.container.ID {
-				homes = append(homes, home{j, other.Cgroup})
-			}
-		}
-		if j := slices.IndexFunc(homes, func(h home) bool { return at[h] != nil }); j >= 0 {
-			c.container = at[homes[j]]
-		} else {
-			all = append(all, c.container)
-		}
-		for _, h := range homes {
-			at[h] = c.container
-		}
-	}
-	return all, proven
-}
-
-// choose returns the first container that is proven and tells its runtime. One that is not proven counts only if no
-// other is, in any hierarchy, and not with the ID of one that is: users may give their cgroups the names of containers.
-func choose(claims []*Container, proven map[*Container]bool, ids map[string]bool) (chosen *Container) {
-	for _, c := range claims {
-		switch {
-		case c == nil, !proven[c] && ids[c.ID]:
-		case chosen == nil, proven[c] && !proven[chosen], proven[c] == proven[chosen] && chosen.Runtime == "":
-			chosen = c
-		}
-	}
-	return chosen
 }
 
 // nameContainer asks one after the other. What runtimes write down may be on a file system that does not answer; a
 // Namer has the context.
-func (s *scan) nameContainer(f *facts.Facts, c *Container) {
+func (s *scan) nameContainer(f *facts.Facts, c *container.Container) {
 	note := func(name string, err error) {
 		if err != nil && context.Cause(s.ctx) == nil {
 			f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(c.Cgroup), Errno: errnoOf(err)})
 		}
 		c.Name = name
 	}
+	own := &Container{c.ID, c.Runtime, c.Name, c.Pod, c.Cgroup}
 	if c.Name == "" && !s.stateStuck {
-		own := &Container{ID: c.ID, Runtime: c.Runtime}
+		asked := *own
 		name, err := Within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
-			return StateFiles{}.NameContainer(s.ctx, own)
+			return StateFiles{}.NameContainer(s.ctx, &asked)
 		}, func(string) {})
 		s.stateStuck = err != nil
 		if err == nil {
-			c.Runtime = own.Runtime
+			own.Runtime = asked.Runtime
 		}
 		note(name, err)
 	}
 	for _, namer := range s.opts.Namers {
 		if c.Name == "" {
-			note(namer(s.ctx, c))
+			note(namer(s.ctx, own))
 		}
 	}
+	c.Runtime = own.Runtime
 }

@@ -6,7 +6,12 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"strings"
+
+	"github.com/nsops/nsops/internal/container"
 )
+
+// Container is one, as package discover has it.
+type Container struct{ ID, Runtime, Name, Pod, Cgroup string }
 
 // StateFiles is a ContainerNamer that reads what runtimes write down for themselves, without asking any: config.v2.json
 // of Docker, containers.json of podman, and the annotations that containerd has handed to runc. It takes the right to
@@ -18,7 +23,7 @@ type StateFiles struct {
 // NameContainer returns a name, "" if there is none to be found. It sets a Runtime that is not known, if that shows.
 func (s StateFiles) NameContainer(_ context.Context, c *Container) (string, error) {
 	switch {
-	case !isID(c.ID):
+	case !container.IsID(c.ID):
 		return "", nil
 	case c.Runtime == "podman":
 		return s.podman(c.ID), nil

@@ -28,7 +28,7 @@ func (l *descriptorLook) lookIntoSocket(fd, socket int) {
 	caller := l.worker.caller
 	path := caller.name.Set(append([]byte("thread-self/fdinfo/"), strconv.Itoa(socket)...))
 	text, errno := caller.read.Short(l.worker.scan.proc.dir, path)
-	if errno != 0 {
+	if l.worker.checked(facts.InFlight, errno) != 0 {
 		return
 	}
 	waiting := procfs.ParseFDInfo(text).InFlight

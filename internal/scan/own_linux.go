@@ -60,7 +60,7 @@ type ownFD struct {
 }
 
 // lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
-func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
+func (s *scan) lookAtSelf(read *sys.ProcReader, only ...int) {
 	inPassing.pause()
 	defer inPassing.resume()
 	s.ownFDs = map[int]ownFD{}
@@ -84,7 +84,7 @@ func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 }
 
 // noteOwnFD looks twice whether a discovery holds it: one may just have opened it, to say so at once.
-func (s *scan) noteOwnFD(read *procfs.Reader, dir, fd int) {
+func (s *scan) noteOwnFD(read *sys.ProcReader, dir, fd int) {
 	if ours.hold(fd) {
 		return
 	}

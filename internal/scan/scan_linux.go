@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -108,17 +107,17 @@ type scan struct {
 	rows   []facts.Process // by index in pids; PID is 0 if the process was gone
 	drafts []draft
 
-	reader   *procfs.Reader // of whoever is not a worker, and of the first of them
+	reader   *sys.ProcReader // of whoever is not a worker, and of the first of them
 	workers  []*worker
 	away     atomic.Int32  // goroutines of workers that were given up and did not come back
 	patience time.Duration // with a call that is watched
 }
 
 // readers have buffers that are dear to make for a small machine.
-var readers = sync.Pool{New: func() any { return procfs.NewReader() }}
+var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
 
 func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
-	s := &scan{ctx: ctx, opts: opts, old: recall(old), reader: readers.Get().(*procfs.Reader), patience: opts.Patience}
+	s := &scan{ctx: ctx, opts: opts, old: recall(old), reader: readers.Get().(*sys.ProcReader), patience: opts.Patience}
 	types := opts.lookedAt()
 	for i := range len(facts.Links{}) {
 		if types.Has(facts.LinkType(i)) {

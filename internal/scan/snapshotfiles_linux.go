@@ -88,7 +88,8 @@ func (w *worker) lookAt(p *facts.Process, task *facts.Task, files ...int) {
 		return
 	}
 	defer sys.QuickClose(s.dir)
-	if s.pidfd, errno = sys.QuickPidfd(number, task != nil); errno != 0 {
+	s.pidfd, errno = sys.QuickPidfd(number, task != nil)
+	if w.checked(facts.FDs, errno) != 0 {
 		return
 	}
 	defer sys.QuickClose(s.pidfd)

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 )
@@ -54,7 +53,7 @@ type span struct{ start, end uint32 }
 func newWorker(s *scan, share int) *worker {
 	read := s.reader
 	if len(s.workers) > 0 {
-		read = procfs.NewReader()
+		read = sys.NewProcReader()
 	}
 	w := &worker{
 		scan:    s,
@@ -183,7 +182,7 @@ func (w *worker) giveUp() {
 	m := w.mark
 	w.found, w.unopened, w.problems = w.found[:m.found], w.unopened[:m.unopened], w.problems[:m.problems]
 	w.avoided = append(w.avoided, was.call.source)
-	w.caller = &caller{read: procfs.NewReader()}
+	w.caller = &caller{read: sys.NewProcReader()}
 	if w.scan.reader == was.read {
 		w.scan.reader = w.caller.read
 	}

@@ -3,7 +3,6 @@
 package sys
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -12,6 +11,8 @@ import (
 	"syscall"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/procfs"
 )
 
 // OpenThreadOf takes hold of the thread tid of the process, as numbered in our PID namespace. ESRCH: there is no such
@@ -90,12 +91,11 @@ func openTID(tid int) (*Process, error) {
 	if err != nil {
 		return nil, gone(err)
 	}
-	_, rest, _ := bytes.Cut(text, []byte("\nTgid:\t"))
-	line, _, _ := bytes.Cut(rest, []byte{'\n'})
-	pid, err := strconv.Atoi(string(line))
-	if err != nil {
-		return nil, fmt.Errorf("process of a thread: %w", err)
+	status, ok := procfs.ParseStatus(text, nil)
+	if !ok || status.TGID == 0 {
+		return nil, fmt.Errorf("status of a thread is %q", text)
 	}
+	pid := status.TGID
 	fd, err := openPidfd(pid, 0)
 	if err != nil {
 		return nil, err
