@@ -91,17 +91,18 @@ func (t *table) withNumber(inode uint64) *entry {
 // see returns the entry of a namespace that is like this: the one that there is, or a new one. A descriptor in there is
 // owned by the table from then on, and asked for what is not known. It returns nil if that is none of a namespace.
 func (t *table) see(is entry) *entry {
-	opened := is.fd != sys.NoFD
-	was := t.withNumber(is.inode)
+	was, opened := t.withNumber(is.inode), is.fd != sys.NoFD
 	switch {
 	case was == nil:
-	case was.state == mentioned && is.state == mentioned:
-		return was
-	case was.state == known && opened && t.isBehind(was, int(is.fd)):
-		sys.QuickClose(int(is.fd))
-		return was
-	case was.state == known && !opened && t.exists(was):
+	case was.state == mentioned:
 		if is.state == mentioned {
+			return was
+		}
+	case t.hasNumber(was, int(is.fd)):
+		if opened {
+			sys.QuickClose(int(is.fd))
+		}
+		if opened || is.state == mentioned {
 			return was
 		}
 		is.state = gone // since it was described
@@ -196,6 +197,17 @@ func (t *table) hold(n *entry, fd int) {
 		t.holding++
 		ours.add(fd)
 	}
+}
+
+// hasNumber reports whether a namespace still has its inode number, where fd, if there is one, is of the one that has it.
+func (t *table) hasNumber(n *entry, fd int) bool {
+	if n.state != known {
+		return false
+	}
+	if fd != sys.NoFD {
+		return t.isBehind(n, fd)
+	}
+	return t.exists(n)
 }
 
 // isBehind reports whether the namespace behind fd, with the inode number of n, is n: without a descriptor having been

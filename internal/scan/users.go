@@ -6,6 +6,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 )
 
 // maxStateFile is what is read of files that others wrote.
@@ -48,7 +49,7 @@ func parseUsers(text string) map[int]string {
 
 // readState returns the text of a regular file, "" if there is none. A FIFO in its place does not hang it.
 func readState(path string) string {
-	f, err := os.OpenFile(path, os.O_RDONLY|nonblock, 0)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return ""
 	}

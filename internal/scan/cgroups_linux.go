@@ -1,0 +1,185 @@
+package scan
+
+import (
+	"cmp"
+	"context"
+	"path"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/container"
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
+type cgroup struct {
+	in     *container.Membership
+	frozen bool
+}
+
+// groups are the cgroups that some processes have in common, as they were read of one of them.
+type groups struct {
+	cgroup *cgroup
+	pid    int
+	start  uint64 // as draft.start
+}
+
+// findCgroup finds the cgroup of a process, if it is wanted. Where the kernel says which processes have the same, it is read
+// once for all of them.
+func (w *worker) findCgroup(d *draft, s subject, leads bool) {
+	if d.cgroup = w.groups[d.groups].cgroup; !w.scan.opts.has(facts.Cgroups) || d.cgroup != nil || !leads && d.groups == 0 {
+		return
+	}
+	d.cgroup = w.readCgroup(s.dir)
+	if d.groups != 0 && d.cgroup != nil && w.isStillIn(d.groups, s.pidfd) {
+		w.groups[d.groups] = groups{d.cgroup, s.pid, d.start}
+	}
+}
+
+// isStillIn reports whether a process is in the cgroup that it was in before its cgroups were read. Without a pidfd,
+// confirm finds out.
+func (w *worker) isStillIn(groups uint64, pidfd int) bool {
+	if pidfd == sys.NoFD {
+		return w.scan.snapshot != nil
+	}
+	var info sys.ScanInfo
+	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.CgroupID == groups
+}
+
+// readCgroup reads the cgroup of the process with that directory, nil if it is gone.
+func (w *worker) readCgroup(dir int) *cgroup {
+	text, errno := w.short(facts.Cgroups, dir, &cgroupPath)
+	if errno != 0 {
+		return nil
+	}
+	known := w.cgroups[string(text)]
+	if known == nil {
+		known = &cgroup{in: container.ParseMembership(text)}
+		w.cgroups[string(text)] = known
+	}
+	return known
+}
+
+// findContainers finds the containers that processes are in, and which cgroups are frozen.
+func (s *scan) findContainers(f *facts.Facts) {
+	if !s.opts.has(facts.Cgroups) {
+		return
+	}
+	known, hierarchies := s.knownCgroups()
+	memberships := make([]*container.Membership, len(known))
+	for i, c := range known {
+		memberships[i] = c.in
+	}
+	found := container.Assign(memberships, hierarchies.proof)
+	for _, c := range found {
+		if c.Proven {
+			s.nameContainer(f, c)
+		}
+	}
+	slices.SortFunc(found, func(a, b *container.Container) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
+	})
+	places := make(map[*container.Container]facts.Place, len(found))
+	for i, c := range found {
+		places[c] = facts.Place(i + 1)
+		f.Containers = append(f.Containers, facts.Container{ID: facts.Text(c.ID), Runtime: c.Runtime, Name: facts.Text(c.Name),
+			Pod: facts.Text(c.Pod), Cgroup: facts.Text(c.Cgroup)})
+	}
+	for i := range f.Processes {
+		if c := s.drafts[i].cgroup; c != nil {
+			p := &f.Processes[i]
+			p.Cgroup, p.Container, p.Frozen = facts.Text(c.in.Path), places[c.in.Container], c.frozen
+		}
+	}
+}
+
+// knownCgroups returns the cgroups that were read, sorted, and finds out which are frozen.
+func (s *scan) knownCgroups() ([]*cgroup, *hierarchies) {
+	var known []*cgroup
+	var hierarchies *hierarchies
+	for _, w := range s.workers {
+		for _, c := range w.cgroups {
+			if hierarchies == nil && len(c.in.Path) > 1 {
+				hierarchies = s.hierarchies()
+			}
+			c.frozen = hierarchies.frozen(c.in)
+			known = append(known, c)
+		}
+	}
+	slices.SortFunc(known, func(a, b *cgroup) int {
+		return slices.CompareFunc(a.in.In, b.in.In, func(a, b container.In) int { return cmp.Compare(a.Path, b.Path) })
+	})
+	return known, hierarchies
+}
+
+// nameContainer asks one after the other. What runtimes write down may be on a file system that does not answer; a
+// Namer has the context.
+func (s *scan) nameContainer(f *facts.Facts, c *container.Container) {
+	note := func(name string, err error) {
+		if err != nil && context.Cause(s.ctx) == nil {
+			f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(c.Cgroup), Errno: errnoOf(err)})
+		}
+		c.Name = name
+	}
+	own := &Container{c.ID, c.Runtime, c.Name, c.Pod, c.Cgroup}
+	if c.Name == "" && !s.stateStuck {
+		asked := *own
+		name, err := Within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
+			return StateFiles{}.NameContainer(s.ctx, &asked)
+		}, func(string) {})
+		s.stateStuck = err != nil
+		if err == nil {
+			own.Runtime = asked.Runtime
+		}
+		note(name, err)
+	}
+	for _, namer := range s.opts.Namers {
+		if c.Name == "" {
+			note(namer(s.ctx, own))
+		}
+	}
+	c.Runtime = own.Runtime
+}
+
+// hierarchies are those of cgroups, as mounted in our mount namespace; nil is none.
+type hierarchies struct {
+	all   []container.Hierarchy
+	trust sys.Trust
+}
+
+func (s *scan) hierarchies() *hierarchies {
+	path := sys.NewPath("thread-self/mountinfo")
+	text, errno := s.reader.Whole(s.proc.dir, &path)
+	if errno != 0 && errno != syscall.ENOENT {
+		return &hierarchies{}
+	}
+	return &hierarchies{all: container.Hierarchies(text)}
+}
+
+// proof reports whether only root or the caller can have made the cgroup of a container.
+func (h *hierarchies) proof(kind string, c *container.Container) bool {
+	if h == nil {
+		return false
+	}
+	in, _ := container.Find(h.all, kind, c.Cgroup)
+	return in != nil && in.Proves(c, h.trust.OnlyTrustedMayMake)
+}
+
+func (h *hierarchies) frozen(in *container.Membership) bool {
+	return strings.Contains(h.read("", in.Unified, "cgroup.events"), "frozen 1") ||
+		strings.HasPrefix(h.read("freezer", in.Freezer, "freezer.state"), "FROZEN")
+}
+
+// read reads a file of a cgroup, "" if the hierarchy or the cgroup is not to be seen.
+func (h *hierarchies) read(kind, cgroup, file string) string {
+	if h == nil || cgroup == "" || cgroup == "/" {
+		return ""
+	}
+	_, dir := container.Find(h.all, kind, cgroup)
+	if dir == "" {
+		return ""
+	}
+	return readState(path.Join(dir, file))
+}

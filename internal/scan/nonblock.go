@@ -1,5 +1,0 @@
-package scan
-
-import "syscall"
-
-const nonblock = syscall.O_NONBLOCK
