@@ -25,7 +25,7 @@ type ContainerNamer interface {
 }
 
 // StateFiles is a ContainerNamer that reads what runtimes write down for themselves, without asking any: config.v2.json
-// of Docker, containers.json of podman, and the annotations that containerd has handed to runc. It takes the right to
+// of Docker, containers.json of podman, and the annotations that containerd has handed to runc. It requires the right to
 // read that, which mostly only root has. Discover uses it first.
 type StateFiles struct {
 	Root string // of the file system that has them, "" for our own

@@ -13,16 +13,16 @@ import (
 // ENOMEM). There is nothing to close, and it may be called from any goroutine, also several times at once. It looks from
 // the namespaces of the process and with its descriptors, also if the caller's thread has others.
 //
-// It takes no privilege, but without one it sees only the caller's own processes and what is theirs. CAP_BPF and
-// CAP_PERFMON in the initial user namespace show all at once (6.18), or else CAP_SYS_PTRACE the processes of others;
+// It requires no privilege, but without one it sees only the caller's own processes and what is theirs. CAP_BPF and
+// CAP_PERFMON in the initial user namespace show all at once (Linux 6.18), or else CAP_SYS_PTRACE the processes of others;
 // CAP_SYS_ADMIN the mount namespaces that no process is in. Linux 5.10; see namespaces(7) for what can be found, and
 // docs/discovery.md for which kernel finds what.
 func Discover(ctx context.Context, opts Options) (*Result, error) { return discover(ctx, opts, nil) }
 
 // Rescan discovers again with the options of a result, and takes from it what can hardly have changed: the command line
-// of a process with the same start time and name, and before 6.13 its credentials; the descriptors of one that has as
+// of a process with the same start time and name, and before Linux 6.13 its credentials; the descriptors of one that has as
 // many as then and is in the same network namespace, unless TunTap or InFlight are wanted; and from the second time on
-// the mounts of a mount namespace that has the same, by their 64-bit IDs (6.8). From a result of some types only, it
+// the mounts of a mount namespace that has the same, by their 64-bit IDs (Linux 6.8). From a result of some types only, it
 // takes no descriptors and mounts. Namespaces, threads and parents are looked at again.
 //
 // So it can miss a descriptor that was exchanged for one of a namespace, a new command line of a program that executed

@@ -27,7 +27,7 @@ type Mount struct {
 	SuperOptions string // of the file system; "" as Options is
 	Propagation  string // such as "shared:1 master:2"; "" is private
 
-	// Hidden says that nothing of it can be reached, since something else is mounted over it or over a directory
+	// Hidden reports that nothing of it can be reached, since something else is mounted over it or over a directory
 	// above.
 	Hidden bool
 
@@ -105,7 +105,7 @@ func (m *Mount) hide(hidden bool, depth int) {
 	}
 }
 
-// covered says whether one of the points is a directory above, but below root.
+// covered reports whether one of the points is a directory above, but below root.
 func covered(point, root string, points map[string]bool) bool {
 	for dir := above(point); len(dir) > len(root); dir = above(dir) {
 		if points[dir] {

@@ -10,9 +10,9 @@ import (
 // Namespace is one namespace, as it was found. It holds nothing open and keeps nothing alive.
 type Namespace struct {
 	ID      species.NamespaceID   // device and inode number, which is used again once the namespace is gone
-	Serial  uint64                // the 64-bit ID that is never used again; 0 if not known, as before 6.18 (mnt: 6.11)
+	Serial  uint64                // the 64-bit ID that is never used again; 0 if not known, as before Linux 6.18 (mnt: 6.11)
 	Type    species.NamespaceType // one of the eight
-	Initial bool                  // there from boot; see species.IsInitialInode for what that means before 6.17
+	Initial bool                  // there from boot; see species.IsInitialInode for what that means before Linux 6.17
 
 	Owner       *Namespace // user namespace with rights over it, of a user namespace the parent; nil: see OwnerHidden
 	OwnerHidden bool       // there is an owner, but the caller may not know it
@@ -32,7 +32,7 @@ type Namespace struct {
 	References []Reference // what else holds it, or leads to it, sorted by kind
 }
 
-// Hidden says that it is known only as somebody's parent or owner: nothing that was looked at leads there directly.
+// Hidden reports whether it is known only as somebody's parent or owner: nothing that was looked at leads there directly.
 func (n *Namespace) Hidden() bool {
 	return len(n.Processes) == 0 && len(n.StrayTasks) == 0 && len(n.References) == 0
 }

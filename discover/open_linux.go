@@ -47,7 +47,7 @@ func (n *Namespace) open(detour int) (*sys.FD, error) {
 	return nil, errors.Join(errs...)
 }
 
-// verify says whether fd is of this very namespace.
+// verify reports whether fd is of this very namespace.
 func (n *Namespace) verify(fd *sys.FD) error {
 	id, err := sys.IDOf(fd.Int())
 	if err != nil {

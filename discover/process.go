@@ -45,7 +45,7 @@ type Task struct {
 	TIDs []int
 }
 
-// Stray says whether the task is in another namespace of some type than its process.
+// Stray reports whether the task is in another namespace of some type than its process.
 func (t *Task) Stray() bool {
 	for i, n := range t.Namespaces {
 		if n != nil && n != t.Process.Namespaces[i] {

@@ -11,7 +11,7 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// A call into the kernel that is about another process may wait for a lock that somebody holds for as long as he likes.
+// A call into the kernel that is about another process may wait for a lock that somebody holds for as long as they like.
 // A thread that waits for a page of a file system of its user's own has the lock of its memory meanwhile, one that
 // executes a program that of its credentials, and one that lists a directory of /proc that of the directory. Such a call
 // cannot be ended; whoever makes it has to be given up.

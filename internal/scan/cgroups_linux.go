@@ -150,8 +150,7 @@ type hierarchies struct {
 }
 
 func (s *scan) hierarchies() *hierarchies {
-	path := sys.NewPath("thread-self/mountinfo")
-	text, errno := s.reader.Whole(s.proc.dir, &path)
+	text, errno := s.reader.Whole(s.proc.dir, &mountinfoHere)
 	if errno != 0 && errno != syscall.ENOENT {
 		return &hierarchies{}
 	}

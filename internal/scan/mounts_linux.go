@@ -208,9 +208,8 @@ var (
 	mountinfoPath = sys.NewPath("mountinfo")
 	mntPath       = sys.NewPath("ns/mnt")
 	rootPath      = sys.NewPath("root")
+	mountinfoHere = sys.NewPath("thread-self/mountinfo")
 )
-
-var mountinfoHere = sys.NewPath("thread-self/mountinfo")
 
 // readMountsInside reads mountinfo on a thread that joins the mount namespace, where the kernel lists no mounts (before
 // Linux 6.11), or not to us.

@@ -140,7 +140,7 @@ func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
 	w.status(p, d, s)
 }
 
-// status reads credentials and PIDs from text, which is dear.
+// status reads credentials and PIDs from text, which is expensive.
 func (w *worker) status(p *facts.Process, d *draft, s subject) {
 	text, errno := w.quick(facts.Processes, s.dir, &statusPath)
 	if errno != 0 {

@@ -2,9 +2,12 @@ package scan
 
 import (
 	"context"
+	"errors"
+	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -34,27 +37,17 @@ func (o *Options) has(s facts.Sources) bool { return o.Sources.Has(s) }
 // nobody else then. It also does if the caller's thread has descriptors of its own (unshare(2) with CLONE_FILES), of
 // which numbers would go to other threads, or is in another mount namespace.
 func Run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
-	type outcome struct {
-		found *facts.Facts
-		err   error
-	}
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
 	if ctx.Done() == nil && sys.IsLikeMainThread() {
 		return run(ctx, opts, old)
 	}
-	done := make(chan outcome, 1)
-	go func() {
-		found, err := run(ctx, opts, old)
-		done <- outcome{found, err}
-	}()
-	select {
-	case o := <-done:
-		return o.found, o.err
-	case <-ctx.Done():
+	found, err := Within(math.MaxInt64, ctx.Done(), func() (*facts.Facts, error) { return run(ctx, opts, old) }, func(*facts.Facts) {})
+	if errors.Is(err, syscall.EINTR) {
 		return nil, ctx.Err()
 	}
+	return found, err
 }
 
 // run is a discovery, phase by phase.
@@ -113,7 +106,7 @@ type scan struct {
 	patience time.Duration // with a call that is watched
 }
 
-// readers have buffers that are dear to make for a small machine.
+// readers have buffers that are expensive to make for a small machine.
 var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
 
 func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {

@@ -80,7 +80,7 @@ func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 }
 
 // networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
-// file system of his own like that.
+// file system of their own like that.
 func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
 	var st sys.ScanStat
 	if errno := sys.ScanStatOf(own, &st); errno != 0 || !st.IsTun() {
@@ -121,7 +121,7 @@ func (l *descriptorLook) tun(fd int) {
 		if n != nil {
 			l.refer(n.ref, facts.ByTun, fd)
 		}
-	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor, a kernel before 5.2
+	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor
 	default:
 		l.problem(facts.TunTap, fd, errno)
 	}
