@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"errors"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -8,6 +9,15 @@ import (
 )
 
 // The calls of a worker that may not end: each is watched. ETIMEDOUT says that it was not made, and a Problem is noted.
+
+var (
+	statPath    = sys.NewPath("stat")
+	statusPath  = sys.NewPath("status")
+	cmdlinePath = sys.NewPath("cmdline")
+	cgroupPath  = sys.NewPath("cgroup")
+	fdPath      = sys.NewPath("fd")
+	taskPath    = sys.NewPath("task")
+)
 
 // openDir opens a directory of /proc to find paths from.
 func (w *worker) openDir(source facts.Sources, dir int, path *sys.Path) (int, syscall.Errno) {
@@ -124,4 +134,13 @@ func (w *worker) drop(source facts.Sources, own int) {
 	}
 	ours.drop(own)
 	call.end()
+}
+
+// errnoOf returns the errno in an error, EIO if there is none.
+func errnoOf(err error) syscall.Errno {
+	var errno syscall.Errno
+	if errors.As(err, &errno) {
+		return errno
+	}
+	return syscall.EIO
 }

@@ -73,14 +73,6 @@ func (s *scan) openPin(u unopenedPin) error {
 	return nil
 }
 
-func errnoOf(err error) syscall.Errno {
-	var errno syscall.Errno
-	if errors.As(err, &errno) {
-		return errno
-	}
-	return syscall.EIO
-}
-
 const tooManyStuck = 3
 
 // findPatiently finds a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an

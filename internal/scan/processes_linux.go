@@ -8,39 +8,6 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// draft is what is known of a process beside its row, until the facts are put together.
-type draft struct {
-	worker        *worker // that has looked at it, and has its texts and numbers
-	name, cmdline span
-	pids          span
-	tasks         []taskDraft
-	cgroup        *cgroup
-	groups        uint64         // the same for processes in the same cgroups, of one discovery; 0 if not known
-	old           *facts.Process // in the last result, if it is the same process and program
-	start         uint64         // in nanoseconds after boot; 0 without snapshot
-	unconfirmed   bool           // see scan.confirm
-}
-
-type taskDraft struct {
-	name, tids span
-}
-
-var (
-	statPath    = sys.NewPath("stat")
-	statusPath  = sys.NewPath("status")
-	cmdlinePath = sys.NewPath("cmdline")
-	cgroupPath  = sys.NewPath("cgroup")
-	fdPath      = sys.NewPath("fd")
-	taskPath    = sys.NewPath("task")
-)
-
-// subject is a process or thread that is being looked at.
-type subject struct {
-	pid, tid int // tid is 0 for a process
-	dir      int // in /proc
-	pidfd    int // sys.NoFD without
-}
-
 // process takes a process from the snapshot or looks at it.
 func (w *worker) process(i int) {
 	s := w.scan

@@ -50,6 +50,23 @@ type reference struct {
 // span is a part of worker.text or worker.numbers.
 type span struct{ start, end uint32 }
 
+// draft is what is known of a process beside its row, until the facts are put together.
+type draft struct {
+	worker        *worker // that has looked at it, and has its texts and numbers
+	name, cmdline span
+	pids          span
+	tasks         []taskDraft
+	cgroup        *cgroup
+	groups        uint64         // the same for processes in the same cgroups, of one discovery; 0 if not known
+	old           *facts.Process // in the last result, if it is the same process and program
+	start         uint64         // in nanoseconds after boot; 0 without snapshot
+	unconfirmed   bool           // see scan.confirm
+}
+
+type taskDraft struct {
+	name, tids span
+}
+
 func newWorker(s *scan, share int) *worker {
 	read := s.reader
 	if len(s.workers) > 0 {
