@@ -29,8 +29,10 @@ func init() {
 		if err := unix.Sendmsg(pair[0], frame, nil, nil, 0); err != nil {
 			return err
 		}
-		if err := unix.Dup3(pair[1], prepared, 0); err != nil {
-			return err
+		if pair[1] != prepared {
+			if err := unix.Dup3(pair[1], prepared, 0); err != nil {
+				return err
+			}
 		}
 		if err := os.Setenv(wire.ChannelEnv, strconv.Itoa(prepared)); err != nil {
 			return err
