@@ -14,6 +14,7 @@ func link(f *facts.Facts, opts Options) *Result {
 		namespaces: make([]Namespace, len(f.Namespaces)),
 		processes:  make([]Process, len(f.Processes)),
 		containers: make([]Container, len(f.Containers)),
+		byPath:     map[string]*MountPath{},
 	}
 	for i := range l.namespaces {
 		l.namespace(&l.namespaces[i], &f.Namespaces[i])
@@ -60,6 +61,7 @@ type linker struct {
 	namespaces []Namespace
 	processes  []Process
 	containers []Container
+	byPath     map[string]*MountPath // room for MountTable.arrange
 }
 
 // at returns the namespace that is referred to, nil for none.
@@ -139,7 +141,7 @@ func (l *linker) mounts(row *facts.MountTable) *MountTable {
 			SuperOptions: string(m.SuperOptions), Propagation: m.Propagation}
 	}
 	t := &MountTable{Namespace: l.at(row.Namespace), Mounts: pointers(all)}
-	t.arrange()
+	t.arrange(l.byPath)
 	return t
 }
 

@@ -2,7 +2,7 @@ package facts
 
 import (
 	"cmp"
-	"slices"
+	"sort"
 	"syscall"
 
 	"github.com/nsops/nsops/species"
@@ -145,7 +145,7 @@ type Problem struct {
 
 // Process returns the index of the process with that PID, -1 if there is none.
 func (f *Facts) Process(pid int) int {
-	at, ok := slices.BinarySearchFunc(f.Processes, pid, func(p Process, pid int) int { return p.PID - pid })
+	at, ok := sort.Find(len(f.Processes), func(i int) int { return pid - f.Processes[i].PID })
 	if !ok {
 		return -1
 	}
@@ -162,8 +162,9 @@ func (f *Facts) Namespace(ref Ref) *Namespace {
 
 // Find returns the reference to a namespace, 0 if there is none with that type and inode number.
 func (f *Facts) Find(t species.NamespaceType, inode uint64) Ref {
-	at, ok := slices.BinarySearchFunc(f.Namespaces, inode, func(n Namespace, inode uint64) int {
-		return cmp.Or(TypeIndex(n.Type)-TypeIndex(t), cmp.Compare(n.Inode, inode))
+	at, ok := sort.Find(len(f.Namespaces), func(i int) int {
+		n := &f.Namespaces[i]
+		return cmp.Or(TypeIndex(t)-TypeIndex(n.Type), cmp.Compare(inode, n.Inode))
 	})
 	if !ok {
 		return 0

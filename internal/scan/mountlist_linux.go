@@ -116,35 +116,30 @@ func propagation(m *sys.MountStat) string {
 }
 
 // parseMountTable makes a table of a mountinfo.
-func parseMountTable(of facts.Ref, text []byte) *facts.MountTable {
+func (w *worker) parseMountTable(of facts.Ref, text []byte) *facts.MountTable {
 	t := &facts.MountTable{Namespace: of, Mounts: make([]facts.Mount, 0, bytes.Count(text, []byte{'\n'}))}
-	common := map[string]string{} // types, sources and options are mostly the same
 	for m, rest, ok := procfs.NextMount(text); ok; m, rest, ok = procfs.NextMount(rest) {
-		dev := strconv.AppendUint(append(strconv.AppendUint(nil, uint64(m.Major), 10), ':'), uint64(m.Minor), 10)
+		w.path = strconv.AppendUint(append(strconv.AppendUint(w.path[:0], uint64(m.Major), 10), ':'), uint64(m.Minor), 10)
 		t.Mounts = append(t.Mounts, facts.Mount{
-			ID: m.ID, Parent: m.Parent, Dev: intern(common, dev),
-			Root: unescaped(common, m.Root), Point: unescaped(common, m.Point),
-			Options: facts.Text(intern(common, m.Options)), SuperOptions: facts.Text(intern(common, m.SuperBlockOpt)),
-			Type: facts.Text(intern(common, m.Type)), Source: unescaped(common, m.Source), Propagation: intern(common, m.Propagation),
+			ID: m.ID, Parent: m.Parent, Dev: w.intern(w.path), Root: w.unescaped(m.Root), Point: w.unescaped(m.Point),
+			Options: facts.Text(w.intern(m.Options)), SuperOptions: facts.Text(w.intern(m.SuperBlockOpt)),
+			Type: facts.Text(w.intern(m.Type)), Source: w.unescaped(m.Source), Propagation: w.intern(m.Propagation),
 		})
 	}
 	return t
 }
 
-func intern(common map[string]string, text []byte) string {
-	if s, ok := common[string(text)]; ok {
+func (w *worker) unescaped(text []byte) facts.Text {
+	w.path = procfs.Unescape(w.path[:0], text)
+	return facts.Text(w.intern(w.path))
+}
+
+// intern returns a text as a string, which is the same for all that are equal: mount namespaces have much in common.
+func (w *worker) intern(text []byte) string {
+	if s, ok := w.texts[string(text)]; ok {
 		return s
 	}
 	s := string(text)
-	common[s] = s
+	w.texts[s] = s
 	return s
-}
-
-func unescaped(common map[string]string, text []byte) facts.Text {
-	for _, c := range text {
-		if c == '\\' {
-			return facts.Text(procfs.Unescape(nil, text))
-		}
-	}
-	return facts.Text(intern(common, text))
 }

@@ -201,7 +201,7 @@ func (w *worker) parseMounts(n *entry, pid int, text []byte) *facts.MountTable {
 	if !w.scan.opts.has(facts.MountTables) {
 		return nil
 	}
-	return parseMountTable(n.ref, text)
+	return w.parseMountTable(n.ref, text)
 }
 
 var (

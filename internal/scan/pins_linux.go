@@ -23,11 +23,7 @@ type unopenedPin struct {
 // namespace's own root.
 func (w *worker) pin(in *entry, pid int, kind species.NamespaceType, inode uint64, path []byte) {
 	n, isKnown := w.scan.table.mentioned(inode, kind)
-	kept, seen := w.paths[string(path)] // mount namespaces mostly have the same pins
-	if !seen {
-		kept = string(path)
-		w.paths[kept] = kept
-	}
+	kept := w.intern(path)
 	w.referPin(n, in, pid, kept)
 	if !isKnown {
 		w.unopened = append(w.unopened, unopenedPin{n: n, in: in, pid: pid, path: kept})

@@ -26,7 +26,7 @@ type worker struct {
 	sockets map[uint32]facts.Ref       // by inode number: the namespaces of those that were looked at
 	cgroups map[string]*cgroup         // by what /proc/PID/cgroup says
 	groups  map[uint64]groups
-	paths   map[string]string // of pins
+	texts   map[string]string // of mounts; see intern
 
 	// Room for what is looked at.
 	tids, fds []int
@@ -78,7 +78,7 @@ func newWorker(s *scan, share int) *worker {
 		sockets: map[uint32]facts.Ref{},
 		cgroups: map[string]*cgroup{},
 		groups:  map[uint64]groups{},
-		paths:   map[string]string{},
+		texts:   map[string]string{},
 		numbers: make([]int, 0, 8+2*share),
 	}
 	w.text.Grow(1024 + 48*share)
