@@ -26,6 +26,9 @@ func distribute[T any](n int, pairs iter.Seq2[int, *T], list func(i int) *[]*T) 
 		sizes[i]++
 		total++
 	}
+	if total == 0 {
+		return
+	}
 	room := make([]*T, total)
 	for i, one := range pairs {
 		to := list(i)

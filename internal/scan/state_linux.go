@@ -74,7 +74,8 @@ var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
 func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
 	s := &scan{ctx: ctx, opts: opts, old: recall(old), reader: readers.Get().(*sys.ProcReader), patience: opts.Patience}
 	types := opts.lookedAt()
-	for i := range len(facts.Links{}) {
+	s.links = make([]nsLink, 0, len(facts.Links{}))
+	for i := range cap(s.links) {
 		if types.Has(facts.LinkType(i)) {
 			s.links = append(s.links, nsLinkAt(i))
 		}

@@ -79,9 +79,11 @@ func newWorker(s *scan, share int) *worker {
 		cgroups: map[string]*cgroup{},
 		groups:  map[uint64]groups{},
 		texts:   map[string]string{},
-		numbers: make([]int, 0, 8+2*share),
 	}
-	w.text.Grow(1024 + 48*share)
+	if share > 0 {
+		w.numbers = make([]int, 0, 8+2*share)
+		w.text.Grow(1024 + 48*share)
+	}
 	return w
 }
 
