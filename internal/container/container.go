@@ -8,14 +8,17 @@ type Container struct {
 	Runtime string // docker, containerd, cri-o, podman, lxc, nspawn, libvirt, runc, crun; or "" if the path does not say
 	Name    string // "" if the path does not say
 	Pod     string // the UID of its Kubernetes pod or the ID of its podman pod, "" if it is in none
+	PodName string // NAMESPACE/NAME of its Kubernetes pod, which no path says
 	Cgroup  string // the path of its own cgroup
 	Proven  bool   // nobody but root or the caller can have made that cgroup; see Assign
 }
 
 // Of returns the innermost container that a cgroup with that path belongs to, nil if it is of none.
-func Of(cgroup string) *Container {
+func Of(cgroup string) *Container { return of(cgroup, At) }
+
+func of(cgroup string, at func(cgroup string) *Container) *Container {
 	for dir := path.Clean("/" + cgroup); dir != "/"; dir = path.Dir(dir) {
-		if c := At(dir); c != nil {
+		if c := at(dir); c != nil {
 			return c
 		}
 	}
@@ -32,7 +35,7 @@ func At(cgroup string) *Container {
 	c := named(parent, name)
 	if c != nil {
 		c.Cgroup = path.Join(parent, name)
-		c.Pod = podOf(c.Cgroup)
+		c.Pod = PodOf(c.Cgroup)
 	}
 	return c
 }

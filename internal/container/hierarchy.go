@@ -74,6 +74,19 @@ func (h *Hierarchy) Cgroup(dir string) string {
 	return path.Join("/", h.Root, strings.TrimPrefix(dir, h.Point))
 }
 
+// CgroupAt returns the path of the cgroup that is to be seen in a directory below one of the mount points.
+func CgroupAt(hierarchies []Hierarchy, dir string) (cgroup string, ok bool) {
+	dir = path.Clean(dir)
+	longest := ""
+	for i := range hierarchies {
+		h := &hierarchies[i]
+		if _, below := within(h.Point, dir); below && len(h.Point) > len(longest) {
+			longest, cgroup = h.Point, h.Cgroup(dir)
+		}
+	}
+	return cgroup, longest != ""
+}
+
 // Find returns where a cgroup of the hierarchies of a kind is to be seen. It is nil if nowhere.
 func Find(hierarchies []Hierarchy, kind, cgroup string) (h *Hierarchy, dir string) {
 	for i := range hierarchies {
@@ -88,11 +101,20 @@ func Find(hierarchies []Hierarchy, kind, cgroup string) (h *Hierarchy, dir strin
 
 // Proves reports whether only root or the caller can have made the cgroup of a container: nobody else may make
 // directories where it is, which onlyTrusted tells of a directory below a mount point, and it is not inside another
-// container, as far up as the hierarchy shows.
-func (h *Hierarchy) Proves(c *Container, onlyTrusted func(point, dir string) bool) bool {
-	below, ok := within(h.Top, c.Cgroup)
+// container. at is At, or knows more.
+func (h *Hierarchy) Proves(c *Container, at func(cgroup string) *Container, onlyTrusted func(point, dir string) bool) bool {
 	dir := h.Dir(c.Cgroup)
-	return ok && dir != "" && Of(path.Dir(path.Clean("/"+below))) == nil && onlyTrusted(h.Point, dir)
+	return dir != "" && !h.IsNested(c, at) && onlyTrusted(h.Point, dir)
+}
+
+// IsNested reports whether the cgroup of a container is inside another container, as far up as the hierarchy shows.
+func (h *Hierarchy) IsNested(c *Container, at func(cgroup string) *Container) bool {
+	for above := path.Dir(c.Cgroup); len(above) > len(h.Top); above = path.Dir(above) {
+		if at(above) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // within returns the part of a cgroup's path below another cgroup.

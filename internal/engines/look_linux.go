@@ -1,0 +1,66 @@
+package engines
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/nsops/nsops/internal/procfs"
+)
+
+// Look returns what the process with that PID is, but for its arguments, if it is one of those whose arguments may be
+// believed: with an executable of a runtime's, in the calling thread's PID namespace, and if it is root's, in its user
+// and mount namespace too. That is in no container. It takes the right to inspect the process.
+func Look(proc string, pid int) (p Process, ok bool) {
+	dir := filepath.Join(proc, strconv.Itoa(pid))
+	status, ok := procfs.ParseStatus(ReadFile(dir+"/status"), nil)
+	if !ok || !sameNamespace(proc, dir, "pid") {
+		return p, false
+	}
+	if status.UID == 0 && !(sameNamespace(proc, dir, "mnt") && sameNamespace(proc, dir, "user")) {
+		return p, false
+	}
+	executable, _ := os.Readlink(dir + "/exe")
+	stat, ok := procfs.ParseStat(ReadFile(dir + "/stat"))
+	p = Process{UID: int(status.UID), Start: stat.Start, Program: strings.TrimSuffix(filepath.Base(executable), " (deleted)")}
+	if !ok || !slices.ContainsFunc(programs, func(name string) bool { return strings.HasPrefix(p.Program, name) }) {
+		return p, false
+	}
+	p.Dir, _ = os.Readlink(dir + "/cwd")
+	return p, true
+}
+
+func sameNamespace(proc, dir, name string) bool {
+	ours, err := os.Readlink(filepath.Join(proc, "thread-self/ns", name))
+	if err != nil {
+		return false
+	}
+	theirs, err := os.Readlink(filepath.Join(dir, "ns", name))
+	return err == nil && ours == theirs
+}
+
+// AddProcesses adds those processes of root and the caller that Look accepts. It reads no arguments of others, who might
+// have their reader wait.
+func (e *Engines) AddProcesses(proc string) {
+	entries, _ := os.ReadDir(proc)
+	for _, entry := range entries {
+		pid, ok := procfs.PID([]byte(entry.Name()))
+		if !ok {
+			continue
+		}
+		dir := filepath.Join(proc, entry.Name())
+		if comm := ReadFile(dir + "/comm"); !IsName(strings.TrimSpace(string(comm))) {
+			continue
+		}
+		p, ok := Look(proc, pid)
+		if !ok || !e.trusts(p.UID) {
+			continue
+		}
+		p.Args = strings.Split(strings.TrimSuffix(string(ReadFile(dir+"/cmdline")), "\x00"), "\x00")
+		if again, ok := Look(proc, pid); ok && again.Start == p.Start && again.Program == p.Program {
+			e.AddProcess(p)
+		}
+	}
+}
