@@ -4,6 +4,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"testing"
@@ -116,7 +117,7 @@ func TestArguments(t *testing.T) {
 	for program, options := range map[string][]string{
 		"runc":   {"--root DIR/runc run web", "--root=DIR/runc --debug create web"},
 		"crun":   {"--root DIR/crun run web"},
-		"conmon": {"-c ID -n x -r /usr/bin/runc --runtime-arg --root=DIR/runc", "-c ID -r crun --runtime-arg --log=x --runtime-arg --root=DIR/crun"},
+		"conmon": {"-c ID -n x -r /usr/bin/runc --runtime-arg --root=DIR/runc", "-c ID -r crun --runtime-arg --log --runtime-arg=x --runtime-arg --root --runtime-arg=DIR/crun"},
 	} {
 		for _, option := range options {
 			e := New(t.TempDir(), []byte("27 18 0:24 / /cg rw - cgroup2 cgroup2 rw\n"))
@@ -226,7 +227,7 @@ func TestLook(t *testing.T) {
 		"another program":           {"conman", nil, 0, false},
 		"another user's":            {"conmon", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUser, Gid: otherUser}}, otherUser, true},
 		"in another PID namespace":  {"conmon", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID}, 0, false},
-		"with other mounts":         {"conmon", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}, 0, false},
+		"with other mounts":         {"conmon", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNS}, 0, true},
 		"in another user namespace": {"conmon", &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWUSER}, 0, false},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -240,6 +241,26 @@ func TestLook(t *testing.T) {
 		})
 	}
 	_, ok := Look("/proc", 1<<30)
+	require.False(t, ok)
+}
+
+// TestLookIntoAContainer has a process of root's in the cgroup of a container, in no namespace of its own.
+func TestLookIntoAContainer(t *testing.T) {
+	testutil.NeedRoot(t)
+	mountinfo, err := os.ReadFile("/proc/self/mountinfo")
+	require.NoError(t, err)
+	hierarchies := container.Hierarchies(mountinfo)
+	require.NotEmpty(t, hierarchies)
+	dir := filepath.Join(hierarchies[0].Point, "nsops-engines-"+id)
+	require.NoError(t, os.Mkdir(dir, 0o755)) //nolint:gosec // for the test
+	t.Cleanup(func() {
+		require.Eventually(t, func() bool { return os.Remove(dir) == nil }, 5e9, 1e6)
+	})
+	pid := start(t, "conmon", nil)
+	_, ok := Look("/proc", pid)
+	require.True(t, ok)
+	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o600))
+	_, ok = Look("/proc", pid)
 	require.False(t, ok)
 }
 

@@ -2,34 +2,55 @@ package engines
 
 import (
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/procfs"
 )
 
 // Look returns what the process with that PID is, but for its arguments, if it is one of those whose arguments may be
-// believed: with an executable of a runtime's, in the calling thread's PID namespace, and if it is root's, in its user
-// and mount namespace too. That is in no container. It takes the right to inspect the process.
+// believed: with an executable of a runtime's, in the calling thread's PID namespace and in no container, and if it is
+// root's, in the calling thread's user namespace. It takes the right to inspect the process.
 func Look(proc string, pid int) (p Process, ok bool) {
 	dir := filepath.Join(proc, strconv.Itoa(pid))
 	status, ok := procfs.ParseStatus(ReadFile(dir+"/status"), nil)
 	if !ok || !sameNamespace(proc, dir, "pid") {
 		return p, false
 	}
-	if status.UID == 0 && !(sameNamespace(proc, dir, "mnt") && sameNamespace(proc, dir, "user")) {
+	if inContainer(dir) || status.UID == 0 && !sameNamespace(proc, dir, "user") {
 		return p, false
 	}
-	executable, _ := os.Readlink(dir + "/exe")
 	stat, ok := procfs.ParseStat(ReadFile(dir + "/stat"))
-	p = Process{UID: int(status.UID), Start: stat.Start, Program: strings.TrimSuffix(filepath.Base(executable), " (deleted)")}
+	p = Process{UID: int(status.UID), Start: stat.Start, Program: programOf(dir, string(stat.Name))}
 	if !ok || !slices.ContainsFunc(programs, func(name string) bool { return strings.HasPrefix(p.Program, name) }) {
 		return p, false
 	}
 	p.Dir, _ = os.Readlink(dir + "/cwd")
 	return p, true
+}
+
+// programOf returns the name of the executable, or where that has none, as crun and runc run copies of themselves, that
+// of the process.
+func programOf(dir, comm string) string {
+	executable, _ := os.Readlink(dir + "/exe")
+	if executable == "/" || strings.HasPrefix(executable, "/memfd:") {
+		return comm
+	}
+	return strings.TrimSuffix(filepath.Base(executable), " (deleted)")
+}
+
+// inContainer reports whether the process is in a container in any hierarchy. What watches over one may be in its cgroup.
+func inContainer(dir string) bool {
+	for _, in := range container.ParseMembership(ReadFile(dir + "/cgroup")).In {
+		if c := container.Of(in.Path); c != nil && !container.IsSupervisor(path.Base(in.Path)) {
+			return true
+		}
+	}
+	return false
 }
 
 func sameNamespace(proc, dir, name string) bool {

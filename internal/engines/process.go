@@ -127,14 +127,16 @@ func (args arguments) value(names ...string) string {
 	return ""
 }
 
-// ofRuntime returns the --root that conmon hands to that runtime: --runtime-arg --root=FOLDER.
+// ofRuntime returns the --root that conmon hands to that runtime: --runtime-arg --root=FOLDER, for instance.
 func (args arguments) ofRuntime(program string) string {
 	if filepath.Base(args.value("r", "runtime")) != program {
 		return ""
 	}
 	var handed arguments
-	for i := range args[:max(0, len(args)-1)] {
-		if args[i] == "--runtime-arg" {
+	for i, arg := range args {
+		if value, ok := strings.CutPrefix(arg, "--runtime-arg="); ok {
+			handed = append(handed, value)
+		} else if arg == "--runtime-arg" && i+1 < len(args) {
 			handed = append(handed, args[i+1])
 		}
 	}
