@@ -42,10 +42,10 @@ func (h *hierarchies) proof(kind string, c *container.Container, at func(string)
 func (h *hierarchies) maker(m *container.Membership, at func(string) *container.Container) int {
 	for _, in := range m.In {
 		hierarchy, dir := container.Find(h.all, in.Kind, m.Container.Cgroup)
-		if dir == "" || hierarchy.IsNested(m.Container, at) {
+		if dir == "" || !strings.HasPrefix(in.Path, m.Container.Cgroup) || hierarchy.IsNested(m.Container, at) {
 			continue
 		}
-		if uid := engines.Owner(path.Dir(dir)); uid != 0 && uid != os.Geteuid() {
+		if uid := engines.Owner(path.Dir(dir)); uid > 0 && uid != os.Geteuid() {
 			return uid
 		}
 	}
