@@ -66,5 +66,5 @@ func (h *hierarchies) read(kind, cgroup, file string) string {
 	if dir == "" {
 		return ""
 	}
-	return readState(path.Join(dir, file))
+	return string(engines.ReadFile(path.Join(dir, file)))
 }

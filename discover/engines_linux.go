@@ -22,7 +22,8 @@ func (s *scan) engines(r *Result, h *hierarchies) *engines.Engines {
 	told, err := within(s.opts.Patience, s.ctx.Done(), func() (*engines.Engines, error) {
 		told := engines.New("", h.mountinfo)
 		for i := range seen {
-			if p, ok := engines.Look(s.opts.Proc, seen[i].PID); ok && p.UID == seen[i].UID && p.Start == seen[i].Start {
+			p, ok := engines.Look(s.opts.Proc, seen[i].PID)
+			if ok && p.UID == seen[i].UID && (p.Start == 0 || p.Start == seen[i].Start) {
 				p.Args = seen[i].Cmdline
 				told.AddProcess(p)
 			}

@@ -141,3 +141,10 @@ func TestJSONOfOddNames(t *testing.T) {
 	require.Equal(t, odd, m.References[0].Path)
 	require.Equal(t, odd, again.Problems[0].Path)
 }
+
+// alone returns a container without its processes, which lead everywhere: a text of them all would never end.
+func alone(c *discover.Container) discover.Container {
+	only := *c
+	only.Leader, only.Processes = nil, nil
+	return only
+}

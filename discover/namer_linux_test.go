@@ -30,13 +30,6 @@ func unnamed(t *testing.T) (leader int, id string) {
 	return inCgroup(t, unifiedHierarchy(t)+"/"+id), id
 }
 
-// alone returns a container without its processes, which lead everywhere: a text of them all would never end.
-func alone(c *discover.Container) discover.Container {
-	only := *c
-	only.Leader, only.Processes = nil, nil
-	return only
-}
-
 func TestNamers(t *testing.T) {
 	testutil.NeedRoot(t)
 	leader, id := unnamed(t)

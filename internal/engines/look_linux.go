@@ -14,23 +14,25 @@ import (
 
 // Look returns what the process with that PID is, but for its arguments, if it is one of those whose arguments may be
 // believed: with an executable of a runtime's, in the calling thread's PID namespace and in no container, and if it is
-// root's, in the calling thread's user namespace. It takes the right to inspect the process.
+// root's, in the calling thread's user namespace. It takes the right to inspect the process. Of others than root and the
+// caller it reads nothing for which they could have it wait.
 func Look(proc string, pid int) (p Process, ok bool) {
 	dir := filepath.Join(proc, strconv.Itoa(pid))
 	status, ok := procfs.ParseStatus(ReadFile(dir+"/status"), nil)
-	if !ok || !sameNamespace(proc, dir, "pid") {
+	if !ok || !sameNamespace(proc, dir, "pid") || inContainer(dir) || status.UID == 0 && !sameNamespace(proc, dir, "user") {
 		return p, false
 	}
-	if inContainer(dir) || status.UID == 0 && !sameNamespace(proc, dir, "user") {
-		return p, false
+	var stat procfs.Stat
+	p.UID = int(status.UID)
+	if trusts(p.UID) {
+		if stat, ok = procfs.ParseStat(ReadFile(dir + "/stat")); !ok {
+			return p, false
+		}
+		p.Start = stat.Start
 	}
-	stat, ok := procfs.ParseStat(ReadFile(dir + "/stat"))
-	p = Process{UID: int(status.UID), Start: stat.Start, Program: programOf(dir, string(stat.Name))}
-	if !ok || !slices.ContainsFunc(programs, func(name string) bool { return strings.HasPrefix(p.Program, name) }) {
-		return p, false
-	}
+	p.Program = programOf(dir, string(stat.Name))
 	p.Dir, _ = os.Readlink(dir + "/cwd")
-	return p, true
+	return p, slices.ContainsFunc(programs, func(name string) bool { return strings.HasPrefix(p.Program, name) })
 }
 
 // programOf returns the name of the executable, or where that has none, as crun and runc run copies of themselves, that
@@ -76,7 +78,7 @@ func (e *Engines) AddProcesses(proc string) {
 			continue
 		}
 		p, ok := Look(proc, pid)
-		if !ok || !e.trusts(p.UID) {
+		if !ok || !trusts(p.UID) {
 			continue
 		}
 		p.Args = strings.Split(strings.TrimSuffix(string(ReadFile(dir+"/cmdline")), "\x00"), "\x00")

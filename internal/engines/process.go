@@ -12,7 +12,7 @@ import (
 // Process is a process of a runtime.
 type Process struct {
 	UID     int
-	Start   uint64 // clock ticks after boot
+	Start   uint64 // clock ticks after boot; 0 of a process of others than root and the caller
 	Program string // the name of its executable
 	Args    []string
 	Dir     string // its working directory
@@ -73,7 +73,7 @@ func conmon(args arguments) container.Container {
 // addDocker takes the data root of a daemon, which its configuration may have instead of its arguments.
 func (e *Engines) addDocker(uid int, args arguments) {
 	root := args.value("data-root", "graph", "g")
-	if root == "" && e.trusts(uid) {
+	if root == "" && trusts(uid) {
 		file := args.value("config-file")
 		if file == "" {
 			file = filepath.Join(e.root, "etc/docker/daemon.json")
@@ -98,7 +98,7 @@ func (e *Engines) addBelow(folders *[]string, uid int, folder, below string) {
 
 // addFolder adds a folder that is the user's, if the user is to be believed.
 func (e *Engines) addFolder(folders *[]string, uid int, folder string) {
-	if folder == "" || !e.trusts(uid) {
+	if folder == "" || !trusts(uid) {
 		return
 	}
 	if folder = e.resolve(folder); folder != "" {
@@ -107,7 +107,7 @@ func (e *Engines) addFolder(folders *[]string, uid int, folder string) {
 }
 
 // trusts reports whether the user is root or the caller.
-func (e *Engines) trusts(uid int) bool { return uid == 0 || uid == os.Geteuid() }
+func trusts(uid int) bool { return uid == 0 || uid == os.Geteuid() }
 
 // arguments are those of a process, its name first.
 type arguments []string

@@ -18,11 +18,11 @@ func (e *Engines) resolve(path string) string {
 		if rest = rest[1:]; next == at {
 			continue
 		}
-		if !filepath.IsAbs(path) || e.served[next] || !e.mayHold(at) {
+		if !filepath.IsAbs(path) || e.served[next] || !mayHold(at) {
 			return ""
 		}
 		info, err := os.Lstat(next)
-		if err != nil || !e.owns(info) {
+		if err != nil || !owns(info) {
 			return ""
 		}
 		if at = next; info.Mode()&os.ModeSymlink == 0 {
@@ -44,15 +44,15 @@ func (e *Engines) resolve(path string) string {
 }
 
 // mayHold reports whether what root or the caller has in a directory stays what it is.
-func (e *Engines) mayHold(directory string) bool {
+func mayHold(directory string) bool {
 	info, err := os.Lstat(directory)
-	return err == nil && e.owns(info) && (!othersMayWrite(info) || info.Mode()&os.ModeSticky != 0)
+	return err == nil && owns(info) && (!othersMayWrite(info) || info.Mode()&os.ModeSticky != 0)
 }
 
 // owns reports whether a file is root's or the caller's.
-func (e *Engines) owns(info os.FileInfo) bool {
+func owns(info os.FileInfo) bool {
 	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && e.trusts(int(st.Uid))
+	return ok && trusts(int(st.Uid))
 }
 
 func othersMayWrite(info os.FileInfo) bool {
