@@ -18,7 +18,7 @@ type StateFiles struct {
 // NameContainer returns a name, "" if there is none to be found. It sets a Runtime that is not known, if that shows.
 func (s StateFiles) NameContainer(_ context.Context, c *Container) (string, error) {
 	found := container.Container{ID: c.ID, Runtime: c.Runtime}
-	engines.New(s.Root, nil).Describe(&found)
+	engines.New(s.Root, nil, nil).Describe(&found)
 	c.Runtime = found.Runtime
 	return found.Name, nil
 }

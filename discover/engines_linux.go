@@ -20,7 +20,7 @@ func (s *scan) engines(r *Result, h *hierarchies) *engines.Engines {
 		}
 	}
 	told, err := within(s.opts.Patience, s.ctx.Done(), func() (*engines.Engines, error) {
-		told := engines.New("", h.mountinfo)
+		told := engines.New("", h.all, h.mountinfo)
 		for i := range seen {
 			p, ok := engines.Look(s.opts.Proc, seen[i].PID)
 			if ok && p.UID == seen[i].UID && (p.Start == 0 || p.Start == seen[i].Start) {

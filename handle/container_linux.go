@@ -36,12 +36,13 @@ func (o Of) GetFromDocker(id string) (NsHandle, error) {
 	if err != nil {
 		return None(), o.err("open", ref, err)
 	}
-	told := engines.New("", text)
+	hierarchies := container.Hierarchies(text)
+	told := engines.New("", hierarchies, text)
 	if !looksLikeID(id) {
 		told.AddProcesses("/proc")
 	}
 	told.Search()
-	return o.fromContainer(id, container.Hierarchies(text), told)
+	return o.fromContainer(id, hierarchies, told)
 }
 
 // fromContainer looks below the mount points of cgroup hierarchies.

@@ -22,7 +22,7 @@ func dockers(t *testing.T, names map[string]string) *engines.Engines {
 		require.NoError(t, os.MkdirAll(dir, 0o700))
 		require.NoError(t, os.WriteFile(filepath.Join(dir, "config.v2.json"), []byte(`{"Name":"/`+name+`"}`), 0o600))
 	}
-	told := engines.New(root, nil)
+	told := engines.New(root, nil, nil)
 	told.Search()
 	return told
 }

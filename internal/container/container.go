@@ -1,6 +1,9 @@
 package container
 
-import "path"
+import (
+	"path"
+	"strings"
+)
 
 // Container is a container, as the path of its cgroup tells.
 type Container struct {
@@ -17,7 +20,7 @@ type Container struct {
 func Of(cgroup string) *Container { return of(cgroup, At) }
 
 func of(cgroup string, at func(cgroup string) *Container) *Container {
-	for dir := path.Clean("/" + cgroup); dir != "/"; dir = path.Dir(dir) {
+	for dir := clean(cgroup); dir != "/"; dir = path.Dir(dir) {
 		if c := at(dir); c != nil {
 			return c
 		}
@@ -27,17 +30,24 @@ func of(cgroup string, at func(cgroup string) *Container) *Container {
 
 // At returns the container whose own cgroup has that path, nil if it is of none.
 func At(cgroup string) *Container {
-	parent, name := path.Split(path.Clean("/" + cgroup))
-	parent = path.Clean(parent)
+	cgroup = clean(cgroup)
+	parent, name := path.Dir(cgroup), path.Base(cgroup)
 	if isPod(parent, name) {
 		return nil
 	}
 	c := named(parent, name)
 	if c != nil {
-		c.Cgroup = path.Join(parent, name)
+		c.Cgroup = cgroup
 		c.Pod = PodOf(c.Cgroup)
 	}
 	return c
+}
+
+func clean(cgroup string) string {
+	if !strings.HasPrefix(cgroup, "/") {
+		cgroup = "/" + cgroup
+	}
+	return path.Clean(cgroup)
 }
 
 // IsSupervisor reports whether a cgroup of that name within that of a container has what watches over the container:

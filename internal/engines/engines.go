@@ -1,7 +1,6 @@
 package engines
 
 import (
-	"bytes"
 	"cmp"
 	"os"
 	"path/filepath"
@@ -9,7 +8,6 @@ import (
 	"strconv"
 
 	"github.com/nsops/nsops/internal/container"
-	"github.com/nsops/nsops/internal/procfs"
 )
 
 // Engines are the runtimes of a machine: where they keep their state, and what their processes say. It is for one
@@ -22,7 +20,7 @@ type Engines struct {
 	runc, crun []string // folders with ID
 
 	hierarchies []container.Hierarchy
-	served      map[string]bool // mount points of file systems that a program serves
+	mountinfo   []byte
 
 	said    map[claim]container.Container
 	cgroups map[string]*container.Container // by the path of their own cgroup
@@ -35,30 +33,33 @@ type claim struct {
 }
 
 // New returns Engines with the folders that runtimes of root's, and the caller's own, have by default, in the file system
-// below root, "" for our own. The mountinfo is that of the calling thread.
-func New(root string, mountinfo []byte) *Engines {
-	root = filepath.Join(root, "/")
-	at := func(path string) []string { return []string{filepath.Join(root, path)} }
+// below root, "" for our own. hierarchies and mountinfo are those of the calling thread.
+func New(root string, hierarchies []container.Hierarchy, mountinfo []byte) *Engines {
 	e := &Engines{
 		root:        root,
-		docker:      at("var/lib/docker"),
-		podman:      at("var/lib/containers/storage"),
-		containerd:  at(filepath.Join("run/containerd", tasks)),
-		runc:        at("run/runc"),
-		crun:        at("run/crun"),
-		hierarchies: container.Hierarchies(mountinfo),
-		served:      served(mountinfo),
-		said:        map[claim]container.Container{},
+		docker:      []string{"/var/lib/docker"},
+		podman:      []string{"/var/lib/containers/storage"},
+		containerd:  []string{"/run/containerd/" + tasks, "/run/docker/" + ofDocker},
+		runc:        []string{"/run/runc"},
+		crun:        []string{"/run/crun"},
+		hierarchies: hierarchies,
+		mountinfo:   mountinfo,
 	}
-	add(&e.containerd, filepath.Join(root, "run/docker", ofDocker))
 	if uid := os.Geteuid(); uid != 0 {
-		run := filepath.Join(root, "run/user", strconv.Itoa(uid))
-		add(&e.runc, filepath.Join(run, "runc"))
-		add(&e.crun, filepath.Join(run, "crun"))
-		add(&e.containerd, filepath.Join(run, "docker", ofDocker))
+		run := "/run/user/" + strconv.Itoa(uid)
+		add(&e.runc, run+"/runc")
+		add(&e.crun, run+"/crun")
+		add(&e.containerd, run+"/docker/"+ofDocker)
 		if home, err := os.UserHomeDir(); err == nil {
-			add(&e.docker, filepath.Join(root, home, ".local/share/docker"))
-			add(&e.podman, filepath.Join(root, home, ".local/share/containers/storage"))
+			add(&e.docker, filepath.Join(home, ".local/share/docker"))
+			add(&e.podman, filepath.Join(home, ".local/share/containers/storage"))
+		}
+	}
+	if root != "" {
+		for _, folders := range [][]string{e.docker, e.podman, e.containerd, e.runc, e.crun} {
+			for i := range folders {
+				folders[i] = filepath.Join(root, folders[i])
+			}
 		}
 	}
 	return e
@@ -70,17 +71,6 @@ const (
 	ofDocker = "containerd/daemon/" + tasks
 )
 
-// served returns the mount points of FUSE.
-func served(mountinfo []byte) map[string]bool {
-	points := map[string]bool{}
-	for m, rest, ok := procfs.NextMount(mountinfo); ok; m, rest, ok = procfs.NextMount(rest) {
-		if bytes.HasPrefix(m.Type, []byte("fuse")) {
-			points[string(procfs.Unescape(nil, m.Point))] = true
-		}
-	}
-	return points
-}
-
 // add adds a folder unless it is there.
 func add(folders *[]string, folder string) {
 	if filepath.IsAbs(folder) && !slices.Contains(*folders, filepath.Clean(folder)) {
@@ -90,7 +80,6 @@ func add(folders *[]string, folder string) {
 
 // Search reads which cgroups belong to containers that have an ID of the user's choosing, for At.
 func (e *Engines) Search() {
-	e.cgroups = map[string]*container.Container{}
 	e.searchRuntimes()
 	e.searchContainerd()
 }
@@ -109,6 +98,9 @@ func (e *Engines) put(cgroup string, c container.Container) {
 	if cgroup = filepath.Clean("/" + cgroup); cgroup != "/" && e.cgroups[cgroup] == nil {
 		c.Cgroup = cgroup
 		c.Pod = cmp.Or(container.PodOf(cgroup), c.Pod)
+		if e.cgroups == nil {
+			e.cgroups = map[string]*container.Container{}
+		}
 		e.cgroups[cgroup] = &c
 	}
 }

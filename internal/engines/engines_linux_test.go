@@ -1,6 +1,7 @@
 package engines
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -42,7 +43,7 @@ func TestFoldersByDefault(t *testing.T) {
 	write(t, root, "var/lib/docker/containers/"+id+"/config.v2.json", `{"Name":"/web"}`)
 	write(t, root, "var/lib/containers/storage/vfs-containers/containers.json", `[{"id":"`+id+`","names":["db"]}]`)
 	write(t, root, "run/containerd/"+tasks+"/k8s.io/"+id+"/config.json", cri)
-	e := New(root, nil)
+	e := New(root, nil, nil)
 	require.Equal(t, container.Container{ID: id, Runtime: "docker", Name: "web"}, e.described(id, "docker"))
 	require.Equal(t, container.Container{ID: id, Runtime: "docker", Name: "web"}, e.described(id, ""))
 	require.Equal(t, container.Container{ID: id, Runtime: "podman", Name: "db"}, e.described(id, "podman"))
@@ -62,7 +63,7 @@ func TestContainersOfAnyName(t *testing.T) {
 	write(t, root, "run/runc/rootless/state.json", `{"id":"rootless","cgroup_paths":{"":"/cg/unified"}}`)
 	write(t, root, "run/crun/db/status", `{"pid":8,"cgroup-path":"/c/db"}`)
 	write(t, root, "run/containerd/"+tasks+"/shop/ctr1/config.json", `{"linux":{"cgroupsPath":"/shop/ctr1"}}`)
-	e := New(root, mountinfo)
+	e := New(root, container.Hierarchies(mountinfo), nil)
 	require.Nil(t, e.At("/a/web"))
 	e.Search()
 	for cgroup, want := range map[string]container.Container{
@@ -110,7 +111,7 @@ func TestArguments(t *testing.T) {
 		{"conmon", "conmon", "/", container.Container{ID: id}},
 		{"bash", "dockerd --data-root DIR/docker", "/", container.Container{ID: id}},
 	} {
-		e := New(t.TempDir(), nil)
+		e := New(t.TempDir(), nil, nil)
 		e.AddProcess(Process{UID: os.Geteuid(), Program: row.program, Args: args(row.args), Dir: row.dir})
 		require.Equal(t, row.want, e.described(id, ""), "%s in %s", row.args, row.dir)
 	}
@@ -120,7 +121,7 @@ func TestArguments(t *testing.T) {
 		"conmon": {"-c ID -n x -r /usr/bin/runc --runtime-arg --root=DIR/runc", "-c ID -r crun --runtime-arg --log --runtime-arg=x --runtime-arg --root --runtime-arg=DIR/crun"},
 	} {
 		for _, option := range options {
-			e := New(t.TempDir(), []byte("27 18 0:24 / /cg rw - cgroup2 cgroup2 rw\n"))
+			e := New(t.TempDir(), container.Hierarchies([]byte("27 18 0:24 / /cg rw - cgroup2 cgroup2 rw\n")), nil)
 			e.AddProcess(Process{UID: os.Geteuid(), Program: program, Args: args(program + " " + option)})
 			e.Search()
 			require.NotNil(t, e.At("/web"), option)
@@ -132,7 +133,7 @@ func TestArguments(t *testing.T) {
 func TestArgumentsOfOthers(t *testing.T) {
 	folder := t.TempDir()
 	write(t, folder, "containers/"+id+"/config.v2.json", `{"Name":"/forged"}`)
-	e := New(t.TempDir(), nil)
+	e := New(t.TempDir(), nil, nil)
 	e.AddProcess(Process{UID: otherUser, Program: "dockerd", Args: []string{"dockerd", "--data-root", folder}})
 	e.AddProcess(Process{UID: otherUser, Program: "conmon", Args: []string{"conmon", "-c", id, "-n", "forged"}})
 	require.Equal(t, container.Container{ID: id}, e.described(id, ""))
@@ -150,9 +151,9 @@ func TestFoldersThatOthersMayWrite(t *testing.T) {
 	folder := filepath.Join(top, "a/docker")
 	write(t, folder, "containers/"+id+"/config.v2.json", `{"Name":"/web"}`)
 	name := func(folder string, served ...string) string {
-		e := New(t.TempDir(), nil)
+		e := New(t.TempDir(), nil, nil)
 		for _, point := range served {
-			e.served[point] = true
+			e.mountinfo = fmt.Appendf(e.mountinfo, "28 18 0:25 / %s rw - fuse.x x rw\n", point)
 		}
 		e.AddProcess(Process{Program: "dockerd", Args: []string{"dockerd", "--data-root", folder}})
 		return e.described(id, "").Name
@@ -189,7 +190,7 @@ func TestOddFiles(t *testing.T) {
 	require.NoError(t, syscall.Mkfifo(filepath.Join(root, "run/crun"), 0o600))
 	require.NoError(t, os.Mkdir(filepath.Join(root, "run/containerd"), 0o700))
 	require.NoError(t, os.Symlink("/dev/zero", filepath.Join(root, "run/containerd", tasks)))
-	New(root, nil).Search()
+	New(root, nil, nil).Search()
 }
 
 // start starts this program under another name, with arguments of a runtime's.
@@ -268,7 +269,7 @@ func TestAddProcesses(t *testing.T) {
 	testutil.NeedRoot(t)
 	args := []string{"-c", id, "-n", "db"}
 	start(t, "conmon", &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: otherUser, Gid: otherUser}}, "-c", id, "-n", "forged")
-	e := New(t.TempDir(), nil)
+	e := New(t.TempDir(), nil, nil)
 	e.AddProcesses("/proc")
 	require.Empty(t, e.described(id, "").Name)
 	start(t, "conmon", nil, args...)
@@ -281,7 +282,7 @@ func FuzzArguments(f *testing.F) {
 	f.Add("containerd-shim", "-namespace\x00-id")
 	f.Add("runc", "--root=")
 	f.Fuzz(func(_ *testing.T, program, args string) {
-		e := New("/nowhere", nil)
+		e := New("/nowhere", nil, nil)
 		e.AddProcess(Process{UID: otherUser, Program: program, Args: strings.Split(args, "\x00")})
 	})
 }

@@ -55,6 +55,9 @@ func (e *Engines) AddProcess(p Process) {
 		e.addFolder(&e.crun, p.UID, args.value("root"))
 	}
 	if said.ID != "" {
+		if e.said == nil {
+			e.said = map[claim]container.Container{}
+		}
 		e.said[claim{p.UID, said.ID}] = said
 	}
 }

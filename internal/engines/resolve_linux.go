@@ -1,10 +1,13 @@
 package engines
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
+
+	"github.com/nsops/nsops/internal/procfs"
 )
 
 // resolve returns the path without symbolic links, "" unless what is there is root's or the caller's, and nobody else may
@@ -18,7 +21,7 @@ func (e *Engines) resolve(path string) string {
 		if rest = rest[1:]; next == at {
 			continue
 		}
-		if !filepath.IsAbs(path) || e.served[next] || !mayHold(at) {
+		if !filepath.IsAbs(path) || e.isServed(next) || !mayHold(at) {
 			return ""
 		}
 		info, err := os.Lstat(next)
@@ -41,6 +44,16 @@ func (e *Engines) resolve(path string) string {
 		return ""
 	}
 	return at
+}
+
+// isServed reports whether a FUSE is mounted there.
+func (e *Engines) isServed(point string) bool {
+	for m, rest, ok := procfs.NextMount(e.mountinfo); ok; m, rest, ok = procfs.NextMount(rest) {
+		if bytes.HasPrefix(m.Type, []byte("fuse")) && string(procfs.Unescape(nil, m.Point)) == point {
+			return true
+		}
+	}
+	return false
 }
 
 // mayHold reports whether what root or the caller has in a directory stays what it is.
