@@ -2,7 +2,6 @@ package discover
 
 import (
 	"cmp"
-	"context"
 	"slices"
 
 	"github.com/nsops/nsops/internal/container"
@@ -19,10 +18,25 @@ func (s *scan) contain(r *Result) {
 	for i, c := range known {
 		memberships[i] = c.in
 	}
-	found := container.Assign(memberships, hierarchies.proof)
+	told := s.engines(r, hierarchies)
+	found := container.Assign(memberships, told.At, func(kind string, c *container.Container) bool {
+		return hierarchies.proof(kind, c, told.At)
+	})
+	makers := map[*container.Container]int{}
+	for _, m := range memberships {
+		if c := m.Container; hierarchies != nil && c != nil && !c.Proven && makers[c] == 0 {
+			makers[c] = hierarchies.maker(m, told.At)
+		}
+	}
 	public := make(map[*container.Container]*Container, len(found))
 	for _, c := range found {
-		public[c] = &Container{ID: c.ID, Runtime: c.Runtime, Name: c.Name, Pod: c.Pod, Cgroup: c.Cgroup}
+		if c.Proven {
+			public[c] = s.describe(r, told, c)
+		} else {
+			told.DescribeFor(makers[c], c)
+			public[c] = publicContainer(c)
+		}
+		r.Containers = append(r.Containers, public[c])
 	}
 	for _, p := range r.Processes {
 		if p.cgroup != nil {
@@ -32,12 +46,7 @@ func (s *scan) contain(r *Result) {
 	for _, p := range r.Processes {
 		p.follow()
 	}
-	for _, c := range found {
-		if c.Proven {
-			s.nameContainer(r, public[c])
-		}
-		r.Containers = append(r.Containers, public[c])
-	}
+	r.relateContainers()
 	slices.SortFunc(r.Containers, func(a, b *Container) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
 	})
@@ -71,33 +80,6 @@ func (p *Process) follow() {
 		if n := p.Namespaces[i]; n != nil && !n.Initial && n.Leader != nil {
 			p.Container, p.Frozen = n.Leader.Container, n.Leader.Frozen
 			return
-		}
-	}
-}
-
-// nameContainer asks one after the other. What runtimes write down may be on a file system that does not answer; a
-// Namer has the context.
-func (s *scan) nameContainer(r *Result, c *Container) {
-	note := func(name string, err error) {
-		if err != nil && context.Cause(s.ctx) == nil {
-			r.Problems = append(r.Problems, Problem{Source: Cgroups, Path: c.Cgroup, Errno: errnoOf(err)})
-		}
-		c.Name = name
-	}
-	if c.Name == "" && !s.mounts.stateStuck {
-		own := &Container{ID: c.ID, Runtime: c.Runtime}
-		name, err := within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
-			return StateFiles{}.NameContainer(s.ctx, own)
-		}, func(string) {})
-		s.mounts.stateStuck = err != nil
-		if err == nil {
-			c.Runtime = own.Runtime
-		}
-		note(name, err)
-	}
-	for _, namer := range s.opts.Namers {
-		if c.Name == "" {
-			note(namer.NameContainer(s.ctx, c))
 		}
 	}
 }

@@ -84,6 +84,7 @@ type (
 		Runtime string   `json:"runtime,omitempty"`
 		Name    wireText `json:"name,omitempty"`
 		Pod     wireText `json:"pod,omitempty"`
+		PodName wireText `json:"podName,omitempty"`
 		Cgroup  wireText `json:"cgroup,omitempty"`
 	}
 	wireMounts struct {
@@ -142,7 +143,7 @@ func (r *Result) MarshalJSON() ([]byte, error) {
 		}
 	}
 	for _, c := range r.Containers {
-		w.Containers = append(w.Containers, wireContainer{wireText(c.ID), c.Runtime, wireText(c.Name), wireText(c.Pod), wireText(c.Cgroup)})
+		w.Containers = append(w.Containers, wireContainer{wireText(c.ID), c.Runtime, wireText(c.Name), wireText(c.Pod), wireText(c.PodName), wireText(c.Cgroup)})
 	}
 	for _, t := range r.Mounts {
 		w.Mounts = append(w.Mounts, wireMountsOf(t))

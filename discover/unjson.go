@@ -60,7 +60,8 @@ func (r *wireReader) read(w *wireResult) {
 		r.namespace(&w.Namespaces[i])
 	}
 	for _, c := range w.Containers {
-		r.result.Containers = append(r.result.Containers, &Container{string(c.ID), c.Runtime, string(c.Name), string(c.Pod), string(c.Cgroup)})
+		r.result.Containers = append(r.result.Containers, &Container{ID: string(c.ID), Runtime: c.Runtime,
+			Name: string(c.Name), Pod: string(c.Pod), PodName: string(c.PodName), Cgroup: string(c.Cgroup)})
 	}
 	for i := range w.Processes {
 		r.process(&w.Processes[i])
@@ -74,6 +75,7 @@ func (r *wireReader) read(w *wireResult) {
 	}
 	if r.err == nil {
 		r.result.relate()
+		r.result.relateContainers()
 		r.circles()
 	}
 }
