@@ -3,6 +3,7 @@ package discover
 import (
 	"context"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/scan"
 )
@@ -62,8 +63,11 @@ func (o *Options) forScan() scan.Options {
 	s := scan.Options{Types: o.Types, Sources: facts.Sources(o.Sources), Proc: o.Proc, Workers: o.Workers, Patience: o.Patience,
 		NoSnapshot: o.NoSnapshot}
 	for _, n := range o.Namers {
-		s.Namers = append(s.Namers, func(ctx context.Context, c *scan.Container) (string, error) {
-			return n.NameContainer(ctx, (*Container)(c))
+		s.Namers = append(s.Namers, func(ctx context.Context, c *container.Container) (string, error) {
+			asked := Container{ID: c.ID, Runtime: c.Runtime, Name: c.Name, Pod: c.Pod, PodName: c.PodName, Cgroup: c.Cgroup}
+			name, err := n.NameContainer(ctx, &asked)
+			c.Runtime, c.Pod, c.PodName = asked.Runtime, asked.Pod, asked.PodName
+			return name, err
 		})
 	}
 	return s

@@ -24,7 +24,7 @@ func (r *Result) flatten() *facts.Facts {
 	}
 	for _, c := range r.Containers {
 		f.Containers = append(f.Containers, facts.Container{ID: facts.Text(c.ID), Runtime: c.Runtime, Name: facts.Text(c.Name),
-			Pod: facts.Text(c.Pod), Cgroup: facts.Text(c.Cgroup)})
+			Pod: facts.Text(c.Pod), PodName: facts.Text(c.PodName), Cgroup: facts.Text(c.Cgroup)})
 	}
 	for _, t := range r.Mounts {
 		f.Mounts = append(f.Mounts, t.rows())

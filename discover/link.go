@@ -20,7 +20,8 @@ func link(f *facts.Facts, opts Options) *Result {
 		l.namespace(&l.namespaces[i], &f.Namespaces[i])
 	}
 	for i, c := range f.Containers {
-		l.containers[i] = Container{string(c.ID), c.Runtime, string(c.Name), string(c.Pod), string(c.Cgroup)}
+		l.containers[i] = Container{ID: string(c.ID), Runtime: c.Runtime, Name: string(c.Name), Pod: string(c.Pod),
+			PodName: string(c.PodName), Cgroup: string(c.Cgroup)}
 	}
 	l.fillProcesses()
 	l.relate()

@@ -42,8 +42,10 @@ func TestNamers(t *testing.T) {
 	r, err := discover.Discover(t.Context(), discover.Options{Namers: []discover.ContainerNamer{fails, knows, late}})
 	require.NoError(t, err)
 	c := r.Process(leader).Container
-	require.Equal(t, &discover.Container{ID: id, Name: "web", Cgroup: "/" + id}, c)
-	require.Contains(t, r.Containers, c)
+	require.Equal(t, discover.Container{ID: id, Name: "web", Cgroup: "/" + id}, alone(c))
+	require.Equal(t, leader, c.Leader.PID)
+	require.Len(t, c.Processes, 1)
+	require.True(t, slices.Contains(r.Containers, c))
 	require.Contains(t, r.Problems, discover.Problem{Source: discover.Cgroups, Path: "/" + id, Errno: unix.EIO})
 	network := r.Process(leader).Namespaces.Of(species.CLONE_NEWNET)
 	require.Same(t, c, network.Container())
@@ -64,7 +66,7 @@ func TestRuntimeByState(t *testing.T) {
 		require.NoError(t, os.WriteFile(dir+"/config.json", []byte(`{"annotations":{"nerdctl/name":"db"}}`), 0o600))
 		r := standard(t)
 		at := slices.IndexFunc(r.Containers, func(c *discover.Container) bool { return c.ID == id })
-		require.Equal(t, &discover.Container{ID: id, Runtime: "containerd", Name: "db", Cgroup: "/" + id}, r.Containers[at])
+		require.Equal(t, discover.Container{ID: id, Runtime: "containerd", Name: "db", Cgroup: "/" + id}, alone(r.Containers[at]))
 		return
 	}
 	testutil.NeedRoot(t)

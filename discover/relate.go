@@ -15,6 +15,7 @@ func (l *linker) relate() {
 	l.fillNamespaces()
 	l.findLeaders()
 	l.followLeaders()
+	l.relateContainers()
 	l.countTasks()
 }
 

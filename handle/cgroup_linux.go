@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/container"
+	"github.com/nsops/nsops/internal/engines"
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 )
@@ -28,45 +29,121 @@ func listed(cgroups []cgroup) string {
 	return strings.Join(dirs, ", ")
 }
 
-// candidate has the cgroups of a container, in all hierarchies.
+// candidate is a container that may be the one that is meant, with its cgroups in all hierarchies.
 type candidate struct {
+	container.Container
 	proven   []cgroup
 	unproven []cgroup // that a user or another container may have made
 }
 
-// findContainer returns the cgroups of the running container whose id begins like that.
-func findContainer(id string, hierarchies []container.Hierarchy) ([]cgroup, error) {
-	if id == "" || strings.ContainsAny(id, "/\x00") {
-		return nil, fmt.Errorf("no id of a container: %w", syscall.EINVAL)
+// search looks for a container by its ID, the beginning of one, or its name.
+type search struct {
+	told  *engines.Engines
+	word  string
+	found map[string]*candidate // by ID
+}
+
+// findContainer returns the cgroups of the running container with that ID or name, or else of the one whose ID begins like
+// that.
+func findContainer(word string, hierarchies []container.Hierarchy, told *engines.Engines) ([]cgroup, error) {
+	if word == "" || strings.ContainsAny(word, "/\x00") {
+		return nil, fmt.Errorf("no ID or name of a container: %w", syscall.EINVAL)
 	}
-	found := map[string]*candidate{}
+	s := &search{told, word, map[string]*candidate{}}
 	var walkErr error
 	for i := range hierarchies {
-		err := walkContainers(&hierarchies[i], found, func(have string) bool {
-			return have == id || container.IsID(have) && strings.HasPrefix(have, id)
-		})
-		if walkErr == nil {
+		if err := s.walk(&hierarchies[i]); walkErr == nil {
 			walkErr = err
 		}
 	}
-	if exact := found[id]; exact != nil {
-		found = map[string]*candidate{id: exact}
-	}
-	cgroups, err := single(found)
+	cgroups, err := single(s.best())
 	if walkErr != nil && errors.Is(err, ErrUnknownContainer) {
 		err = fmt.Errorf("%w: %w", err, walkErr)
 	}
 	return cgroups, err
 }
 
+// walk adds the containers of a hierarchy. The error is that it cannot be read.
+func (s *search) walk(h *container.Hierarchy) error {
+	var trust sys.Trust
+	return filepath.WalkDir(h.Point, func(dir string, entry os.DirEntry, err error) error {
+		switch {
+		case err != nil && dir == h.Point:
+			return err
+		case err != nil || !entry.IsDir(): // a cgroup that was removed meanwhile, or may not be read
+			return nil //nolint:nilerr // the rest can still be searched
+		}
+		at := s.told.At(h.Cgroup(dir))
+		if at == nil {
+			return nil
+		}
+		if s.found[at.ID] == nil {
+			s.found[at.ID] = &candidate{}
+		}
+		at.Proven = h.Proves(at, s.told.At, trust.OnlyTrustedMayMake)
+		s.found[at.ID].add(at, dir)
+		return nil
+	})
+}
+
+// add adds a cgroup. What others than root and the caller may have made does not say what the container is.
+func (c *candidate) add(at *container.Container, dir string) {
+	if c.ID == "" || at.Proven && (!c.Proven || c.Runtime == "") {
+		c.Container = *at
+	}
+	if at.Proven {
+		c.proven = append(c.proven, cgroup{dir, at.Cgroup})
+	} else {
+		c.unproven = append(c.unproven, cgroup{dir, at.Cgroup})
+	}
+}
+
+// best returns those with the word for an ID or a name, and if there are none, those whose ID begins like that. Those that
+// are not proven come along, for an error to name them.
+func (s *search) best() []*candidate {
+	var exact, begin, unproven []*candidate
+	for id, c := range s.found {
+		is := id == s.word || c.Name == s.word || s.isNamed(c)
+		begins := container.IsID(id) && strings.HasPrefix(id, s.word)
+		switch {
+		case !c.Proven && (is || begins):
+			unproven = append(unproven, c)
+		case is:
+			exact = append(exact, c)
+		case begins:
+			begin = append(begin, c)
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return append(begin, unproven...)
+}
+
+// isNamed reports whether a proven container was given the word for a name, as its runtime has written down.
+func (s *search) isNamed(c *candidate) bool {
+	if !c.Proven || c.Name != "" || looksLikeID(s.word) {
+		return false
+	}
+	described := c.Container
+	s.told.Describe(&described)
+	return described.Name == s.word
+}
+
+// looksLikeID reports whether a word is an ID, or a short one as engines print them, and not a name.
+func looksLikeID(word string) bool {
+	const short = 12
+	return len(word) >= short && strings.Trim(word, "0123456789abcdef") == ""
+}
+
 // single returns the cgroups of the only one that runs.
-func single(found map[string]*candidate) (cgroups []cgroup, err error) {
+func single(found []*candidate) (cgroups []cgroup, err error) {
 	var running []string
 	var unproven []cgroup
 	runs := func(c cgroup) bool { return len(c.processes()) > 0 }
-	for id, c := range found {
+	for _, c := range found {
 		if slices.ContainsFunc(c.proven, runs) {
-			running = append(running, id)
+			running = append(running, c.ID)
 			cgroups = c.proven
 		}
 		if i := slices.IndexFunc(c.unproven, runs); i >= 0 {
@@ -85,34 +162,6 @@ func single(found map[string]*candidate) (cgroups []cgroup, err error) {
 			ErrUnknownContainer, listed(unproven))
 	}
 	return nil, ErrUnknownContainer
-}
-
-// walkContainers adds the cgroups that belong to wanted containers, by id. The error is that the hierarchy cannot be
-// read.
-func walkContainers(h *container.Hierarchy, found map[string]*candidate, wanted func(id string) bool) error {
-	var trust sys.Trust
-	return filepath.WalkDir(h.Point, func(dir string, entry os.DirEntry, err error) error {
-		switch {
-		case err != nil && dir == h.Point:
-			return err
-		case err != nil || !entry.IsDir(): // a cgroup that was removed meanwhile, or may not be read
-			return nil //nolint:nilerr // the rest can still be searched
-		}
-		at := container.At(h.Cgroup(dir))
-		if at == nil || !wanted(at.ID) {
-			return nil
-		}
-		if found[at.ID] == nil {
-			found[at.ID] = &candidate{}
-		}
-		c := cgroup{dir, at.Cgroup}
-		if h.Proves(at, trust.OnlyTrustedMayMake) {
-			found[at.ID].proven = append(found[at.ID].proven, c)
-		} else {
-			found[at.ID].unproven = append(found[at.ID].unproven, c)
-		}
-		return nil
-	})
 }
 
 // processes returns the PIDs of a container's processes, those of its own cgroup first, then those of the cgroups in

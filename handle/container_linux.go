@@ -9,15 +9,18 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/container"
+	"github.com/nsops/nsops/internal/engines"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
 
-// GetFromDocker returns a handle of a running container's namespace, by the container's id or the beginning of it; see
-// the function GetFromDocker. It finds the container in the cgroup hierarchies that the calling thread's mount namespace
-// has, of version 1, 2 or both, whoever made its cgroup there, and asks no daemon.
+// GetFromDocker returns a handle of a running container's namespace, by the container's ID, the beginning of it, or its
+// name; see the function GetFromDocker. It finds the container in the cgroup hierarchies that the calling thread's mount
+// namespace has, of version 1, 2 or both, whoever made its cgroup there, and asks no daemon.
 //
-// An id is 64 hexadecimal digits. Names that users gave to containerd or runc are found if they are complete.
+// An ID is 64 hexadecimal digits, or what users of containerd, runc or crun chose. Those have to be complete, like names.
+// Names come from what the runtimes write down, and from the arguments of their processes; both take the right to read
+// that. An ID or a name goes before the beginning of an ID; a name that two running containers have is ErrAmbiguous.
 //
 // Whoever may make cgroups may make one with the name of another's container. So a cgroup counts only where nobody but
 // root and the caller may make one: not below a directory that others may write, such as those of rootless engines
@@ -33,13 +36,19 @@ func (o Of) GetFromDocker(id string) (NsHandle, error) {
 	if err != nil {
 		return None(), o.err("open", ref, err)
 	}
-	return o.fromContainer(id, container.Hierarchies(text))
+	hierarchies := container.Hierarchies(text)
+	told := engines.New("", hierarchies, text)
+	if !looksLikeID(id) {
+		told.AddProcesses("/proc")
+	}
+	told.Search()
+	return o.fromContainer(id, hierarchies, told)
 }
 
 // fromContainer looks below the mount points of cgroup hierarchies.
-func (o Of) fromContainer(id string, hierarchies []container.Hierarchy) (NsHandle, error) {
+func (o Of) fromContainer(id string, hierarchies []container.Hierarchy, told *engines.Engines) (NsHandle, error) {
 	ref := "container " + strconv.Quote(id)
-	cgroups, err := findContainer(id, hierarchies)
+	cgroups, err := findContainer(id, hierarchies, told)
 	if err != nil {
 		return None(), o.err("open", ref, err)
 	}

@@ -81,7 +81,7 @@ func TestContainersInCgroupTrees(t *testing.T) {
 			hierarchies := cgroups(t, dirs, target.PID)
 			for _, id := range []string{idA, idA[:12], idA[:4], idA[:3]} {
 				for _, of := range []Of{network, Of(species.CLONE_NEWUTS)} {
-					ns, err := of.fromContainer(id, hierarchies)
+					ns, err := of.fromContainer(id, hierarchies, nil)
 					require.NoError(t, err)
 					found, err := ns.ID()
 					require.NoError(t, err)
@@ -90,12 +90,12 @@ func TestContainersInCgroupTrees(t *testing.T) {
 				}
 			}
 			for _, id := range []string{"dddd", idA + "0", "a*", "?", "[a]", "docker", "system.slice", "aaaa-", "AAAA"} {
-				_, err := network.fromContainer(id, hierarchies)
+				_, err := network.fromContainer(id, hierarchies, nil)
 				require.ErrorIs(t, err, ErrUnknownContainer, id)
 				require.ErrorContains(t, err, strconv.Quote(id))
 			}
 			for _, id := range []string{"", "../x", "a/b"} {
-				_, err := network.fromContainer(id, hierarchies)
+				_, err := network.fromContainer(id, hierarchies, nil)
 				require.ErrorIs(t, err, syscall.EINVAL, id)
 			}
 		})
@@ -105,22 +105,22 @@ func TestContainersInCgroupTrees(t *testing.T) {
 func TestAmbiguousContainers(t *testing.T) {
 	testutil.CheckLeaks(t)
 	hierarchies := cgroups(t, []string{"unified/docker/" + idA, "memory/docker/" + idA, "memory/docker/" + idB}, os.Getpid())
-	_, err := network.fromContainer("aa", hierarchies)
+	_, err := network.fromContainer("aa", hierarchies, nil)
 	require.ErrorIs(t, err, ErrAmbiguous)
 	require.NotErrorIs(t, err, ErrUnknownContainer)
 	require.ErrorContains(t, err, idA+", "+idB)
-	ns, err := network.fromContainer("aaaa", hierarchies)
+	ns, err := network.fromContainer("aaaa", hierarchies, nil)
 	require.NoError(t, err, "twice, but the same one")
 	require.NoError(t, ns.Close())
 
 	// what is left of a container that has ended does not count
 	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(hierarchies[0].Point), "memory/docker", idB, "cgroup.procs"), nil, 0o600))
-	ns, err = network.fromContainer("aa", hierarchies)
+	ns, err = network.fromContainer("aa", hierarchies, nil)
 	require.NoError(t, err)
 	require.NoError(t, ns.Close())
-	_, err = network.fromContainer("aabb", hierarchies)
+	_, err = network.fromContainer("aabb", hierarchies, nil)
 	require.ErrorIs(t, err, ErrUnknownContainer)
-	_, err = network.fromContainer(idB, hierarchies)
+	_, err = network.fromContainer(idB, hierarchies, nil)
 	require.ErrorIs(t, err, ErrUnknownContainer)
 }
 
@@ -129,16 +129,16 @@ func TestNamedContainers(t *testing.T) {
 	testutil.CheckLeaks(t)
 	hierarchies := cgroups(t, []string{"unified/default/web", "unified/web2", "unified/lxc.payload.db",
 		"unified/machine.slice/machine-my\\x2dbox.scope/payload", "unified/lxc.monitor.mon"}, 0)
-	ns, err := network.fromContainer("web", hierarchies)
+	ns, err := network.fromContainer("web", hierarchies, nil)
 	require.NoError(t, err)
 	require.NoError(t, ns.Close())
 	for _, name := range []string{"db", "my-box"} {
-		ns, err = network.fromContainer(name, hierarchies)
+		ns, err = network.fromContainer(name, hierarchies, nil)
 		require.NoError(t, err)
 		require.NoError(t, ns.Close())
 	}
 	for _, id := range []string{"we", "web2", "default", "default/web", "d", "mon", "payload"} {
-		_, err = network.fromContainer(id, hierarchies)
+		_, err = network.fromContainer(id, hierarchies, nil)
 		require.Error(t, err, "not the complete name of a container: %s", id)
 	}
 }
@@ -156,7 +156,7 @@ func TestContainersInDisguise(t *testing.T) {
 		hierarchies := cgroups(t, []string{genuine, inside}, target.PID)
 		fill(hierarchies, inside, os.Getpid())
 		for _, id := range []string{idA, idA[:4]} {
-			ns, err := network.fromContainer(id, hierarchies)
+			ns, err := network.fromContainer(id, hierarchies, nil)
 			require.NoError(t, err)
 			found, err := ns.ID()
 			require.NoError(t, err)
@@ -171,10 +171,10 @@ func TestContainersInDisguise(t *testing.T) {
 		hierarchies := cgroups(t, dirs, target.PID)
 		fill(hierarchies, dirs[0], target.PID)
 		fill(hierarchies, dirs[1], os.Getpid())
-		_, err := network.fromContainer(id, hierarchies)
+		_, err := network.fromContainer(id, hierarchies, nil)
 		require.ErrorIs(t, err, ErrAmbiguous)
 		fill(hierarchies, dirs[1], target.PID)
-		ns, err := network.fromContainer(id, hierarchies)
+		ns, err := network.fromContainer(id, hierarchies, nil)
 		require.NoError(t, err, "twice, but the same one")
 		require.NoError(t, ns.Close())
 	}
@@ -184,10 +184,10 @@ func TestContainersInDisguise(t *testing.T) {
 func TestHierarchyThatCannotBeRead(t *testing.T) {
 	testutil.CheckLeaks(t)
 	hierarchies := append([]container.Hierarchy{{Point: "/nowhere", Root: "/", Top: "/"}}, cgroups(t, []string{"unified/docker/" + idA}, os.Getpid())...)
-	ns, err := network.fromContainer(idA, hierarchies)
+	ns, err := network.fromContainer(idA, hierarchies, nil)
 	require.NoError(t, err)
 	require.NoError(t, ns.Close())
-	_, err = network.fromContainer(idB, hierarchies)
+	_, err = network.fromContainer(idB, hierarchies, nil)
 	require.ErrorIs(t, err, ErrUnknownContainer)
 	require.ErrorIs(t, err, os.ErrNotExist)
 }

@@ -48,7 +48,7 @@ func (d *disguise) inEachOrder(t *testing.T, id string, check func(link string, 
 	t.Helper()
 	for range 2 {
 		slices.Reverse(d.hierarchies)
-		ns, err := network.fromContainer(id, d.hierarchies)
+		ns, err := network.fromContainer(id, d.hierarchies, nil)
 		if err != nil {
 			check("", err)
 			continue
@@ -131,7 +131,7 @@ func TestContainerWhoseCgroupIsGivenAway(t *testing.T) {
 		}
 		require.NoError(t, err)
 	}
-	ns, err := network.fromContainer(idA, hierarchies)
+	ns, err := network.fromContainer(idA, hierarchies, nil)
 	require.NoError(t, err, "it does not matter who the cgroup was given to")
 	require.NoError(t, ns.Close())
 }

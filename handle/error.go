@@ -25,10 +25,10 @@ var (
 	// ErrTainted says that a thread could not be brought back to where it came from. It stays locked to its goroutine,
 	// which should end, and the Go runtime ends the thread with it.
 	ErrTainted = errors.New("thread stays in other namespaces and locked; end its goroutine")
-	// ErrUnknownContainer says that no running container has an id that begins like that.
-	ErrUnknownContainer = errors.New("no running container has such an id")
-	// ErrAmbiguous says that the ids of several running containers begin like that.
-	ErrAmbiguous = errors.New("several containers have such an id")
+	// ErrUnknownContainer says that no running container has that name, or an ID that begins like that.
+	ErrUnknownContainer = errors.New("no running container has such an ID or name")
+	// ErrAmbiguous says that several running containers have that name, or that the IDs of several begin like that.
+	ErrAmbiguous = errors.New("several containers have such an ID or name")
 	// ErrNotImplemented is the answer on systems without namespaces.
 	ErrNotImplemented = errors.New("not implemented")
 )

@@ -83,7 +83,8 @@ func GetFromPid(pid int) (NsHandle, error) { return peers(network.GetFromPid(pid
 // GetFromThread returns a handle of the network namespace of the thread tid of a process, otherwise as GetFromPid.
 func GetFromThread(pid, tid int) (NsHandle, error) { return peers(network.GetFromThread(pid, tid)) }
 
-// GetFromDocker returns a handle of the network namespace of a running container by its id or the beginning of it:
-// of docker, containerd, Kubernetes (CRI), podman and others that name their cgroups by the id. The caller closes it.
-// ErrUnknownContainer, ErrAmbiguous: there is none, or more than one.
+// GetFromDocker returns a handle of the network namespace of a running container by its ID, the beginning of it, or its
+// name: of docker, containerd, Kubernetes (CRI), podman, LXC, systemd-nspawn, runc, crun and others that name their cgroups
+// by the ID; see [Of.GetFromDocker]. The caller closes it. ErrUnknownContainer, ErrAmbiguous: there is none, or more than
+// one.
 func GetFromDocker(id string) (NsHandle, error) { return peers(network.GetFromDocker(id)) }

@@ -13,14 +13,14 @@ type home struct {
 
 // Assign finds the containers that processes are in, and sets Container of each Membership. Containers of different users
 // or runtimes may have the same name; what has a cgroup in common is the same. proof tells whether a cgroup in a hierarchy
-// of that kind proves its container; see [Hierarchy.Proves].
-func Assign(known []*Membership, proof func(kind string, c *Container) bool) (all []*Container) {
+// of that kind proves its container; see [Hierarchy.Proves]. at is At, or knows more.
+func Assign(known []*Membership, at func(cgroup string) *Container, proof func(kind string, c *Container) bool) (all []*Container) {
 	ids := map[string]bool{} // of the proven
 	claims := make([][]*Container, len(known))
 	for i, m := range known {
 		claims[i] = make([]*Container, len(m.In)) // by hierarchy
 		for j, in := range m.In {
-			claim := Of(in.Path)
+			claim := of(in.Path, at)
 			outside := strings.HasPrefix(in.Path, "/../") // of our cgroup namespace: it is not to be seen
 			if claim != nil && !outside && proof(in.Kind, claim) {
 				claim.Proven, ids[claim.ID] = true, true
@@ -28,7 +28,7 @@ func Assign(known []*Membership, proof func(kind string, c *Container) bool) (al
 			claims[i][j] = claim
 		}
 	}
-	at := map[home]*Container{}
+	homeOf := map[home]*Container{}
 	for i, m := range known {
 		if m.Container = choose(claims[i], ids); m.Container == nil {
 			continue
@@ -39,13 +39,13 @@ func Assign(known []*Membership, proof func(kind string, c *Container) bool) (al
 				homes = append(homes, home{j, other.Cgroup})
 			}
 		}
-		if j := slices.IndexFunc(homes, func(h home) bool { return at[h] != nil }); j >= 0 {
-			m.Container = at[homes[j]]
+		if j := slices.IndexFunc(homes, func(h home) bool { return homeOf[h] != nil }); j >= 0 {
+			m.Container = homeOf[homes[j]]
 		} else {
 			all = append(all, m.Container)
 		}
 		for _, h := range homes {
-			at[h] = m.Container
+			homeOf[h] = m.Container
 		}
 	}
 	return all

@@ -20,7 +20,7 @@ func TestContainersOfTheSameName(t *testing.T) {
 	} {
 		known = append(known, ParseMembership([]byte(text)))
 	}
-	all := Assign(known, func(string, *Container) bool { return true })
+	all := Assign(known, At, func(string, *Container) bool { return true })
 	require.True(t, all[0].Proven)
 	require.Len(t, all, 3)
 	of := func(i int) *Container { return known[i].Container }
@@ -46,7 +46,7 @@ func TestForgedContainers(t *testing.T) {
 	} {
 		known = append(known, ParseMembership([]byte(text)))
 	}
-	all := Assign(known, func(kind string, c *Container) bool {
+	all := Assign(known, At, func(kind string, c *Container) bool {
 		require.Contains(t, []string{"memory", "name=systemd"}, kind)
 		return !strings.HasPrefix(c.Cgroup, "/user.slice/")
 	})

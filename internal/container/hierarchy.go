@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"path"
 	"slices"
 	"strings"
@@ -15,40 +16,47 @@ type Hierarchy struct {
 	Top   string // the uppermost cgroup that any of its mounts shows
 
 	options []string // of version 1: the controllers or the name are among them
+	device  [2]uint32
 }
 
 // Hierarchies returns the hierarchies in a mountinfo, proc_pid_mountinfo(5): the one mounted last, which may hide others,
 // first. What is mounted in several places is there once.
 func Hierarchies(mountinfo []byte) []Hierarchy {
-	type device struct{ major, minor uint32 }
-	var all []Hierarchy
-	var devices []device
-	tops := map[device]string{}
+	const many = 16 // of version 1
+	all := make([]Hierarchy, 0, many)
 	for m, rest, ok := procfs.NextMount(mountinfo); ok; m, rest, ok = procfs.NextMount(rest) {
-		h := Hierarchy{Point: string(procfs.Unescape(nil, m.Point)), Root: string(procfs.Unescape(nil, m.Root))}
-		switch string(m.Type) {
-		case "cgroup":
-			h.options = strings.Split(string(m.SuperBlockOpt), ",")
-		case "cgroup2":
-		default:
+		version1 := string(m.Type) == "cgroup"
+		if !version1 && string(m.Type) != "cgroup2" {
 			continue
 		}
-		on := device{m.Major, m.Minor}
-		all, devices = append(all, h), append(devices, on)
-		if top, known := tops[on]; !known || len(h.Root) < len(top) {
-			tops[on] = h.Root
+		h := Hierarchy{Point: unescaped(m.Point), Root: unescaped(m.Root), device: [2]uint32{m.Major, m.Minor}}
+		if version1 {
+			h.options = strings.Split(string(m.SuperBlockOpt), ",")
 		}
+		all = append(all, h)
 	}
-	var found []Hierarchy
-	seen := map[device][]string{}
-	for i, h := range slices.Backward(all) {
-		if on := devices[i]; !slices.Contains(seen[on], h.Root) {
-			seen[on] = append(seen[on], h.Root)
-			h.Top = tops[on]
+	slices.Reverse(all)
+	found := make([]Hierarchy, 0, len(all))
+	for _, h := range all {
+		h.Top = h.Root
+		for i := range all {
+			if all[i].device == h.device && len(all[i].Root) < len(h.Top) {
+				h.Top = all[i].Root
+			}
+		}
+		same := func(other Hierarchy) bool { return other.device == h.device && other.Root == h.Root }
+		if !slices.ContainsFunc(found, same) {
 			found = append(found, h)
 		}
 	}
 	return found
+}
+
+func unescaped(text []byte) string {
+	if bytes.IndexByte(text, '\\') < 0 {
+		return string(text)
+	}
+	return string(procfs.Unescape(nil, text))
 }
 
 // is reports whether the hierarchy is of that kind, as In.Kind has it.
@@ -74,6 +82,19 @@ func (h *Hierarchy) Cgroup(dir string) string {
 	return path.Join("/", h.Root, strings.TrimPrefix(dir, h.Point))
 }
 
+// CgroupAt returns the path of the cgroup that is to be seen in a directory below one of the mount points.
+func CgroupAt(hierarchies []Hierarchy, dir string) (cgroup string, ok bool) {
+	dir = path.Clean(dir)
+	longest := ""
+	for i := range hierarchies {
+		h := &hierarchies[i]
+		if _, below := within(h.Point, dir); below && len(h.Point) > len(longest) {
+			longest, cgroup = h.Point, h.Cgroup(dir)
+		}
+	}
+	return cgroup, longest != ""
+}
+
 // Find returns where a cgroup of the hierarchies of a kind is to be seen. It is nil if nowhere.
 func Find(hierarchies []Hierarchy, kind, cgroup string) (h *Hierarchy, dir string) {
 	for i := range hierarchies {
@@ -88,11 +109,20 @@ func Find(hierarchies []Hierarchy, kind, cgroup string) (h *Hierarchy, dir strin
 
 // Proves reports whether only root or the caller can have made the cgroup of a container: nobody else may make
 // directories where it is, which onlyTrusted tells of a directory below a mount point, and it is not inside another
-// container, as far up as the hierarchy shows.
-func (h *Hierarchy) Proves(c *Container, onlyTrusted func(point, dir string) bool) bool {
-	below, ok := within(h.Top, c.Cgroup)
+// container. at is At, or knows more.
+func (h *Hierarchy) Proves(c *Container, at func(cgroup string) *Container, onlyTrusted func(point, dir string) bool) bool {
 	dir := h.Dir(c.Cgroup)
-	return ok && dir != "" && Of(path.Dir(path.Clean("/"+below))) == nil && onlyTrusted(h.Point, dir)
+	return dir != "" && !h.IsNested(c, at) && onlyTrusted(h.Point, dir)
+}
+
+// IsNested reports whether the cgroup of a container is inside another container, as far up as the hierarchy shows.
+func (h *Hierarchy) IsNested(c *Container, at func(cgroup string) *Container) bool {
+	for above := path.Dir(c.Cgroup); len(above) > len(h.Top); above = path.Dir(above) {
+		if at(above) != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // within returns the part of a cgroup's path below another cgroup.

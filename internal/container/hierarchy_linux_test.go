@@ -25,7 +25,7 @@ func TestProofOfContainers(t *testing.T) {
 	var trust sys.Trust
 	proof := func(kind string, c *Container) bool {
 		in, _ := Find(all, kind, c.Cgroup)
-		return in != nil && in.Proves(c, trust.OnlyTrustedMayMake)
+		return in != nil && in.Proves(c, At, trust.OnlyTrustedMayMake)
 	}
 	for path, want := range map[string]bool{
 		"/docker/" + id:                         true,
@@ -51,12 +51,26 @@ func TestProofBehindABindMount(t *testing.T) {
 	anybody := func(string, string) bool { return true }
 	forged := At("/docker/" + id + "/docker/" + id)
 	for i := range all {
-		require.False(t, all[i].Proves(forged, anybody), all[i].Point)
+		require.False(t, all[i].Proves(forged, At, anybody), all[i].Point)
 	}
-	require.True(t, all[1].Proves(At("/docker/"+id), anybody))
+	require.True(t, all[1].Proves(At("/docker/"+id), At, anybody))
 
 	// in a container without a cgroup namespace nothing else is to be seen
 	all = Hierarchies([]byte("27 18 0:23 /docker/" + id + " /other rw - cgroup cgroup rw,memory\n"))
-	require.True(t, all[0].Proves(forged, anybody))
-	require.False(t, all[0].Proves(At("/docker/"+id+"/docker/"+id+"/default/web"), anybody))
+	require.True(t, all[0].Proves(forged, At, anybody))
+	require.False(t, all[0].Proves(At("/docker/"+id+"/docker/"+id+"/default/web"), At, anybody))
+}
+
+// TestProofInsideAContainerThatHasAnyName has a container whose cgroup does not say that it is one.
+func TestProofInsideAContainerThatHasAnyName(t *testing.T) {
+	h := Hierarchy{Point: "/cg", Root: "/", Top: "/"}
+	anybody := func(string, string) bool { return true }
+	forged := At("/any/name/docker/" + id)
+	require.True(t, h.Proves(forged, At, anybody))
+	require.False(t, h.Proves(forged, func(cgroup string) *Container {
+		if cgroup == "/any/name" {
+			return &Container{ID: "web", Cgroup: cgroup}
+		}
+		return At(cgroup)
+	}, anybody))
 }

@@ -9,9 +9,9 @@ import (
 // libpod_parent/ID. With systemd the name of the slice says it, and is no container's.
 func isPod(parent, name string) bool { return path.Base(parent) == "libpod_parent" && IsID(name) }
 
-// podOf returns the pod that a container's cgroup is in, "" if it is in none: the UID of a Kubernetes pod, or the ID of
+// PodOf returns the pod that a container's cgroup is in, "" if it is in none: the UID of a Kubernetes pod, or the ID of
 // one of podman's.
-func podOf(cgroup string) string {
+func PodOf(cgroup string) string {
 	kubernetes := strings.Contains(cgroup, "kubepods")
 	for dir := path.Dir(cgroup); ; dir = path.Dir(dir) {
 		name := path.Base(dir)

@@ -105,6 +105,7 @@ type Container struct {
 	Runtime string `json:"runtime,omitempty"`
 	Name    Text   `json:"name,omitempty"`
 	Pod     Text   `json:"pod,omitempty"`
+	PodName Text   `json:"podName,omitempty"`
 	Cgroup  Text   `json:"cgroup,omitempty"`
 }
 

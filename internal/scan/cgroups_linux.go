@@ -1,14 +1,16 @@
 package scan
 
 import (
+	"bytes"
 	"cmp"
-	"context"
+	"os"
 	"path"
 	"slices"
 	"strings"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/container"
+	"github.com/nsops/nsops/internal/engines"
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/sys"
 )
@@ -72,20 +74,36 @@ func (s *scan) findContainers(f *facts.Facts) {
 	for i, c := range known {
 		memberships[i] = c.in
 	}
-	found := container.Assign(memberships, hierarchies.proof)
+	told := s.engines(f, hierarchies)
+	found := container.Assign(memberships, told.At, func(kind string, c *container.Container) bool {
+		return hierarchies.proof(kind, c, told.At)
+	})
+	makers := map[*container.Container]int{}
+	for _, m := range memberships {
+		if c := m.Container; hierarchies != nil && c != nil && !c.Proven && makers[c] == 0 {
+			makers[c] = hierarchies.maker(m, told.At)
+		}
+	}
 	for _, c := range found {
 		if c.Proven {
-			s.nameContainer(f, c)
+			s.describe(f, told, c)
+		} else {
+			told.DescribeFor(makers[c], c)
 		}
 	}
 	slices.SortFunc(found, func(a, b *container.Container) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
 	})
+	s.containerRows(f, found)
+}
+
+// containerRows makes rows of containers, and says which processes are in them.
+func (s *scan) containerRows(f *facts.Facts, found []*container.Container) {
 	places := make(map[*container.Container]facts.Place, len(found))
 	for i, c := range found {
 		places[c] = facts.Place(i + 1)
 		f.Containers = append(f.Containers, facts.Container{ID: facts.Text(c.ID), Runtime: c.Runtime, Name: facts.Text(c.Name),
-			Pod: facts.Text(c.Pod), Cgroup: facts.Text(c.Cgroup)})
+			Pod: facts.Text(c.Pod), PodName: facts.Text(c.PodName), Cgroup: facts.Text(c.Cgroup)})
 	}
 	for i := range f.Processes {
 		if c := s.drafts[i].cgroup; c != nil {
@@ -114,39 +132,11 @@ func (s *scan) knownCgroups() ([]*cgroup, *hierarchies) {
 	return known, hierarchies
 }
 
-// nameContainer asks one after the other. What runtimes write down may be on a file system that does not answer; a
-// Namer has the context.
-func (s *scan) nameContainer(f *facts.Facts, c *container.Container) {
-	note := func(name string, err error) {
-		if err != nil && context.Cause(s.ctx) == nil {
-			f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(c.Cgroup), Errno: errnoOf(err)})
-		}
-		c.Name = name
-	}
-	own := &Container{c.ID, c.Runtime, c.Name, c.Pod, c.Cgroup}
-	if c.Name == "" && !s.stateStuck {
-		asked := *own
-		name, err := Within(s.opts.Patience, s.ctx.Done(), func() (string, error) {
-			return StateFiles{}.NameContainer(s.ctx, &asked)
-		}, func(string) {})
-		s.stateStuck = err != nil
-		if err == nil {
-			own.Runtime = asked.Runtime
-		}
-		note(name, err)
-	}
-	for _, namer := range s.opts.Namers {
-		if c.Name == "" {
-			note(namer(s.ctx, own))
-		}
-	}
-	c.Runtime = own.Runtime
-}
-
 // hierarchies are those of cgroups, as mounted in our mount namespace; nil is none.
 type hierarchies struct {
-	all   []container.Hierarchy
-	trust sys.Trust
+	all       []container.Hierarchy
+	mountinfo []byte
+	trust     sys.Trust
 }
 
 func (s *scan) hierarchies() *hierarchies {
@@ -154,16 +144,31 @@ func (s *scan) hierarchies() *hierarchies {
 	if errno != 0 && errno != syscall.ENOENT {
 		return &hierarchies{}
 	}
-	return &hierarchies{all: container.Hierarchies(text)}
+	return &hierarchies{all: container.Hierarchies(text), mountinfo: bytes.Clone(text)}
 }
 
 // proof reports whether only root or the caller can have made the cgroup of a container.
-func (h *hierarchies) proof(kind string, c *container.Container) bool {
+func (h *hierarchies) proof(kind string, c *container.Container, at func(string) *container.Container) bool {
 	if h == nil {
 		return false
 	}
 	in, _ := container.Find(h.all, kind, c.Cgroup)
-	return in != nil && in.Proves(c, h.trust.OnlyTrustedMayMake)
+	return in != nil && in.Proves(c, at, h.trust.OnlyTrustedMayMake)
+}
+
+// maker returns the user, neither root nor the caller, who may have made the cgroup of the container: the owner of the
+// directory that it is in. -1: that is nobody, or not to be seen.
+func (h *hierarchies) maker(m *container.Membership, at func(string) *container.Container) int {
+	for _, in := range m.In {
+		hierarchy, dir := container.Find(h.all, in.Kind, m.Container.Cgroup)
+		if dir == "" || !strings.HasPrefix(in.Path, m.Container.Cgroup) || hierarchy.IsNested(m.Container, at) {
+			continue
+		}
+		if uid := engines.Owner(path.Dir(dir)); uid > 0 && uid != os.Geteuid() {
+			return uid
+		}
+	}
+	return -1
 }
 
 func (h *hierarchies) frozen(in *container.Membership) bool {
@@ -180,5 +185,5 @@ func (h *hierarchies) read(kind, cgroup, file string) string {
 	if dir == "" {
 		return ""
 	}
-	return readState(path.Join(dir, file))
+	return string(engines.ReadFile(path.Join(dir, file)))
 }

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -23,7 +24,7 @@ type Options struct {
 }
 
 // Namer returns the name of a container, "" if it does not know.
-type Namer func(context.Context, *Container) (string, error)
+type Namer func(context.Context, *container.Container) (string, error)
 
 // has reports whether all of these sources are wanted.
 func (o *Options) has(s facts.Sources) bool { return o.Sources.Has(s) }
