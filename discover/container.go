@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/nsops/nsops/internal/container"
+	"github.com/nsops/nsops/internal/engines"
 )
 
 // Container is a container that processes are in, as its cgroup tells, or what its runtime has written down of that. Where
@@ -25,13 +26,14 @@ type Container struct {
 }
 
 // relateContainers gives containers their processes.
-func (r *Result) relateContainers() {
-	for _, p := range r.Processes {
-		if p.Container != nil {
-			p.Container.Processes = append(p.Container.Processes, p)
+func (l *linker) relateContainers() {
+	for i := range l.processes {
+		if c := l.processes[i].Container; c != nil {
+			c.Processes = append(c.Processes, &l.processes[i])
 		}
 	}
-	for _, c := range r.Containers {
+	for i := range l.containers {
+		c := &l.containers[i]
 		for _, p := range c.Processes {
 			if c.Leader == nil || compareLeadership(p, c.Leader) < 0 {
 				c.Leader = p
@@ -65,8 +67,18 @@ type ContainerNamer interface {
 	NameContainer(ctx context.Context, c *Container) (string, error)
 }
 
-// cgroup is what a text of /proc/PID/cgroup says, which many processes have in common.
-type cgroup struct {
-	in     *container.Membership
-	frozen bool
+// StateFiles is a ContainerNamer that reads what runtimes write down for themselves, in the folders that they have by
+// default, without asking any: config.v2.json of Docker, containers.json of podman and cri-o, and the annotations that
+// containerd has handed to runc. It requires the right to read that, which mostly only root has. Discover does so first,
+// with folders too that it knows from the arguments of the runtimes' processes.
+type StateFiles struct {
+	Root string // of the file system that has them, "" for our own
+}
+
+// NameContainer returns a name, "" if there is none to be found. It sets a Runtime that is not known, if that shows.
+func (s StateFiles) NameContainer(_ context.Context, c *Container) (string, error) {
+	found := container.Container{ID: c.ID, Runtime: c.Runtime}
+	engines.New(s.Root, nil, nil).Describe(&found)
+	c.Runtime = found.Runtime
+	return found.Name, nil
 }

@@ -50,7 +50,7 @@ func requireTruth(t *testing.T, r *discover.Result, all []truth) {
 	}
 }
 
-// handlesOpen says whether any namespace can be opened by its file handle: not before 6.18, nor on newer kernels than that
+// handlesOpen reports whether any namespace can be opened by its file handle: not before 6.18, nor on newer kernels than that
 // in a container.
 func handlesOpen(t *testing.T) bool {
 	t.Helper()

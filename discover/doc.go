@@ -5,10 +5,10 @@
 // less; [Diff] tells what has changed; a Result goes to JSON and back, so that a privileged program can look and another
 // one show. [NewPIDMap] translates PIDs between PID namespaces.
 //
-// # What it takes
+// # What it requires
 //
 // Nothing: without privileges it sees the caller's own processes, and what these hold. CAP_SYS_PTRACE shows those of
-// others, CAP_SYS_ADMIN the mount namespaces that no process is in. With CAP_BPF and CAP_PERFMON, from 6.18 on, it takes
+// others, CAP_SYS_ADMIN the mount namespaces that no process is in. With CAP_BPF and CAP_PERFMON, since Linux 6.18, it takes
 // a third of the time. What could not be seen is in [Result.Problems]; that is no error. docs/discovery.md says how it goes
 // about it, where it looks, and what is missing without which privilege or kernel.
 //
@@ -23,5 +23,5 @@
 // # When not to use it
 //
 // To ask one namespace for its owner, use package handle. To wait for namespaces to come and go: a discovery is not one
-// instant, and a namespace that lives shorter than one may not be seen.
+// instant, and a namespace that exists for less time may not be seen.
 package discover

@@ -14,6 +14,7 @@ import (
 // missing.
 type ways struct {
 	pids       map[int]bool
+	above      map[int]bool     // processes that those with pids are found below
 	sources    discover.Sources // what of the processes leads to it
 	namespaces map[species.NamespaceID]bool
 	unheld     bool                // one is a mount namespace that only the kernel shows
@@ -60,7 +61,7 @@ func (w *ways) explain(r *discover.Result) bool {
 		case w.pin != nil && r.Namespace(w.in.ID) != nil && !w.unheld: // it has been looked into
 			return p.Namespace == w.pin.ID || p.Namespace == w.in.ID || p.PID != 0 && w.pids[p.PID] && p.Source == discover.Mounts
 		case p.PID != 0:
-			return w.pids[p.PID] && w.sources.Has(p.Source)
+			return w.pids[p.PID] && w.sources.Has(p.Source) || w.above[p.PID] && p.Source == discover.Processes
 		case p.Namespace.Ino != 0:
 			return w.namespaces[p.Namespace]
 		}
@@ -75,11 +76,12 @@ func exhausted(p discover.Problem) bool {
 // facts are those about a process, those below it, the namespaces that these hold and some more, and the ways to each.
 type facts struct {
 	all   map[string]*ways
+	above map[int][]int // by PID: the processes that it is found below, whose PIDs may be higher
 	world map[*discover.Namespace]bool
 }
 
 func factsOf(r *discover.Result, pid int, also []species.NamespaceID) *facts {
-	f := &facts{map[string]*ways{}, map[*discover.Namespace]bool{}}
+	f := &facts{map[string]*ways{}, map[int][]int{}, map[*discover.Namespace]bool{}}
 	for _, id := range also {
 		f.namespace(r.Namespace(id))
 	}
@@ -97,6 +99,14 @@ func factsOf(r *discover.Result, pid int, also []species.NamespaceID) *facts {
 	for _, m := range r.Mounts {
 		if f.world[m.Namespace] {
 			f.add(waysTo(discover.Full).add(m.Namespace, f.ours), "%v has %d mounts", m.Namespace, len(m.Mounts))
+		}
+	}
+	for _, w := range f.all {
+		w.above = map[int]bool{}
+		for pid := range w.pids {
+			for _, above := range f.above[pid] {
+				w.above[above] = true
+			}
 		}
 	}
 	return f
@@ -135,6 +145,7 @@ func (f *facts) process(p *discover.Process) {
 		}
 	}
 	for _, child := range p.Children {
+		f.above[child.PID] = append(slices.Clone(f.above[p.PID]), p.PID)
 		f.process(child)
 	}
 }

@@ -27,7 +27,7 @@ type Mount struct {
 	SuperOptions string // of the file system; "" as Options is
 	Propagation  string // such as "shared:1 master:2"; "" is private
 
-	// Hidden says that nothing of it can be reached, since something else is mounted over it or over a directory
+	// Hidden reports that nothing of it can be reached, since something else is mounted over it or over a directory
 	// above.
 	Hidden bool
 
@@ -64,17 +64,14 @@ func (t *MountTable) Path(name string) *MountPath {
 	return t.Paths[at]
 }
 
-// arrange makes the trees, and finds out what is hidden.
-func (t *MountTable) arrange() {
+// arrange makes the trees, and finds out what is hidden. It needs an empty map, and leaves it empty.
+func (t *MountTable) arrange(byPath map[string]*MountPath) {
 	slices.SortFunc(t.Mounts, func(a, b *Mount) int { return cmp.Compare(a.ID, b.ID) })
-	byID := make(map[int]*Mount, len(t.Mounts))
 	for _, m := range t.Mounts {
-		byID[m.ID] = m
-	}
-	for _, m := range t.Mounts {
-		if parent := byID[m.ParentID]; parent != nil && parent != m {
-			m.Parent = parent
-			parent.Children = append(parent.Children, m)
+		at, ok := slices.BinarySearchFunc(t.Mounts, m.ParentID, func(m *Mount, id int) int { return cmp.Compare(m.ID, id) })
+		if ok && t.Mounts[at] != m {
+			m.Parent = t.Mounts[at]
+			m.Parent.Children = append(m.Parent.Children, m)
 		}
 	}
 	for _, m := range t.Mounts {
@@ -82,7 +79,8 @@ func (t *MountTable) arrange() {
 			m.hide(false, 0)
 		}
 	}
-	t.arrangePaths()
+	t.arrangePaths(byPath)
+	clear(byPath)
 }
 
 // maxDepth keeps nonsense that was read from JSON from nesting forever.
@@ -105,7 +103,7 @@ func (m *Mount) hide(hidden bool, depth int) {
 	}
 }
 
-// covered says whether one of the points is a directory above, but below root.
+// covered reports whether one of the points is a directory above, but below root.
 func covered(point, root string, points map[string]bool) bool {
 	for dir := above(point); len(dir) > len(root); dir = above(dir) {
 		if points[dir] {
@@ -137,18 +135,17 @@ func compareSight(a, b *Mount) int {
 	return cmp.Compare(a.level, b.level)
 }
 
-func (t *MountTable) arrangePaths() {
-	t.Paths = nil
-	byPath := make(map[string]*MountPath, len(t.Mounts))
-	for _, m := range t.Mounts {
-		p := byPath[m.Point]
-		if p == nil {
-			p = &MountPath{Path: m.Point}
-			byPath[m.Point] = p
-			t.Paths = append(t.Paths, p)
+func (t *MountTable) arrangePaths(byPath map[string]*MountPath) {
+	room := make([]MountPath, 0, len(t.Mounts))
+	for i, m := range t.Mounts {
+		if p := byPath[m.Point]; p != nil {
+			p.Mounts = append(p.Mounts, m)
+			continue
 		}
-		p.Mounts = append(p.Mounts, m)
+		room = append(room, MountPath{Path: m.Point, Mounts: t.Mounts[i : i+1 : i+1]})
+		byPath[m.Point] = &room[len(room)-1]
 	}
+	t.Paths = pointers(room)
 	slices.SortFunc(t.Paths, func(a, b *MountPath) int { return strings.Compare(a.Path, b.Path) })
 	for _, p := range t.Paths {
 		slices.SortStableFunc(p.Mounts, compareSight)

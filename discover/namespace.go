@@ -3,15 +3,16 @@ package discover
 import (
 	"iter"
 
+	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
 
 // Namespace is one namespace, as it was found. It holds nothing open and keeps nothing alive.
 type Namespace struct {
 	ID      species.NamespaceID   // device and inode number, which is used again once the namespace is gone
-	Serial  uint64                // the 64-bit ID that is never used again; 0 if not known, as before 6.18 (mnt: 6.11)
+	Serial  uint64                // the 64-bit ID that is never used again; 0 if not known, as before Linux 6.18 (mnt: 6.11)
 	Type    species.NamespaceType // one of the eight
-	Initial bool                  // there from boot; see species.IsInitialInode for what that means before 6.17
+	Initial bool                  // there from boot; see species.IsInitialInode for what that means before Linux 6.17
 
 	Owner       *Namespace // user namespace with rights over it, of a user namespace the parent; nil: see OwnerHidden
 	OwnerHidden bool       // there is an owner, but the caller may not know it
@@ -29,13 +30,9 @@ type Namespace struct {
 	Tasks      int         // number of threads in it, those that are like their process included
 	StrayTasks []*Task     // threads in it whose process is not, sorted by PID and TID
 	References []Reference // what else holds it, or leads to it, sorted by kind
-
-	unreachable bool  // known by number only
-	gone        bool  // it is no more, or another has its number by now
-	index       int32 // while a discovery is under way, in the table
 }
 
-// Hidden says that it is known only as somebody's parent or owner: nothing that was looked at leads there directly.
+// Hidden reports whether it is known only as somebody's parent or owner: nothing that was looked at leads there directly.
 func (n *Namespace) Hidden() bool {
 	return len(n.Processes) == 0 && len(n.StrayTasks) == 0 && len(n.References) == 0
 }
@@ -90,35 +87,8 @@ type NamespacesSet [8]*Namespace
 
 // Of returns the namespace of that type.
 func (s *NamespacesSet) Of(t species.NamespaceType) *Namespace {
-	if i := slot(t); i >= 0 {
+	if i := facts.TypeIndex(t); i >= 0 {
 		return s[i]
 	}
 	return nil
 }
-
-// slots are the eight types in listing order.
-var slots = func() (types [8]species.NamespaceType) {
-	i := 0
-	for t := range species.Set(species.AllNS).All() {
-		types[i] = t
-		i++
-	}
-	return types
-}()
-
-// slot returns the place of a type in listing order, -1 for no type.
-func slot(t species.NamespaceType) int {
-	for i := range slots {
-		if slots[i] == t {
-			return i
-		}
-	}
-	return -1
-}
-
-var (
-	mntSlot  = slot(species.CLONE_NEWNS)
-	pidSlot  = slot(species.CLONE_NEWPID)
-	netSlot  = slot(species.CLONE_NEWNET)
-	timeSlot = slot(species.CLONE_NEWTIME)
-)

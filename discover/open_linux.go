@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/scan"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -46,7 +47,7 @@ func (n *Namespace) open(detour int) (*sys.FD, error) {
 	return nil, errors.Join(errs...)
 }
 
-// verify says whether fd is of this very namespace.
+// verify reports whether fd is of this very namespace.
 func (n *Namespace) verify(fd *sys.FD) error {
 	id, err := sys.IDOf(fd.Int())
 	if err != nil {
@@ -99,7 +100,7 @@ func patient(stuck *bool, w way) way {
 		if *stuck {
 			return nil, syscall.ETIMEDOUT
 		}
-		fd, err := within(defaultPatience, nil, w, func(fd *sys.FD) { _ = fd.Close() })
+		fd, err := scan.Within(defaultPatience, nil, w, func(fd *sys.FD) { _ = fd.Close() })
 		*stuck = errors.Is(err, syscall.ETIMEDOUT)
 		return fd, err
 	}
@@ -147,7 +148,7 @@ func (n *Namespace) openInside(r Reference, detour int) (*sys.FD, error) {
 		return nil, err
 	}
 	defer func() { _ = in.Close() }()
-	return reopen(findIn(in.Int(), unknownPin{n: n, path: r.Path}))
+	return scan.OpenPin(in.Int(), r.Path, n.ID)
 }
 
 // relativesWays leads from a namespace that it is the owner or parent of.

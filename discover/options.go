@@ -49,18 +49,3 @@ func (o Options) withDefaults() Options {
 	}
 	return o
 }
-
-// has says whether all of these sources are wanted.
-func (o *Options) has(s Sources) bool { return o.Sources.Has(s) }
-
-// looked are the types of which the namespaces of processes have to be looked at, so that all of o.Types are found.
-func (o *Options) looked() species.Set {
-	types := o.Types
-	if types.Has(species.CLONE_NEWUSER) && o.has(Ownership) {
-		return species.Set(species.AllNS) // any may be all there is of its owner
-	}
-	if o.has(Mounts) {
-		types = types.With(species.CLONE_NEWNS)
-	}
-	return types.With(species.CLONE_NEWPID)
-}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
 
@@ -50,7 +51,7 @@ func (p Problem) String() string {
 
 func compareProblems(a, b Problem) int {
 	for _, d := range [...]int{a.PID - b.PID, a.TID - b.TID, int(a.Source) - int(b.Source), a.FD - b.FD,
-		slot(a.Type) - slot(b.Type)} {
+		facts.TypeIndex(a.Type) - facts.TypeIndex(b.Type)} {
 		if d != 0 {
 			return d
 		}

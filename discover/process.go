@@ -28,10 +28,6 @@ type Process struct {
 	Children []*Process // sorted by PID
 	Tasks    []*Task    // other than the one that has the PID, sorted by TID; nil without the source Tasks
 	Threads  int        // number of all of them
-
-	cgroup  *cgroup // nil if not looked at
-	groups  uint64  // the same for processes in the same cgroups, of one discovery; 0 if not known
-	fdCount uint64  // for Rescan; 0 if not known
 }
 
 // Task is a thread other than the one that has its process's PID.
@@ -49,7 +45,7 @@ type Task struct {
 	TIDs []int
 }
 
-// Stray says whether the task is in another namespace of some type than its process.
+// Stray reports whether the task is in another namespace of some type than its process.
 func (t *Task) Stray() bool {
 	for i, n := range t.Namespaces {
 		if n != nil && n != t.Process.Namespaces[i] {

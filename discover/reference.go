@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+
+	"github.com/nsops/nsops/internal/facts"
 )
 
 // HolderKind is how something holds a namespace or leads to it.
@@ -23,28 +25,18 @@ const (
 	ByKernel                      // the kernel lists it
 )
 
-var kindNames = []string{"process", "task", "children", "fd", "socket", "tun", "message", "pin", "kernel"}
-
 // String returns a word for it.
-func (k HolderKind) String() string {
-	if int(k) < len(kindNames) {
-		return kindNames[k]
-	}
-	return strconv.Itoa(int(k))
-}
+func (k HolderKind) String() string { return facts.Kind(k).String() }
 
 // MarshalText returns the word of String.
 func (k HolderKind) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
 
 // UnmarshalText reads the word of String.
 func (k *HolderKind) UnmarshalText(text []byte) error {
-	for i, name := range kindNames {
-		if name == string(text) {
-			*k = HolderKind(i)
-			return nil
-		}
+	if err := (*facts.Kind)(k).UnmarshalText(text); err != nil {
+		return &Error{Op: "parse kind of holder", Ref: string(text), Err: errUnknownWord}
 	}
-	return &Error{Op: "parse kind of holder", Ref: string(text), Err: errUnknownWord}
+	return nil
 }
 
 // Reference is one holder of a namespace.

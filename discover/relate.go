@@ -1,82 +1,106 @@
 package discover
 
 import (
-	"cmp"
+	"iter"
 	"slices"
+
+	"github.com/nsops/nsops/internal/facts"
 )
 
-// relate fills in what follows from the rest of a result: who is in which namespace, who leads there, whose children
-// and possessions there are. It is done once more when a result is read from JSON.
-func (r *Result) relate() {
-	SortNamespaces(r.Namespaces)
-	r.relateProcesses()
-	r.relateNamespaces()
-	r.settle()
-	r.lead()
-	r.count()
-	for _, n := range r.Namespaces {
-		slices.SortFunc(n.References, func(a, b Reference) int { return compareReferences(&a, &b) })
-	}
-	slices.SortFunc(r.Problems, compareProblems)
-	slices.SortFunc(r.Mounts, func(a, b *MountTable) int { return compareNamespaces(a.Namespace, b.Namespace) })
+// relate fills in what follows from the rows: which processes are in a namespace, which of them lead, what its children and
+// possessions are.
+func (l *linker) relate() {
+	l.relateProcesses()
+	l.relateNamespaces()
+	l.fillNamespaces()
+	l.findLeaders()
+	l.followLeaders()
+	l.relateContainers()
+	l.countTasks()
 }
 
-func (r *Result) relateProcesses() {
-	for _, p := range r.Processes {
-		for _, t := range p.Tasks {
-			t.Process = p
-		}
-		if p.PPID == 0 {
-			continue
-		}
-		// Another process may have got the parent's PID meanwhile.
-		if parent := r.Process(p.PPID); parent != nil && parent.Start <= p.Start {
-			p.Parent, parent.Children = parent, append(parent.Children, p)
-		}
-	}
-}
-
-func (r *Result) relateNamespaces() {
-	for _, n := range r.Namespaces {
-		if n.Parent != nil {
-			n.Parent.Children = append(n.Parent.Children, n)
-		}
-		if n.Owner != nil {
-			n.Owner.Owned = append(n.Owner.Owned, n)
-		}
-	}
-}
-
-// settle puts each process into its namespaces, in one array.
-func (r *Result) settle() {
-	sizes := make(map[*Namespace]int, len(r.Namespaces))
+// distribute appends to n lists what pairs yields for them: all in one array.
+func distribute[T any](n int, pairs iter.Seq2[int, *T], list func(i int) *[]*T) {
+	sizes := make([]int32, n)
 	total := 0
-	for _, p := range r.Processes {
-		for _, n := range p.Namespaces {
-			if n != nil {
-				sizes[n]++
-				total++
-			}
-		}
+	for i := range pairs {
+		sizes[i]++
+		total++
 	}
-	room := make([]*Process, total)
-	for _, n := range r.Namespaces {
-		size := sizes[n]
-		n.Processes, room = room[:0:size], room[size:]
+	if total == 0 {
+		return
 	}
-	for _, p := range r.Processes {
-		for _, n := range p.Namespaces {
-			if n != nil {
-				n.Processes = append(n.Processes, p)
-			}
+	room := make([]*T, total)
+	for i, one := range pairs {
+		to := list(i)
+		if size := sizes[i]; *to == nil {
+			*to, room = room[:0:size], room[size:]
 		}
+		*to = append(*to, one)
 	}
 }
 
-// lead finds the leaders: processes whose parents are in another namespace.
-func (r *Result) lead() {
-	for _, n := range r.Namespaces {
-		at := slot(n.Type)
+func (l *linker) relateProcesses() {
+	children := func(yield func(int, *Process) bool) {
+		for i := range l.processes {
+			if parent := l.facts.Parent(i); parent >= 0 && !yield(parent, &l.processes[i]) {
+				return
+			}
+		}
+	}
+	for parent, p := range children {
+		p.Parent = &l.processes[parent]
+	}
+	distribute(len(l.processes), children, func(i int) *[]*Process { return &l.processes[i].Children })
+}
+
+func (l *linker) relateNamespaces() {
+	below := func(above func(*facts.Namespace) facts.Ref) iter.Seq2[int, *Namespace] {
+		return func(yield func(int, *Namespace) bool) {
+			for i := range l.namespaces {
+				if ref := above(&l.facts.Namespaces[i]); ref != 0 && !yield(int(ref-1), &l.namespaces[i]) {
+					return
+				}
+			}
+		}
+	}
+	parent := func(n *facts.Namespace) facts.Ref { return n.Parent }
+	owner := func(n *facts.Namespace) facts.Ref { return n.Owner }
+	distribute(len(l.namespaces), below(parent), func(i int) *[]*Namespace { return &l.namespaces[i].Children })
+	distribute(len(l.namespaces), below(owner), func(i int) *[]*Namespace { return &l.namespaces[i].Owned })
+}
+
+// fillNamespaces puts each process into its namespaces, and each thread into those that its process is not in.
+func (l *linker) fillNamespaces() {
+	processes := func(yield func(int, *Process) bool) {
+		for i := range l.processes {
+			for _, ref := range l.facts.Processes[i].Namespaces.In() {
+				if ref != 0 && !yield(int(ref-1), &l.processes[i]) {
+					return
+				}
+			}
+		}
+	}
+	distribute(len(l.namespaces), processes, func(i int) *[]*Process { return &l.namespaces[i].Processes })
+	for i := range l.processes {
+		for _, t := range l.processes[i].Tasks {
+			for at, n := range t.Namespaces {
+				if n != nil && n != t.Process.Namespaces[at] {
+					n.StrayTasks = append(n.StrayTasks, t)
+				}
+			}
+		}
+	}
+	for i := range l.namespaces {
+		slices.SortStableFunc(l.namespaces[i].StrayTasks, compareTasks)
+	}
+}
+
+// findLeaders finds the leaders: processes whose parents are in another namespace.
+func (l *linker) findLeaders() {
+	for i := range l.namespaces {
+		n := &l.namespaces[i]
+		at := facts.TypeIndex(n.Type)
 		leads := func(p *Process) bool { return p.Parent == nil || p.Parent.Namespaces[at] != n }
 		if len(n.Processes) == 1 && leads(n.Processes[0]) {
 			n.Leaders = n.Processes
@@ -94,31 +118,37 @@ func (r *Result) lead() {
 	}
 }
 
-// count counts threads, and finds those that are not where their process is.
-func (r *Result) count() {
-	for _, p := range r.Processes {
-		for i, n := range p.Namespaces {
+// followLeaders has a process whose cgroup was not looked at be in the container of the leader of its PID namespace, or
+// else of its mount namespace.
+func (l *linker) followLeaders() {
+	for i := range l.processes {
+		p := &l.processes[i]
+		if p.Cgroup != "" || p.Container != nil || p.Frozen {
+			continue
+		}
+		for _, i := range [...]int{facts.PID, facts.Mnt} {
+			if n := p.Namespaces[i]; n != nil && !n.Initial && n.Leader != nil {
+				p.Container, p.Frozen = n.Leader.Container, n.Leader.Frozen
+				break
+			}
+		}
+	}
+}
+
+// countTasks counts threads. Those of a process that are not known are where it is.
+func (l *linker) countTasks() {
+	for i := range l.processes {
+		p := &l.processes[i]
+		for at, n := range p.Namespaces {
 			if n == nil {
 				continue
 			}
 			n.Tasks += max(1, p.Threads-len(p.Tasks))
 			for _, t := range p.Tasks {
-				if in := t.Namespaces[i]; in != nil {
+				if in := t.Namespaces[at]; in != nil {
 					in.Tasks++
 				}
 			}
 		}
-		for _, t := range p.Tasks {
-			for i, n := range t.Namespaces {
-				if n != nil && n != p.Namespaces[i] {
-					n.StrayTasks = append(n.StrayTasks, t)
-				}
-			}
-		}
-	}
-	for _, n := range r.Namespaces {
-		slices.SortFunc(n.StrayTasks, func(a, b *Task) int {
-			return cmp.Or(cmp.Compare(a.Process.PID, b.Process.PID), cmp.Compare(a.TID, b.TID))
-		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 
+	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
 
@@ -18,8 +19,7 @@ type Result struct {
 	Mounts     []*MountTable // with MountTables: one for each mount namespace, sorted by its ID
 	Problems   []Problem     // what could not be seen
 
-	live  bool                // discovered by this program, so that 64-bit IDs are still those of the same namespaces
-	lists map[uint64][]uint64 // for Rescan: the mounts of mount namespaces, by their 64-bit IDs
+	facts *facts.Facts // that it was made of, for Rescan; nil if it was put together by hand
 }
 
 // OfType returns the namespaces of a type, sorted by inode number. It is a part of Namespaces.
@@ -31,7 +31,7 @@ func (r *Result) Namespace(id species.NamespaceID) *Namespace {
 	if id.Dev != 0 && id.Dev != r.Device {
 		return nil
 	}
-	for _, t := range slots {
+	for _, t := range facts.Types {
 		list := r.OfType(t)
 		at, ok := slices.BinarySearchFunc(list, id.Ino, func(n *Namespace, ino uint64) int { return cmp.Compare(n.ID.Ino, ino) })
 		if ok {

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
 
@@ -21,7 +22,7 @@ func SortedNamespaces[K comparable](m map[K]*Namespace) []*Namespace {
 
 func compareNamespaces(a, b *Namespace) int {
 	if a.Type != b.Type {
-		return cmp.Compare(slot(a.Type), slot(b.Type))
+		return cmp.Compare(facts.TypeIndex(a.Type), facts.TypeIndex(b.Type))
 	}
 	if a.ID.Ino != b.ID.Ino {
 		return cmp.Compare(a.ID.Ino, b.ID.Ino)
@@ -36,15 +37,19 @@ func compareSeniority(a, b *Process) int {
 	return cmp.Compare(a.PID, b.PID)
 }
 
+func compareTasks(a, b *Task) int {
+	return cmp.Or(cmp.Compare(a.Process.PID, b.Process.PID), cmp.Compare(a.TID, b.TID))
+}
+
 // rangeOf returns those of a type in a list sorted by SortNamespaces.
 func rangeOf(list []*Namespace, t species.NamespaceType) []*Namespace {
-	if slot(t) < 0 {
+	if facts.TypeIndex(t) < 0 {
 		return nil
 	}
 	at := func(slotted int) int {
-		i, _ := slices.BinarySearchFunc(list, slotted, func(n *Namespace, s int) int { return cmp.Compare(slot(n.Type), s) })
+		i, _ := slices.BinarySearchFunc(list, slotted, func(n *Namespace, s int) int { return cmp.Compare(facts.TypeIndex(n.Type), s) })
 		return i
 	}
-	start, end := at(slot(t)), at(slot(t)+1)
+	start, end := at(facts.TypeIndex(t)), at(facts.TypeIndex(t)+1)
 	return list[start:end:end]
 }

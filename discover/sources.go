@@ -1,21 +1,21 @@
 package discover
 
-import "strings"
+import "github.com/nsops/nsops/internal/facts"
 
 // Sources are where a discovery looks for namespaces, and what it finds out about them.
 type Sources uint32
 
-// The sources. docs/discovery.md says what each costs and which rights it takes.
+// The sources. docs/discovery.md says what each costs and which rights it requires.
 const (
 	// None is not a source. It makes a set of Sources that has nothing else different from the zero value.
 	None Sources = 1 << iota
-	// Processes are the namespaces of processes, and those for their children. Tasks, FDs, Cgroups and Details take it.
+	// Processes are the namespaces of processes, and those for their children. Tasks, FDs, Cgroups and Details require it.
 	Processes
 	// Tasks are those of threads that may be unlike their process.
 	Tasks
 	// FDs are those held open by descriptors; with Tasks also by those of threads with a table of their own.
 	FDs
-	// Sockets are network namespaces of sockets in other ones than their process. It takes FDs.
+	// Sockets are network namespaces of sockets in other ones than their process. It requires FDs.
 	Sockets
 	// Mounts are pins in all mount namespaces that were found.
 	Mounts
@@ -24,25 +24,25 @@ const (
 	// Ownership is the owners of namespaces.
 	Ownership
 	// Cgroups are the cgroups of leaders, from which containers are known; with Details, where there is only version 2, or
-	// where the kernel tells of all processes at once (6.18), of all processes.
+	// where the kernel tells of all processes at once (Linux 6.18), of all processes.
 	Cgroups
 	// Details are the command lines of all processes, not only of those that lead somewhere, and the names of all
 	// threads.
 	Details
 
-	// TunTap are the network namespaces of TUN and TAP devices that are held by a descriptor elsewhere. It takes FDs.
+	// TunTap are the network namespaces of TUN and TAP devices that are held by a descriptor elsewhere. It requires FDs.
 	TunTap
-	// InFlight are namespaces whose descriptors wait in unix sockets to be received. It takes FDs.
+	// InFlight are namespaces whose descriptors wait in unix sockets to be received. It requires FDs.
 	InFlight
-	// AllMountNamespaces asks the kernel for mount namespaces, also such that no process is in (6.12, CAP_SYS_ADMIN),
-	// and joins those on a thread that is thrown away to open what is pinned in there. It takes Mounts.
+	// AllMountNamespaces asks the kernel for mount namespaces, also such that no process is in (Linux 6.12, CAP_SYS_ADMIN),
+	// and joins those on a thread that is thrown away to open what is pinned in there. It requires Mounts.
 	AllMountNamespaces
-	// KernelList asks the kernel for all namespaces (listns(2), 6.19).
+	// KernelList asks the kernel for all namespaces (listns(2), Linux 6.19).
 	KernelList
-	// MountTables are the mounts of each mount namespace, in Result.Mounts. It takes Mounts.
+	// MountTables are the mounts of each mount namespace, in Result.Mounts. It requires Mounts.
 	MountTables
 	// PathFDs looks at all descriptors with a path: they may have been opened through a pin. Without it, only those are
-	// looked at whose pin is gone, or all where the kernel tells of them (6.18). It takes FDs.
+	// looked at whose pin is gone, or all where the kernel tells of them (Linux 6.18). It requires FDs.
 	PathFDs
 
 	// Standard is what the zero value stands for.
@@ -51,43 +51,21 @@ const (
 	Full = Standard | TunTap | InFlight | AllMountNamespaces | KernelList | MountTables | PathFDs
 )
 
-// Has says whether all of these are among the sources.
+// Has reports whether all of these are among the sources.
 func (s Sources) Has(these Sources) bool { return s&these == these }
 
-var sourceNames = []string{"none", "processes", "tasks", "fds", "sockets", "mounts", "hierarchy", "ownership", "cgroups",
-	"details", "tuntap", "inflight", "allmountnamespaces", "kernellist", "mounttables", "pathfds"}
-
 // String returns the names of the sources with commas between them.
-func (s Sources) String() string {
-	var names []string
-	for i, name := range sourceNames {
-		if s&(1<<i) != 0 {
-			names = append(names, name)
-		}
-	}
-	return strings.Join(names, ",")
-}
+func (s Sources) String() string { return facts.Sources(s).String() }
 
 // MarshalText returns the text of String.
 func (s Sources) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
 // UnmarshalText reads the text of String.
 func (s *Sources) UnmarshalText(text []byte) error {
-	var found Sources
-	for word := range strings.SplitSeq(string(text), ",") {
-		at := -1
-		for i, name := range sourceNames {
-			if name == word {
-				at = i
-			}
-		}
-		switch {
-		case at >= 0:
-			found |= 1 << at
-		case word != "":
-			return &Error{Op: "parse sources", Ref: word, Err: errUnknownWord}
-		}
+	found, unknown := facts.ParseSources(string(text))
+	if unknown != "" {
+		return &Error{Op: "parse sources", Ref: unknown, Err: errUnknownWord}
 	}
-	*s = found
+	*s = Sources(found)
 	return nil
 }

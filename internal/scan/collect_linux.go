@@ -1,0 +1,173 @@
+package scan
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/species"
+)
+
+// collect puts together what the workers have found, of the types that are wanted, without what is gone.
+func (s *scan) collect() *facts.Facts {
+	f := &facts.Facts{
+		Device: s.table.dev, Types: s.opts.Types, Sources: s.opts.Sources, Proc: facts.Text(s.opts.Proc),
+		Live: true, MountIDs: s.mounts.ids,
+	}
+	c := collector{scan: s, facts: f, refs: make([]facts.Ref, s.table.len()+1)}
+	c.namespaces()
+	c.references()
+	c.processes()
+	c.mounts()
+	return f
+}
+
+// collector turns what was found into rows.
+type collector struct {
+	scan  *scan
+	facts *facts.Facts
+	refs  []facts.Ref // in the facts, by those in the table
+}
+
+func (c *collector) namespaces() {
+	s := c.scan
+	wanted := make([]*entry, 0, s.table.len())
+	for _, t := range facts.Types {
+		first := len(wanted)
+		for n := range s.table.each {
+			if n.kind == t && n.state != gone && s.opts.Types.Has(t) {
+				wanted = append(wanted, n)
+			}
+		}
+		slices.SortFunc(wanted[first:], func(a, b *entry) int { return cmp.Compare(a.inode, b.inode) })
+	}
+	for i, n := range wanted {
+		c.refs[n.ref] = facts.Ref(i + 1)
+	}
+	names := userNames()
+	c.facts.Namespaces = make([]facts.Namespace, len(wanted))
+	for i, n := range wanted {
+		uid := n.ownerUID
+		if n.kind != species.CLONE_NEWUSER && n.owner != nil {
+			uid = n.owner.ownerUID
+		}
+		c.facts.Namespaces[i] = facts.Namespace{
+			Inode: n.inode, Serial: n.serial, Type: n.kind, Initial: species.IsInitialInode(n.inode),
+			Owner: c.ref(n.owner), OwnerHidden: n.ownerHidden, OwnerUID: uid, OwnerName: facts.Text(names[uid]),
+			Parent: c.ref(n.parent), ParentHidden: n.parentHidden,
+		}
+	}
+}
+
+func (c *collector) ref(n *entry) facts.Ref {
+	if n == nil {
+		return 0
+	}
+	return c.refs[n.ref]
+}
+
+// references gives the namespaces their references, in one array.
+func (c *collector) references() {
+	sizes := make([]int, len(c.facts.Namespaces)+1)
+	total := 0
+	for _, w := range c.scan.workers {
+		for i := range w.found {
+			sizes[c.refs[w.found[i].to]]++
+		}
+		total += len(w.found)
+	}
+	room := make([]facts.Reference, total-sizes[0])
+	for i := range c.facts.Namespaces {
+		size := sizes[i+1]
+		c.facts.Namespaces[i].References, room = room[:0:size], room[size:]
+	}
+	for _, w := range c.scan.workers {
+		for i := range w.found {
+			r := &w.found[i]
+			if n := c.facts.Namespace(c.refs[r.to]); n != nil {
+				r.row.MountNamespace = c.refs[r.row.MountNamespace]
+				n.References = append(n.References, r.row)
+			}
+		}
+	}
+}
+
+// processes leaves out those that have ended, and keeps their drafts in the same order.
+func (c *collector) processes() {
+	s := c.scan
+	words := 0
+	for _, w := range s.workers {
+		words += strings.Count(w.text.String(), "\x00")
+	}
+	room := make([]string, 0, words+16) // a command line may have no zero byte
+	kept := 0
+	for i := range s.rows {
+		p, d := &s.rows[i], &s.drafts[i]
+		if p.PID == 0 || s.isInGone(p) {
+			continue
+		}
+		w, text := d.worker, d.worker.text.String()
+		p.Name = facts.Text(d.name.of(text))
+		if d.old == nil || d.cmdline != (span{}) {
+			p.Cmdline, room = splitWords(d.cmdline.of(text), room)
+		} else {
+			p.Cmdline = d.old.Cmdline
+		}
+		p.PIDs = d.pids.numbers(w)
+		c.links(&p.Namespaces)
+		for j := range p.Tasks {
+			t := &p.Tasks[j]
+			t.Name, t.TIDs = facts.Text(d.tasks[j].name.of(text)), d.tasks[j].tids.numbers(w)
+			c.links(&t.Namespaces)
+		}
+		if kept != i {
+			s.rows[kept], s.drafts[kept] = *p, *d
+		}
+		kept++
+	}
+	c.facts.Processes, s.drafts = s.rows[:kept:kept], s.drafts[:kept]
+}
+
+func (c *collector) links(l *facts.Links) {
+	for i := range l {
+		l[i] = c.refs[l[i]]
+	}
+}
+
+func (c *collector) mounts() {
+	for _, t := range c.scan.mounts.all {
+		if t.Namespace = c.refs[t.Namespace]; t.Namespace != 0 {
+			c.facts.Mounts = append(c.facts.Mounts, t)
+		}
+	}
+}
+
+func (s span) of(text string) string { return text[s.start:s.end] }
+
+func (s span) numbers(w *worker) []int {
+	if s.start == s.end {
+		return nil
+	}
+	return w.numbers[s.start:s.end:s.end]
+}
+
+// splitWords splits a command line at its zero bytes; what it returns is a part of room.
+func splitWords(text string, room []string) (words, rest []string) {
+	start := len(room)
+	for text != "" {
+		at := 0
+		for at < len(text) && text[at] != 0 {
+			at++
+		}
+		room = append(room, text[:at])
+		if at == len(text) {
+			break
+		}
+		text = text[at+1:]
+	}
+	if len(room) == start {
+		return nil, room
+	}
+	return room[start:len(room):len(room)], room
+}

@@ -1,0 +1,211 @@
+package scan
+
+import (
+	"bytes"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// descriptors looks at the open descriptors of a process, or of a thread with a table of its own, and returns their
+// number, 0 if that is not known (Linux 6.2). Of a process known from before, with that many, it looks only at those that
+// held a namespace then.
+func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (count uint64) {
+	dir, errno := w.openDir(facts.FDs, s.dir, &fdPath)
+	if errno != 0 {
+		w.descriptorProblem(facts.FDs, s, 0, errno)
+		return 0
+	}
+	defer sys.QuickClose(dir)
+	var st sys.ScanStat
+	_ = sys.QuickStat(dir, &st)
+	look := w.descriptorLook(s, in, dir)
+	if s.pid == w.scan.proc.self && s.tid == 0 {
+		if w.scan.ownFDs == nil {
+			w.scan.lookAtSelf(w.caller.read)
+		}
+		for fd := range w.scan.ownFDs {
+			_ = look.at(fd)
+		}
+		return 0
+	}
+	if st.Size != 0 && w.keepsFDs(old, st.Size, in) {
+		for _, fd := range w.scan.old.fds[s.pid] {
+			_ = look.at(fd)
+		}
+		return st.Size
+	}
+	next, done := look.guess(st.Size)
+	if !done {
+		look.list(next)
+	}
+	return st.Size
+}
+
+// list lists the descriptors and looks at those from next up.
+func (l *descriptorLook) list(next int) {
+	w := l.worker
+	var errno syscall.Errno
+	if w.fds, errno = w.listNumbers(facts.FDs, w.fds[:0], l.of.dir, &fdPath); errno != 0 {
+		l.problem(facts.FDs, 0, errno)
+		return
+	}
+	for _, fd := range w.fds {
+		if fd >= next {
+			_ = l.at(fd)
+		}
+	}
+}
+
+// guess looks at the descriptors from 0 up until it has met as many as there are, which the size of the directory tells
+// (Linux 6.2): listing it takes as long as half of them. It gives up when there are too many gaps, and returns the first that
+// it has not looked at.
+func (l *descriptorLook) guess(count uint64) (next int, done bool) {
+	if count == 0 {
+		return 0, false
+	}
+	size := int(min(count, 1<<20))
+	gaps := 4 + size/4
+	for next, met := 0, 0; gaps > 0; next++ {
+		switch errno := l.at(next); errno {
+		case 0:
+			met++
+		case syscall.ENOENT:
+			gaps--
+		default:
+			l.problem(facts.FDs, 0, errno)
+			return next, true
+		}
+		if met == size {
+			return next + 1, true
+		}
+		if gaps == 0 {
+			return next + 1, false
+		}
+	}
+	return 0, false
+}
+
+// descriptorProblem notes what could not be seen, unless it is gone.
+func (w *worker) descriptorProblem(source facts.Sources, s subject, fd int, errno syscall.Errno) {
+	switch errno {
+	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
+	case syscall.ETIMEDOUT: // there is one
+	default:
+		w.problem(facts.Problem{Source: source, PID: s.pid, TID: s.tid, FD: fd, Errno: errno})
+	}
+}
+
+// descriptorLook is a look at the descriptors of one table.
+type descriptorLook struct {
+	worker  *worker
+	of      subject
+	in      *facts.Links
+	dir     int
+	sockets bool // until the process does not let us
+}
+
+func (w *worker) descriptorLook(s subject, in *facts.Links, dir int) *descriptorLook {
+	return &descriptorLook{worker: w, of: s, in: in, dir: dir, sockets: w.scan.opts.has(facts.Sockets)}
+}
+
+func (l *descriptorLook) problem(source facts.Sources, fd int, errno syscall.Errno) {
+	l.worker.descriptorProblem(source, l.of, fd, errno)
+}
+
+// refer notes that a descriptor leads to a namespace.
+func (l *descriptorLook) refer(to facts.Ref, kind facts.Kind, fd int) {
+	l.worker.refer(to, facts.Reference{Kind: kind, PID: int32(l.of.pid), TID: int32(l.of.tid), FD: int32(fd)})
+}
+
+var (
+	tunLink     = []byte("/dev/net/tun")
+	deletedMark = []byte(" (deleted)")
+	detached    = []byte("/")
+	devices     = []byte("/dev/")
+)
+
+// at looks where the link of a descriptor leads, which asks no file system.
+func (l *descriptorLook) at(fd int) syscall.Errno {
+	path := l.worker.numbered(fd)
+	text, errno := l.worker.readLink(facts.FDs, l.dir, path)
+	if errno != 0 || len(text) == 0 || l.isOurs(fd, text) {
+		return errno
+	}
+	switch text[0] {
+	case 's':
+		if inode, ok := procfs.ParseSocket(text); ok && l.sockets {
+			l.socket(fd, inode)
+		}
+	case '/':
+		if bytes.Equal(text, tunLink) {
+			l.tun(fd)
+		} else if l.worker.scan.opts.mayBePin(text) {
+			l.path(fd, path)
+		}
+	default:
+		if _, inode, ok := procfs.ParseLink(text); ok {
+			l.namespace(fd, inode, path)
+		}
+	}
+	return 0
+}
+
+// isOurs reports whether a descriptor belongs to a discovery.
+func (l *descriptorLook) isOurs(fd int, link []byte) bool {
+	s := l.worker.scan
+	return l.of.pid == s.proc.self && l.of.tid == 0 && !s.isOwnFD(fd, link)
+}
+
+// mayBePin reports whether to look at a descriptor with such a path. What was opened through a pin that is gone has the
+// root for a path.
+func (o *Options) mayBePin(text []byte) bool {
+	if len(text) == 0 || text[0] != '/' {
+		return false
+	}
+	if o.has(facts.PathFDs) {
+		return !bytes.HasPrefix(text, devices)
+	}
+	return bytes.Equal(text, detached) || bytes.HasSuffix(text, deletedMark) && bytes.Contains(text, []byte("/netns/"))
+}
+
+// path looks at what lies there without asking a server, which might not answer.
+func (l *descriptorLook) path(fd int, path *sys.Path) {
+	call := l.worker.begin(facts.PathFDs)
+	if call == nil {
+		return
+	}
+	var st sys.ScanStat
+	errno := sys.ScanStatAt(l.dir, path, &st)
+	call.end()
+	if errno == 0 && st.Dev == l.worker.scan.table.dev {
+		l.namespace(fd, st.Ino, path)
+	}
+}
+
+// namespace notes a descriptor of a namespace.
+func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
+	t := l.worker.scan.table
+	n := t.withInode(inode)
+	if n == nil {
+		var errno syscall.Errno
+		n, errno = t.open(species.NaNS, func() (int, syscall.Errno) {
+			call := l.worker.beginPassing(facts.FDs, true)
+			if call == nil {
+				return sys.NoFD, syscall.ETIMEDOUT
+			}
+			fd, errno := sys.ScanOpenOn(t.dev, l.dir, path)
+			call.endWith(fd)
+			return fd, errno
+		})
+		if errno != 0 && errno != syscall.EINVAL { // another file has the number by now
+			l.problem(facts.FDs, fd, errno)
+		}
+	}
+	if n != nil {
+		l.refer(n.ref, facts.ByFD, fd)
+	}
+}

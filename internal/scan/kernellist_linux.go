@@ -1,0 +1,57 @@
+package scan
+
+import (
+	"slices"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// listNamespaces asks the kernel for all namespaces (listns(2), Linux 6.19) and opens those that were not found, such as
+// those that only an inotify watch holds. On an older kernel it does nothing.
+func (s *scan) listNamespaces() {
+	if !s.opts.has(facts.KernelList) {
+		return
+	}
+	for t := range s.opts.Types.All() {
+		serials, errno := sys.ListNamespaces(t)
+		if sys.IsMissing(errno) {
+			return
+		}
+		if errno != 0 {
+			s.workers[0].problem(facts.Problem{Source: facts.KernelList, Type: t, Errno: errno})
+			continue
+		}
+		seen := make(map[uint64]bool, len(serials))
+		for _, n := range s.table.ofType(t) {
+			seen[n.serial] = true
+		}
+		for _, serial := range serials {
+			if !seen[serial] {
+				s.openListed(t, serial)
+			}
+		}
+	}
+}
+
+func (s *scan) openListed(t species.NamespaceType, serial uint64) {
+	n, errno := s.table.open(t, func() (int, syscall.Errno) {
+		return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: serial}) // since Linux 6.19 that alone will do
+	})
+	if n != nil {
+		s.workers[0].refer(n.ref, facts.Reference{Kind: facts.ByKernel})
+	}
+	// ESTALE is said of those that are gone, but also where they are only shown: to open them requires CAP_SYS_ADMIN and
+	// the initial PID namespace.
+	if errno == syscall.ESTALE {
+		errno = syscall.EPERM
+		if serials, _ := sys.ListNamespaces(t); !slices.Contains(serials, serial) {
+			return
+		}
+	}
+	if errno != 0 {
+		s.workers[0].problem(facts.Problem{Source: facts.KernelList, Type: t, Errno: errno})
+	}
+}

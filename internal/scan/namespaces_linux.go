@@ -1,0 +1,186 @@
+package scan
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// nsLink is one of the links in /proc/PID/ns.
+type nsLink struct {
+	at      int // in facts.Links
+	kind    species.NamespaceType
+	request uint // of a pidfd
+	path    sys.Path
+}
+
+func nsLinkAt(i int) nsLink {
+	request := sys.PidfdRequest(facts.LinkType(i))
+	switch i {
+	case facts.PIDForChildren:
+		request = sys.PidfdRequest(sys.PIDForChildren)
+	case facts.TimeForChildren:
+		request = sys.PidfdRequest(sys.TimeForChildren)
+	}
+	return nsLink{i, facts.LinkType(i), request, sys.NewPath("ns/" + facts.LinkName(i))}
+}
+
+// seen are the namespaces of a process or thread, as facts.Links has them, but those for children also where they are no
+// others.
+type seen [len(facts.Links{})]*entry
+
+// links returns them as references.
+func (s *seen) links() (l facts.Links) {
+	for i, n := range s {
+		if n != nil {
+			l[i] = n.ref
+		}
+	}
+	if l[facts.PIDForChildren] == l[facts.PID] {
+		l[facts.PIDForChildren] = 0
+	}
+	if l[facts.TimeForChildren] == l[facts.Time] {
+		l[facts.TimeForChildren] = 0
+	}
+	return l
+}
+
+// referChildren notes namespaces in which children of a process or thread will be, but it is not.
+func (w *worker) referChildren(in *seen, pid, tid int) {
+	links := in.links()
+	for i := facts.PIDForChildren; i < len(links); i++ {
+		if links[i] != 0 {
+			w.refer(links[i], facts.Reference{Kind: facts.ForChildren, PID: int32(pid), TID: int32(tid)})
+		}
+	}
+}
+
+// namespaces finds out which namespaces a process or thread is in. ESRCH: it is gone, or a zombie.
+func (w *worker) namespaces(in *seen, s subject, state facts.State) syscall.Errno {
+	pidfds := &w.scan.pidfds
+	if s.pidfd == sys.NoFD || !pidfds.Load() || state.Zombie() {
+		return w.readLinks(in, s)
+	}
+	for i := range w.scan.links {
+		l := &w.scan.links[i]
+		n, errno := w.askPidfd(s.pidfd, l)
+		switch {
+		case errno == 0:
+		case sys.IsMissing(errno) || errno == syscall.EINVAL:
+			if i == 0 {
+				pidfds.Store(false)
+				return w.readLinks(in, s)
+			}
+			continue // a kernel without that type
+		case l.at >= facts.PIDForChildren && errno != syscall.ESRCH:
+			continue
+		default:
+			return errno
+		}
+		in[l.at] = n
+	}
+	return 0
+}
+
+func (w *worker) askPidfd(pidfd int, l *nsLink) (*entry, syscall.Errno) {
+	inPassing.open()
+	defer inPassing.close()
+	fd, errno := sys.QuickPidfdNamespace(pidfd, l.request)
+	if errno != 0 {
+		return nil, errno
+	}
+	return w.identifyNamespace(fd, l), 0
+}
+
+// identifyNamespace owns fd.
+func (w *worker) identifyNamespace(fd int, l *nsLink) *entry {
+	t := w.scan.table
+	if t.serials {
+		if n := w.bySerial(fd, l); n != nil {
+			sys.QuickClose(fd)
+			return n
+		}
+	}
+	var st sys.ScanStat
+	if errno := sys.QuickStat(fd, &st); errno != 0 {
+		sys.ScanClose(fd)
+		return nil
+	}
+	if n := w.last[l.at]; n != nil && n.inode == st.Ino { // it is held, so the number is its own
+		sys.QuickClose(fd)
+		return n
+	}
+	t.mu.Lock()
+	n := t.see(entry{inode: st.Ino, kind: l.kind, fd: int32(fd), state: known})
+	held := n != nil && n.fd != sys.NoFD
+	t.mu.Unlock()
+	if held {
+		w.last[l.at] = n
+	}
+	return n
+}
+
+// bySerial asks for the 64-bit ID, which is cheaper than fstat(2) where the kernel has it; nil if it is a new one.
+func (w *worker) bySerial(fd int, l *nsLink) *entry {
+	serial, errno := sys.QuickSerial(fd)
+	if errno != 0 {
+		return nil
+	}
+	if n := w.last[l.at]; n != nil && n.serial == serial {
+		return n
+	}
+	n := w.scan.table.withSerial(serial)
+	if n != nil {
+		w.last[l.at] = n
+	}
+	return n
+}
+
+// readLinks does it where there are no pidfds that know, and for zombies, which have a few namespaces left.
+func (w *worker) readLinks(in *seen, s subject) syscall.Errno {
+	found := false
+	for i := range w.scan.links {
+		l := &w.scan.links[i]
+		text, errno := w.readLink(facts.Processes, s.dir, &l.path)
+		switch errno {
+		case 0:
+		case syscall.ENOENT: // a zombie, a namespace for children without an init, a kernel without that type
+			continue
+		default:
+			return errno
+		}
+		if kind, inode, ok := procfs.ParseLink(text); ok && kind == l.kind {
+			in[l.at] = w.openLink(inode, l, s)
+			found = true
+		}
+	}
+	if !found {
+		return syscall.ESRCH
+	}
+	return 0
+}
+
+// openLink returns the namespace of a link; it opens one that was not seen before.
+func (w *worker) openLink(inode uint64, l *nsLink, s subject) *entry {
+	t := w.scan.table
+	if n := t.withInode(inode); n != nil {
+		return n
+	}
+	n, errno := t.open(l.kind, func() (int, syscall.Errno) {
+		call := w.beginPassing(facts.Processes, true)
+		if call == nil {
+			return sys.NoFD, syscall.ETIMEDOUT
+		}
+		fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
+		call.endWith(fd)
+		return fd, errno
+	})
+	if errno != 0 {
+		_ = w.checked(facts.Processes, errno)
+		n, _ = t.mentioned(inode, l.kind)
+	}
+	return n
+}

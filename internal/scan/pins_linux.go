@@ -1,0 +1,179 @@
+package scan
+
+import (
+	"errors"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// unopenedPin is a pin of a namespace that was not opened yet.
+type unopenedPin struct {
+	n, in *entry
+	pid   int // a process that sees the path; 0: it is that of the mount namespace's own root
+	path  string
+}
+
+// pin notes that a namespace is mounted somewhere. pid is of a process that sees the path, 0 if it is that of the mount
+// namespace's own root.
+func (w *worker) pin(in *entry, pid int, kind species.NamespaceType, inode uint64, path []byte) {
+	n, isKnown := w.scan.table.mentioned(inode, kind)
+	kept := w.intern(path)
+	w.referPin(n, in, pid, kept)
+	if !isKnown {
+		w.unopened = append(w.unopened, unopenedPin{n: n, in: in, pid: pid, path: kept})
+	}
+}
+
+func (w *worker) referPin(n, in *entry, pid int, path string) {
+	w.refer(n.ref, facts.Reference{Kind: facts.ByPin, PID: int32(pid), MountNamespace: in.ref, Path: facts.Text(path)})
+}
+
+// openPins opens what is known only by its pin, in order to ask it for its owner and parents. The other ways to a
+// namespace were tried before: this is the only one that leads through file systems, which may not answer.
+func (s *scan) openPins() {
+	for _, w := range s.workers {
+		for _, u := range w.unopened {
+			if u.n.state != mentioned || s.ctx.Err() != nil {
+				continue
+			}
+			err := s.openPin(u)
+			if err != nil && s.openBySearch(u.n) != nil { // says less than the path did
+				w.problem(facts.Problem{Source: facts.Mounts, Type: u.n.kind, Namespace: u.n.inode, Path: facts.Text(u.path), Errno: errnoOf(err)})
+			}
+		}
+		w.unopened = w.unopened[:0]
+	}
+}
+
+func (s *scan) openPin(u unopenedPin) error {
+	found, err := s.findPatiently(u)
+	if err != nil {
+		return err
+	}
+	_, errno := s.table.open(u.n.kind, func() (int, syscall.Errno) {
+		fd, err := reopen(found, nil)
+		if err != nil {
+			return sys.NoFD, errnoOf(err)
+		}
+		return fd.Disown(), 0
+	})
+	if errno != 0 {
+		return errno
+	}
+	return nil
+}
+
+const tooManyStuck = 3
+
+// findPatiently finds a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an
+// earlier discovery still waits for that one.
+func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
+	key := pinKey{u.in.inode, u.path}
+	since, waiting := beingOpened.Load(key)
+	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
+		return nil, syscall.ETIMEDOUT
+	}
+	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: sys.QuickDup(s.proc.dir)}
+	o.duplicate(s.table.fd(u.in), s.table.notHeld(u.in))
+	fd, err := Within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
+		defer o.close()
+		beingOpened.LoadOrStore(key, time.Now())
+		defer beingOpened.Delete(key)
+		return o.open()
+	}, closeFound)
+	if errors.Is(err, syscall.ETIMEDOUT) {
+		s.mounts.stuck++
+	}
+	return fd, err
+}
+
+// beingOpened has for each pin that is being opened since when. A program that discovers again and again, with a file
+// system that never answers, would have more and more threads waiting for it.
+var beingOpened sync.Map
+
+// pinKey is a pin by the inode number of its mount namespace and its path.
+type pinKey struct {
+	in   uint64
+	path string
+}
+
+// opening is a pin that is being opened. It may take longer than the discovery, so it has descriptors of its own.
+type opening struct {
+	pid    int
+	path   string
+	id     species.NamespaceID // of the namespace that is mounted there
+	proc   int                 // the proc file system
+	inside int                 // the mount namespace that the pin is in; sys.NoFD if none is held
+	lacks  syscall.Errno       // why
+}
+
+// duplicate takes a duplicate of the mount namespace, which is held unless it lacks what is said.
+func (o *opening) duplicate(in int, lacks syscall.Errno) {
+	inPassing.open()
+	defer inPassing.close()
+	if o.inside, o.lacks = sys.QuickDup(in), lacks; in != sys.NoFD {
+		o.lacks = syscall.EMFILE
+	}
+	ours.add(o.inside)
+}
+
+func (o *opening) close() {
+	sys.ScanClose(o.proc)
+	if o.inside != sys.NoFD {
+		ours.drop(o.inside)
+	}
+}
+
+// open finds the pin through a process that sees it, or else inside its mount namespace.
+func (o *opening) open() (*sys.FD, error) {
+	if o.pid != 0 {
+		path := sys.NewPath(strconv.Itoa(o.pid) + "/root")
+		root, errno := sys.ScanOpen(o.proc, &path, sys.ScanBase)
+		if errno != 0 {
+			return nil, errno
+		}
+		if fd, err := findPin(sys.NewFD(root), o.path, o.id); err == nil {
+			return fd, nil
+		}
+	}
+	if o.inside == sys.NoFD {
+		return nil, o.lacks
+	}
+	return findPinInside(o.inside, o.path, o.id)
+}
+
+// openBySearch finds a namespace of which type and inode number are known by counting the 64-bit IDs down (Linux 6.18): one
+// that is mounted over has no path. It takes a third of a microsecond for each namespace ever made.
+func (s *scan) openBySearch(n *entry) error {
+	if !s.opts.has(facts.AllMountNamespaces) {
+		return syscall.ESTALE
+	}
+	if err := haveHandles(); err != nil {
+		return err
+	}
+	fd, err := sys.SearchNamespace(n.kind, uint32(n.inode), s.table.highest(), s.ctx.Done())
+	if err != nil {
+		return err
+	}
+	_, _ = s.table.open(n.kind, func() (int, syscall.Errno) { return fd.Disown(), 0 })
+	return nil
+}
+
+// haveHandles returns nil if namespaces have file handles here.
+func haveHandles() error {
+	inPassing.open()
+	defer inPassing.close()
+	own, err := sys.OpenThreadNamespace(species.CLONE_NEWUSER)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = own.Close() }()
+	_, err = sys.HandleOf(own.Int())
+	return err
+}

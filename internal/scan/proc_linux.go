@@ -1,0 +1,141 @@
+package scan
+
+import (
+	"bytes"
+	"errors"
+	"slices"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// procDir is the proc file system that a discovery reads.
+type procDir struct {
+	fd      *sys.FD
+	dir     int  // number of fd
+	self    int  // PID of this process in there, 0 if it is not in there
+	own     bool // the PIDs in it are those of our PID namespace
+	unified bool // there are only cgroups of version 2; without snapshot
+
+	askPIDNamespace sync.Once
+	pidNamespace    *entry // see scan.ownPIDNamespace
+}
+
+func (p *procDir) close() {
+	if p.fd != nil {
+		_ = p.fd.Close()
+	}
+}
+
+var (
+	errNoProc    = errors.New("not a proc file system")
+	errNoProcess = errors.New("shows no process")
+)
+
+// openProc opens the proc file system, lists its processes, and makes the table.
+func (s *scan) openProc() error {
+	path := sys.NewPath(s.opts.Proc)
+	dir, errno := sys.ScanOpen(sys.CurrentDir, &path, sys.ScanDir)
+	if errno != 0 {
+		return errno
+	}
+	s.proc.fd, s.proc.dir = sys.NewFD(dir), dir
+	if !sys.IsProc(dir) {
+		return errNoProc
+	}
+	inPassing.open()
+	dev, err := sys.NsfsDevice()
+	inPassing.close()
+	if err != nil {
+		return err
+	}
+	if s.opts.has(facts.Processes) {
+		if err := s.listProcesses(); err != nil {
+			return err
+		}
+	}
+	s.table = newTable(dev, &s.opts)
+	path = sys.NewPath("self")
+	text, _ := s.reader.Link(dir, &path)
+	s.proc.self, _ = procfs.PID(text)
+	return nil
+}
+
+// listPatience is how long the list of processes is waited for at least.
+const listPatience = 10 * time.Second
+
+func (s *scan) listProcesses() error {
+	here := sys.NewPath(".")
+	var errno syscall.Errno
+	s.workers = []*worker{newWorker(s, 0)}
+	s.patience = max(s.opts.Patience, listPatience) // without that there is nothing
+	s.share(1, func(w *worker, _ int) { s.pids, errno = w.listNumbers(facts.Processes, nil, s.proc.dir, &here) })
+	s.workers, s.patience = nil, s.opts.Patience
+	if errno != 0 {
+		return errno
+	}
+	if len(s.pids) == 0 {
+		return errNoProcess
+	}
+	slices.Sort(s.pids)
+	return nil
+}
+
+// haveSerials reports whether namespaces have 64-bit IDs, and whether we are in the initial PID namespace, without which
+// file handles of namespaces may be called stale.
+func haveSerials() (serials, handles bool) {
+	inPassing.open()
+	defer inPassing.close()
+	if !sys.HaveSerials() {
+		return false, false
+	}
+	fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID)
+	if err != nil {
+		return true, false
+	}
+	defer func() { _ = fd.Close() }()
+	id, err := sys.IDOf(fd.Int())
+	return true, err == nil && species.IsInitialInode(id.Ino)
+}
+
+// ownPIDNamespace returns that of this process, if it is also that of the proc file system.
+func (s *scan) ownPIDNamespace() *entry {
+	s.proc.askPIDNamespace.Do(func() {
+		if s.proc.own {
+			s.proc.pidNamespace = s.openOwn(species.CLONE_NEWPID)
+		}
+	})
+	return s.proc.pidNamespace
+}
+
+// openOwn returns the calling thread's namespace of that type, nil if it cannot be opened.
+func (s *scan) openOwn(t species.NamespaceType) *entry {
+	n, _ := s.table.open(t, func() (int, syscall.Errno) {
+		fd, err := sys.OpenThreadNamespace(t)
+		if err != nil {
+			return sys.NoFD, errnoOf(err)
+		}
+		return fd.Disown(), 0
+	})
+	return n
+}
+
+// isOwnProc reports whether the proc file system is of our own PID namespace: that is where we have a single PID.
+func (s *scan) isOwnProc() bool {
+	path := sys.NewPath("self/status")
+	text, errno := s.reader.Short(s.proc.dir, &path)
+	status, ok := procfs.ParseStatus(text, nil)
+	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == sys.OwnPID()
+}
+
+// isUnified reports whether processes are in no hierarchy of version 1.
+func (s *scan) isUnified() bool {
+	path := sys.NewPath("self/cgroup")
+	text, errno := s.reader.Short(s.proc.dir, &path)
+	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
+}

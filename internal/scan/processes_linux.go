@@ -1,0 +1,214 @@
+package scan
+
+import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// process takes a process from the snapshot or looks at it.
+func (w *worker) process(i int) {
+	s := w.scan
+	s.rows[i], s.drafts[i] = facts.Process{}, draft{}
+	w.about(s.pids[i], -1)
+	if !w.takeFromSnapshot(i) {
+		w.walk(i)
+	}
+}
+
+// walk looks at one process in /proc. If it ends meanwhile, it was not there.
+func (w *worker) walk(i int) {
+	p, d, pid := &w.scan.rows[i], &w.scan.drafts[i], w.scan.pids[i]
+	w.about(pid, -1)
+	dir, errno := w.openDir(facts.Processes, w.scan.proc.dir, w.numbered(pid))
+	if errno != 0 {
+		w.missing(pid, errno)
+		return
+	}
+	defer sys.QuickClose(dir)
+	s := subject{pid: pid, dir: dir, pidfd: sys.NoFD}
+	if w.scan.proc.own {
+		if s.pidfd, errno = sys.QuickPidfd(pid, false); errno == syscall.ESRCH {
+			return
+		}
+		_ = w.checked(facts.Processes, errno)
+		defer sys.QuickClose(s.pidfd)
+	}
+	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
+	if errno = w.identify(p, d, s); errno != 0 {
+		w.missing(pid, errno)
+		return
+	}
+	var in seen
+	errno = w.namespaces(&in, s, p.State)
+	if errno == syscall.ESRCH && !p.State.Zombie() {
+		if p.Threads <= 1 {
+			return
+		}
+		p.State = 'Z' // or about to be
+	}
+	if errno != 0 && errno != syscall.ESRCH && errno != syscall.ETIMEDOUT {
+		w.problem(facts.Problem{Source: facts.Processes, PID: pid, Errno: errno})
+	}
+	w.about(pid, p.UID)
+	p.PID = pid
+	w.setNamespaces(p, &in)
+	w.innerPIDs(in[facts.PID], p, d, s)
+	w.details(p, d, s, &in, errno == 0)
+}
+
+// missing notes a process of which nothing can be seen, unless it is gone: EPERM is for a /proc with hidepid=1.
+func (w *worker) missing(pid int, errno syscall.Errno) {
+	if errno != syscall.ENOENT && errno != syscall.ESRCH && errno != syscall.ETIMEDOUT { // of the last there is one
+		w.problem(facts.Problem{Source: facts.Processes, PID: pid, Errno: errno})
+	}
+}
+
+// identify reads what tells one process from another. ESRCH: there is none any more.
+func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
+	text, errno := w.quick(facts.Processes, s.dir, &statPath)
+	if errno != 0 {
+		return errno
+	}
+	stat, ok := procfs.ParseStat(text)
+	if !ok {
+		return syscall.ESRCH
+	}
+	d.worker = w
+	d.name = w.keep(stat.Name)
+	*p = facts.Process{PPID: stat.PPID, State: facts.State(stat.State), Kernel: stat.KernelThread, Start: stat.Start,
+		Threads: stat.Threads, UID: -1, GID: -1}
+	if d.old = w.scan.old.process(stat.PID, stat.Start, stat.Name); d.old != nil && !w.scan.infos.Load() {
+		p.UID, p.GID = d.old.UID, d.old.GID
+		return 0
+	}
+	w.credentials(p, d, s)
+	return 0
+}
+
+// credentials asks the pidfd for credentials and cgroup; before Linux 6.13 it reads the credentials.
+func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
+	if s.pidfd != sys.NoFD && w.scan.infos.Load() {
+		var info sys.ScanInfo
+		errno := sys.QuickPidfdInfo(s.pidfd, &info)
+		if errno == 0 {
+			p.UID, p.GID = int(int32(info.UID)), int(int32(info.GID))
+			if w.scan.proc.unified {
+				d.groups = info.CgroupID
+			}
+			return
+		}
+		if sys.IsMissing(errno) || errno == syscall.EINVAL {
+			w.scan.infos.Store(false)
+		}
+	}
+	w.status(p, d, s)
+}
+
+// status reads credentials and PIDs from text, which is expensive.
+func (w *worker) status(p *facts.Process, d *draft, s subject) {
+	text, errno := w.quick(facts.Processes, s.dir, &statusPath)
+	if errno != 0 {
+		return
+	}
+	start := len(w.numbers)
+	status, ok := procfs.ParseStatus(text, w.numbers)
+	if ok {
+		w.numbers = status.PIDs
+		d.pids = span{uint32(start), uint32(len(w.numbers))}
+		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+	}
+}
+
+// setNamespaces notes which namespaces a process is in, and that it shows the mounts of its mount namespace.
+func (w *worker) setNamespaces(p *facts.Process, in *seen) {
+	p.Namespaces = in.links()
+	w.referChildren(in, p.PID, 0)
+	if n := in[facts.Mnt]; n != nil && !p.Kernel && !p.State.Zombie() {
+		w.scan.table.setMember(n, p.PID)
+	}
+}
+
+// details looks at what else a process has, as far as it lets us.
+func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readable bool) {
+	opts := &w.scan.opts
+	if p.State.Zombie() {
+		if opts.has(facts.Tasks) && p.Threads > 1 { // which go on after the first has ended
+			w.tasks(p, d, s)
+		}
+		return
+	}
+	leads := opts.has(facts.Details) || w.isFirst(p.PID, in)
+	if leads && !p.Kernel && (d.old == nil || d.old.Cmdline == nil) {
+		if text, errno := w.short(facts.Details, s.dir, &cmdlinePath); errno == 0 {
+			d.cmdline = w.keep(text)
+		}
+	}
+	w.findCgroup(d, s, leads)
+	if !readable {
+		return
+	}
+	if opts.has(facts.FDs) && !p.Kernel {
+		p.FDs = w.descriptors(s, &p.Namespaces, d.old)
+	}
+	if opts.has(facts.Tasks) && p.Threads > 1 {
+		w.tasks(p, d, s)
+	}
+}
+
+// isFirst reports whether the process is the first to have been seen in one of its namespaces. The first is mostly the
+// leader; leaders that are not are read later.
+func (w *worker) isFirst(pid int, in *seen) bool {
+	for _, n := range in[:len(facts.Types)] {
+		if n != nil && w.scan.table.isFirst(n, pid) {
+			return true
+		}
+	}
+	return false
+}
+
+// innerPIDs finds the PIDs of a process in the PID namespaces below that of the proc file system, from it to that which the
+// process is in.
+func (w *worker) innerPIDs(n *entry, p *facts.Process, d *draft, s subject) {
+	switch {
+	case n == nil || d.pids != (span{}):
+	case !w.translate(n, s.pid, &d.pids):
+		w.status(p, d, s)
+	}
+}
+
+// translate asks PID namespaces, from the outermost to that of the process (Linux 6.11).
+func (w *worker) translate(n *entry, pid int, into *span) bool {
+	var chain [33]*entry // the kernel nests no deeper
+	depth := 0
+	own := w.scan.ownPIDNamespace()
+	for ; n != nil && n != own; n = n.parent {
+		if depth == len(chain) {
+			return false
+		}
+		chain[depth] = n
+		depth++
+	}
+	if n == nil {
+		return false
+	}
+	start := len(w.numbers)
+	w.numbers = append(w.numbers, pid)
+	for depth--; depth >= 0; depth-- {
+		fd := w.scan.table.fd(chain[depth])
+		if fd == sys.NoFD {
+			w.numbers = w.numbers[:start]
+			return false
+		}
+		inner, err := sys.PIDIn(fd, pid)
+		if err != nil {
+			w.numbers = w.numbers[:start]
+			return false
+		}
+		w.numbers = append(w.numbers, inner)
+	}
+	*into = span{uint32(start), uint32(len(w.numbers))}
+	return true
+}

@@ -1,0 +1,201 @@
+package scan
+
+import (
+	"strconv"
+	"syscall"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
+)
+
+// socket looks which network namespace a socket is in. One that several processes have is looked at once, through the
+// first that lets us.
+func (l *descriptorLook) socket(fd int, inode uint64) {
+	if ref, seen := l.worker.sockets[uint32(inode)]; seen && !l.worker.scan.opts.has(facts.InFlight) {
+		l.referSocket(ref, fd)
+		return
+	}
+	own, errno := l.duplicate(facts.Sockets, fd)
+	if errno != 0 {
+		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
+			l.sockets = false
+		}
+		l.problem(facts.Sockets, fd, errno)
+		return
+	}
+	var st sys.ScanStat
+	if errno := sys.ScanStatOf(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
+		l.ownSocket(fd, own, inode)
+	}
+	l.worker.drop(facts.Sockets, own)
+}
+
+// ownSocket looks at a duplicate of a socket.
+func (l *descriptorLook) ownSocket(fd, own int, inode uint64) {
+	n, errno := l.networkOf(own)
+	if errno != 0 {
+		l.problem(facts.Sockets, fd, errno)
+	}
+	var ref facts.Ref
+	if n != nil {
+		ref = n.ref
+	}
+	l.worker.sockets[uint32(inode)] = ref
+	l.referSocket(ref, fd)
+	if l.worker.scan.opts.has(facts.InFlight) {
+		l.messages(fd, own)
+	}
+}
+
+func (l *descriptorLook) referSocket(to facts.Ref, fd int) {
+	if to != 0 && to != l.in[facts.Net] {
+		l.refer(to, facts.BySocket, fd)
+	}
+}
+
+// duplicate returns a duplicate of a descriptor, for drop. ENOSYS: there is no pidfd, or the kernel cannot do it.
+func (l *descriptorLook) duplicate(source facts.Sources, fd int) (int, syscall.Errno) {
+	if l.of.pidfd == sys.NoFD {
+		return sys.NoFD, syscall.ENOSYS
+	}
+	return l.worker.take(source, l.of.pidfd, fd)
+}
+
+// networkOf asks a socket for the number of its network namespace (Linux 5.14), and only for an unknown one for the namespace
+// itself, which requires CAP_NET_ADMIN over it.
+func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
+	cookie, cookieErrno := sys.QuickCookie(socket)
+	if cookieErrno == 0 {
+		if n := l.worker.scan.table.withCookie(cookie); n != nil {
+			return n, 0
+		}
+	}
+	n, errno := l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfSocket(socket) })
+	if n != nil && cookieErrno == 0 {
+		l.worker.scan.table.setCookie(cookie, n)
+	}
+	return n, errno
+}
+
+// networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
+// file system of their own like that.
+func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
+	var st sys.ScanStat
+	if errno := sys.ScanStatOf(own, &st); errno != 0 || !st.IsTun() {
+		return nil, syscall.ENOTTY
+	}
+	return l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
+		call := l.worker.beginPassing(facts.TunTap, true)
+		if call == nil {
+			return sys.NoFD, syscall.ETIMEDOUT
+		}
+		fd, errno := sys.ScanNetworkOfTun(own)
+		call.endWith(fd)
+		return fd, errno
+	})
+}
+
+// tun looks which network namespace the device of a TUN or TAP descriptor is in.
+func (l *descriptorLook) tun(fd int) {
+	if !l.worker.scan.opts.has(facts.TunTap) {
+		return
+	}
+	own, errno := l.duplicate(facts.TunTap, fd)
+	if errno != 0 {
+		l.problem(facts.TunTap, fd, errno)
+		return
+	}
+	back := false
+	defer func() {
+		if !back { // a call was given up
+			ours.drop(own)
+		}
+	}()
+	n, errno := l.networkOfTun(own)
+	back = true
+	l.worker.drop(facts.TunTap, own)
+	switch errno {
+	case 0:
+		if n != nil {
+			l.refer(n.ref, facts.ByTun, fd)
+		}
+	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor
+	default:
+		l.problem(facts.TunTap, fd, errno)
+	}
+}
+
+// messages looks at descriptors that wait in a unix socket. They are looked at, not received: nobody misses them. Those
+// behind the first message are out of sight.
+func (l *descriptorLook) messages(fd, socket int) {
+	back := false
+	defer func() {
+		if !back { // a call was given up
+			ours.drop(socket)
+		}
+	}()
+	l.lookIntoSocket(fd, socket)
+	back = true
+}
+
+func (l *descriptorLook) lookIntoSocket(fd, socket int) {
+	// of the duplicate, which is known to be a socket: what there is to say of other files may take a lock
+	caller := l.worker.caller
+	path := caller.name.Set(append([]byte("thread-self/fdinfo/"), strconv.Itoa(socket)...))
+	text, errno := caller.read.Short(l.worker.scan.proc.dir, path)
+	if l.worker.checked(facts.InFlight, errno) != 0 {
+		return
+	}
+	waiting := procfs.ParseFDInfo(text).InFlight
+	if waiting == 0 {
+		return
+	}
+	seen, errno := l.peek(fd, socket)
+	if errno == 0 && seen < waiting {
+		errno = syscall.EMSGSIZE
+	}
+	if errno != 0 {
+		l.problem(facts.InFlight, fd, errno)
+	}
+}
+
+// peek notes which namespaces wait in the first message.
+func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
+	inPassing.open()
+	call := l.worker.beginPassing(facts.InFlight, true)
+	if call == nil {
+		inPassing.close()
+		return 0, syscall.ETIMEDOUT
+	}
+	var peeked, others []int
+	defer func() { // of what is left a call was given up
+		for _, own := range peeked {
+			sys.ScanClose(own)
+		}
+		for _, own := range others {
+			ours.drop(own)
+		}
+	}()
+	found, errno = sys.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
+	call.end()
+	t := l.worker.scan.table
+	for _, own := range peeked {
+		var st sys.ScanStat
+		if sys.ScanStatOf(own, &st) != 0 || st.Dev != t.dev {
+			ours.add(own)
+			others = append(others, own)
+		} else if n := t.opened(own, species.NaNS); n != nil {
+			l.refer(n.ref, facts.ByMessage, fd)
+		}
+	}
+	peeked = nil
+	inPassing.close()
+	for len(others) > 0 {
+		own := others[0]
+		others = others[1:]
+		l.worker.drop(facts.InFlight, own)
+	}
+	return found, errno
+}

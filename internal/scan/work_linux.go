@@ -1,0 +1,209 @@
+package scan
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/taskiter"
+)
+
+// worker looks at a part of the processes and mounts. What it finds is put together at the end.
+type worker struct {
+	scan   *scan
+	caller *caller
+
+	found    []reference
+	unopened []unopenedPin
+	problems []facts.Problem
+	text     strings.Builder // names and command lines, one after the other
+	numbers  []int           // PIDs, one after the other
+
+	last    [len(facts.Links{})]*entry // seen last, for each link: mostly it is the same again
+	sockets map[uint32]facts.Ref       // by inode number: the namespaces of those that were looked at
+	cgroups map[string]*cgroup         // by what /proc/PID/cgroup says
+	groups  map[uint64]groups
+	texts   map[string]string // of mounts; see intern
+
+	// Room for what is looked at.
+	tids, fds []int
+	path, buf []byte
+	ids       []uint64
+	record    taskiter.Task
+
+	// What is being looked at.
+	at, until int // pieces of the job that are to be done
+	mark      mark
+	pid, user int             // that calls are about; see about
+	avoided   []facts.Sources // that did not answer
+}
+
+// reference is a row about what leads to a namespace.
+type reference struct {
+	to  facts.Ref
+	row facts.Reference
+}
+
+// span is a part of worker.text or worker.numbers.
+type span struct{ start, end uint32 }
+
+// draft is what is known of a process beside its row, until the facts are put together.
+type draft struct {
+	worker        *worker // that has looked at it, and has its texts and numbers
+	name, cmdline span
+	pids          span
+	tasks         []taskDraft
+	cgroup        *cgroup
+	groups        uint64         // the same for processes in the same cgroups, of one discovery; 0 if not known
+	old           *facts.Process // in the last result, if it is the same process and program
+	start         uint64         // in nanoseconds after boot; 0 without snapshot
+	unconfirmed   bool           // see scan.confirm
+}
+
+type taskDraft struct {
+	name, tids span
+}
+
+func newWorker(s *scan, share int) *worker {
+	read := s.reader
+	if len(s.workers) > 0 {
+		read = sys.NewProcReader()
+	}
+	w := &worker{
+		scan:    s,
+		caller:  &caller{read: read},
+		sockets: map[uint32]facts.Ref{},
+		cgroups: map[string]*cgroup{},
+		groups:  map[uint64]groups{},
+		texts:   map[string]string{},
+	}
+	if share > 0 {
+		w.numbers = make([]int, 0, 8+2*share)
+		w.text.Grow(1024 + 48*share)
+	}
+	return w
+}
+
+// numbered returns the path of a number, for the next call.
+func (w *worker) numbered(n int) *sys.Path { return w.caller.number.Number(n) }
+
+func (w *worker) keep(text []byte) span {
+	start := w.text.Len()
+	_, _ = w.text.Write(text)
+	return span{uint32(start), uint32(w.text.Len())}
+}
+
+// refer notes what leads to a namespace. There can be many, and so their room is doubled when it is full.
+func (w *worker) refer(to facts.Ref, row facts.Reference) {
+	if len(w.found) == cap(w.found) {
+		w.found = slices.Grow(w.found, 16+len(w.found))
+	}
+	w.found = append(w.found, reference{to, row})
+}
+
+// problem notes a Problem. That there are no descriptors left is said once of each process and source.
+func (w *worker) problem(p facts.Problem) {
+	if !exhausted(p.Errno) || !slices.Contains(w.problems[min(w.mark.problems, len(w.problems)):], p) {
+		w.problems = append(w.problems, p)
+	}
+}
+
+// mark is how much a worker had found when it came to what it is looking at.
+type mark struct{ found, unopened, problems int }
+
+func (w *worker) setMark() { w.mark = mark{len(w.found), len(w.unopened), len(w.problems)} }
+
+// job is n pieces of work for the workers.
+type job struct {
+	n    int
+	do   func(w *worker, i int)
+	next atomic.Int64
+	done chan struct{} // for each worker that has nothing more to do
+}
+
+// share has the workers do the n pieces of a job. A piece may be done again from the beginning, without what did not
+// answer the first time.
+func (s *scan) share(n int, do func(w *worker, i int)) {
+	if n == 0 {
+		return
+	}
+	j := &job{n: n, do: do, done: make(chan struct{}, len(s.workers))}
+	for _, w := range s.workers {
+		w.at, w.until = 0, 0
+		go w.work(j)
+	}
+	interval := min(max(s.patience/16, time.Millisecond), 50*time.Millisecond)
+	tick := time.NewTicker(interval)
+	defer tick.Stop()
+	for left := len(s.workers); left > 0; {
+		select {
+		case <-j.done:
+			left--
+		case <-tick.C:
+			s.lookAfter(j, interval)
+		}
+	}
+}
+
+// work does pieces of a job until there are no more. The worker says which one it is at, for another goroutine that may
+// have to go on with it.
+func (w *worker) work(j *job) {
+	const piece = 16
+	caller, away := w.caller, &w.scan.away
+	defer func() {
+		if caller.state.Load() == givenUp {
+			stuck.add(caller.call, -1)
+			away.Add(-1)
+		}
+	}()
+	for w.scan.ctx.Err() == nil {
+		if w.at >= w.until {
+			if w.at = int(j.next.Add(piece)) - piece; w.at >= j.n {
+				break
+			}
+			w.until = min(w.at+piece, j.n)
+		}
+		w.setMark()
+		w.about(0, -1)
+		j.do(w, w.at)
+		w.at, w.avoided = w.at+1, w.avoided[:0]
+	}
+	j.done <- struct{}{}
+}
+
+// lookAfter gives up goroutines that wait too long, or at all once the context has ended. While two are still away there
+// is only a quarter of the patience: such calls mostly take microseconds, and there may be many that do not end.
+func (s *scan) lookAfter(j *job, interval time.Duration) {
+	looks := int((s.patience >> min(s.away.Load(), 2)) / interval)
+	if s.ctx.Err() != nil {
+		looks = 1
+	}
+	for _, w := range s.workers {
+		if w.caller.isOverdue(looks) {
+			s.away.Add(1)
+			stuck.add(w.caller.call, 1)
+			w.giveUp()
+			go w.work(j)
+		}
+	}
+}
+
+// giveUp makes the worker ready for another goroutine, which begins anew with what is being looked at. The caller and the
+// rooms that it may write to are left to the one that is given up.
+func (w *worker) giveUp() {
+	was := w.caller
+	if was.passing {
+		inPassing.close()
+	}
+	m := w.mark
+	w.found, w.unopened, w.problems = w.found[:m.found], w.unopened[:m.unopened], w.problems[:m.problems]
+	w.avoided = append(w.avoided, was.call.source)
+	w.caller = &caller{read: sys.NewProcReader()}
+	if w.scan.reader == was.read {
+		w.scan.reader = w.caller.read
+	}
+	w.fds, w.tids = nil, nil
+}
