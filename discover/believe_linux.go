@@ -3,6 +3,7 @@ package discover
 import (
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
@@ -69,15 +70,15 @@ func (t *table) takeOverLocked(old *Namespace) *Namespace {
 
 // lives says whether a namespace still has its inode number: it is held, or can be opened and held now.
 func (t *table) lives(n *Namespace) bool {
-	if t.held[n.index] != sys.NoFD || !t.handles || n.Serial == 0 {
+	if t.held[n.index] != raw.NoFD || !t.handles || n.Serial == 0 {
 		return true
 	}
-	fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)})
+	fd, errno := sys.OpenHandle(raw.Handle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)})
 	if errno != 0 {
 		return errno != syscall.ESTALE
 	}
-	if t.hold(n, fd); t.held[n.index] == sys.NoFD {
-		sys.ScanClose(fd)
+	if t.hold(n, fd); t.held[n.index] == raw.NoFD {
+		raw.Close(fd)
 	}
 	return true
 }

@@ -4,25 +4,25 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // The calls of a worker that may not end: each is watched. ETIMEDOUT says that it was not made, and a Problem is noted. What
 // they take of the worker's they take before they begin.
 
 // openDir opens a directory of /proc to find paths from.
-func (w *worker) openDir(source Sources, dir int, path *sys.Path) (int, syscall.Errno) {
+func (w *worker) openDir(source Sources, dir int, path *raw.Path) (int, syscall.Errno) {
 	call := w.begin(source)
 	if call == nil {
-		return sys.NoFD, syscall.ETIMEDOUT
+		return raw.NoFD, syscall.ETIMEDOUT
 	}
-	fd, errno := sys.QuickOpen(dir, path, sys.ScanBase)
+	fd, errno := raw.Open(dir, path, raw.ForPaths)
 	call.endWith(fd)
 	return fd, w.noted(source, errno)
 }
 
 // short is Reader.Short.
-func (w *worker) short(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) short(source Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	read := w.read
 	call := w.begin(source)
 	if call == nil {
@@ -34,7 +34,7 @@ func (w *worker) short(source Sources, dir int, path *sys.Path) ([]byte, syscall
 }
 
 // quick is Reader.Quick.
-func (w *worker) quick(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) quick(source Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	read := w.read
 	call := w.begin(source)
 	if call == nil {
@@ -46,7 +46,7 @@ func (w *worker) quick(source Sources, dir int, path *sys.Path) ([]byte, syscall
 }
 
 // whole is Reader.Whole.
-func (w *worker) whole(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) whole(source Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	read := w.read
 	call := w.begin(source)
 	if call == nil {
@@ -58,7 +58,7 @@ func (w *worker) whole(source Sources, dir int, path *sys.Path) ([]byte, syscall
 }
 
 // readLink is Reader.Link.
-func (w *worker) readLink(source Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) readLink(source Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	read := w.read
 	call := w.begin(source)
 	if call == nil {
@@ -70,18 +70,18 @@ func (w *worker) readLink(source Sources, dir int, path *sys.Path) ([]byte, sysc
 }
 
 // listNumbers appends the numbers that are names in a directory.
-func (w *worker) listNumbers(source Sources, list []int, below int, path *sys.Path) ([]int, syscall.Errno) {
+func (w *worker) listNumbers(source Sources, list []int, below int, path *raw.Path) ([]int, syscall.Errno) {
 	read := w.read
 	call := w.begin(source)
 	if call == nil {
 		return list, syscall.ETIMEDOUT
 	}
-	dir, errno := sys.ScanOpen(below, path, sys.ScanDir)
+	dir, errno := raw.Open(below, path, raw.ForListing)
 	call.endWith(dir)
 	if errno != 0 {
 		return list, w.noted(source, errno)
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	for {
 		if call = w.begin(source); call == nil {
 			return list, syscall.ETIMEDOUT
@@ -114,7 +114,7 @@ func (w *worker) sharesFDs(pid, tid int) (bool, syscall.Errno) {
 	if call == nil {
 		return false, syscall.ETIMEDOUT
 	}
-	shares, errno := sys.SharesFDs(pid, tid)
+	shares, errno := raw.SharesFDs(pid, tid)
 	call.end()
 	return shares, errno
 }
@@ -125,9 +125,9 @@ func (w *worker) take(source Sources, pidfd, fd int) (int, syscall.Errno) {
 	call := w.beginCounted(source, true)
 	if call == nil {
 		uncounted.RUnlock()
-		return sys.NoFD, syscall.ETIMEDOUT
+		return raw.NoFD, syscall.ETIMEDOUT
 	}
-	own, errno := sys.ScanGetFD(pidfd, fd)
+	own, errno := raw.GetFD(pidfd, fd)
 	call.endWith(own)
 	if errno == 0 {
 		setBeingHeld(own, true)
@@ -148,6 +148,6 @@ func (w *worker) drop(source Sources, own int) {
 }
 
 func drop(own int) {
-	sys.ScanClose(own)
+	raw.Close(own)
 	setBeingHeld(own, false)
 }

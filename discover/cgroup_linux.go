@@ -5,7 +5,7 @@ import (
 	"strings"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // groups are the cgroups that some processes have in common, as they were read of one of them.
@@ -30,11 +30,11 @@ func (w *worker) lookAtCgroup(p *Process, t *texts, s subject, leads bool) {
 // stillIn says whether a process is in the cgroup that it was in before its cgroups were read. Without a pidfd, confirm
 // does.
 func (w *worker) stillIn(groups uint64, pidfd int) bool {
-	if pidfd == sys.NoFD {
+	if pidfd == raw.NoFD {
 		return w.snapshot != nil
 	}
-	var info sys.ScanInfo
-	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.CgroupID == groups
+	var info raw.ProcessInfo
+	return raw.PidfdInfo(pidfd, &info) == 0 && info.CgroupID == groups
 }
 
 // readCgroup reads the cgroup of the process with that directory, nil if it is gone.

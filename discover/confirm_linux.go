@@ -3,7 +3,7 @@ package discover
 import (
 	"slices"
 
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/taskiter"
 )
 
@@ -56,7 +56,7 @@ func (w *worker) cgroupAlone(p *Process, t *texts) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	if known := w.readCgroup(dir); w.started(p.Start, dir) {
 		t.cgroup = known
 	}

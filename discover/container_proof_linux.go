@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -23,7 +24,7 @@ type hierarchy struct {
 
 func (s *scan) hierarchies() *hierarchies {
 	h := &hierarchies{}
-	path := sys.NewPath("thread-self/mountinfo")
+	path := raw.NewPath("thread-self/mountinfo")
 	text, errno := s.reader.Whole(s.proc, &path)
 	if errno != 0 && errno != syscall.ENOENT {
 		return h

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -18,9 +19,9 @@ func (w *worker) descriptors(s subject, in *NamespacesSet, kept *Process) (count
 		w.descriptorProblem(FDs, s, 0, errno)
 		return 0
 	}
-	defer sys.QuickClose(dir)
-	var st sys.ScanStat
-	_ = sys.QuickStat(dir, &st)
+	defer raw.CloseNoWait(dir)
+	var st raw.Status
+	_ = raw.StatNoWait(dir, &st)
 	look := descriptorLook{worker: w, subject: s, in: in, dir: dir, sockets: w.opts.has(Sockets)}
 	if s.pid == w.self && s.tid == 0 {
 		if w.ownFDs == nil {
@@ -159,13 +160,13 @@ func (s *scan) mayBePin(text []byte) bool {
 }
 
 // path looks at what lies there without asking a server, which might not answer.
-func (l *descriptorLook) path(fd int, path *sys.Path) {
+func (l *descriptorLook) path(fd int, path *raw.Path) {
 	call := l.begin(PathFDs)
 	if call == nil {
 		return
 	}
-	var st sys.ScanStat
-	errno := sys.ScanStatAt(l.dir, path, &st)
+	var st raw.Status
+	errno := raw.StatAt(l.dir, path, &st)
 	call.end()
 	if errno == 0 && st.Dev == l.table.dev {
 		l.namespace(fd, st.Ino, path)
@@ -173,16 +174,16 @@ func (l *descriptorLook) path(fd int, path *sys.Path) {
 }
 
 // namespace notes a descriptor of a namespace.
-func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
+func (l *descriptorLook) namespace(fd int, inode uint64, path *raw.Path) {
 	n := l.table.known(inode)
 	if n == nil {
 		var errno syscall.Errno
 		n, errno = l.table.open(species.NaNS, func() (int, syscall.Errno) {
 			call := l.beginCounted(FDs, true)
 			if call == nil {
-				return sys.NoFD, syscall.ETIMEDOUT
+				return raw.NoFD, syscall.ETIMEDOUT
 			}
-			fd, errno := sys.ScanOpenOn(l.table.dev, l.dir, path)
+			fd, errno := sys.OpenOn(l.table.dev, l.dir, path)
 			call.endWith(fd)
 			return fd, errno
 		})
@@ -210,8 +211,8 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		l.descriptorProblem(Sockets, l.subject, fd, errno)
 		return
 	}
-	var st sys.ScanStat
-	if errno := sys.ScanStatOf(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
+	var st raw.Status
+	if errno := raw.Stat(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
 		l.ownSocket(fd, own, inode)
 	}
 	l.drop(Sockets, own)
@@ -238,8 +239,8 @@ func (l *descriptorLook) referSocket(n *Namespace, fd int) {
 
 // duplicate returns a duplicate of a descriptor, for drop. ENOSYS: there is no pidfd, or the kernel cannot do it.
 func (l *descriptorLook) duplicate(source Sources, fd int) (int, syscall.Errno) {
-	if l.pidfd == sys.NoFD {
-		return sys.NoFD, syscall.ENOSYS
+	if l.pidfd == raw.NoFD {
+		return raw.NoFD, syscall.ENOSYS
 	}
 	return l.take(source, l.pidfd, fd)
 }
@@ -247,13 +248,13 @@ func (l *descriptorLook) duplicate(source Sources, fd int) (int, syscall.Errno) 
 // networkOf asks a socket for the number of its network namespace (5.14), and only for an unknown one for the namespace
 // itself, which takes CAP_NET_ADMIN over it.
 func (l *descriptorLook) networkOf(socket int) (*Namespace, syscall.Errno) {
-	cookie, cookieErrno := sys.QuickCookie(socket)
+	cookie, cookieErrno := raw.Cookie(socket)
 	if cookieErrno == 0 {
 		if n := l.table.cookie(cookie); n != nil {
 			return n, 0
 		}
 	}
-	n, errno := l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfSocket(socket) })
+	n, errno := l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return raw.NetworkOfSocket(socket) })
 	if n != nil && cookieErrno == 0 {
 		l.table.setCookie(cookie, n)
 	}
@@ -263,16 +264,16 @@ func (l *descriptorLook) networkOf(socket int) (*Namespace, syscall.Errno) {
 // networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
 // file system of his own like that.
 func (l *descriptorLook) networkOfTun(own int) (*Namespace, syscall.Errno) {
-	var st sys.ScanStat
-	if errno := sys.ScanStatOf(own, &st); errno != 0 || !st.IsTun() {
+	var st raw.Status
+	if errno := raw.Stat(own, &st); errno != 0 || !st.IsTun() {
 		return nil, syscall.ENOTTY
 	}
 	return l.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
 		call := l.beginCounted(TunTap, true)
 		if call == nil {
-			return sys.NoFD, syscall.ETIMEDOUT
+			return raw.NoFD, syscall.ETIMEDOUT
 		}
-		fd, errno := sys.ScanNetworkOfTun(own)
+		fd, errno := raw.NetworkOfTun(own)
 		call.endWith(fd)
 		return fd, errno
 	})

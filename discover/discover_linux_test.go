@@ -9,6 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -57,7 +58,7 @@ func handlesOpen(t *testing.T) bool {
 	if !sys.HaveSerials() {
 		return false
 	}
-	var handle sys.NamespaceHandle
+	var handle raw.Handle
 	briefly(t, func() {
 		fd := newNetwork(t)
 		closeLater(t, fd)
@@ -65,7 +66,7 @@ func handlesOpen(t *testing.T) bool {
 		handle, err = sys.HandleOf(fd)
 		require.NoError(t, err)
 	})
-	fd, err := handle.Open()
+	fd, err := sys.Own(sys.OpenHandle(handle))
 	if err == nil {
 		require.NoError(t, fd.Close())
 	}

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -43,9 +44,12 @@ func calls(errno unix.Errno, numbers ...int) (all []absence) {
 
 // olderKernels are what kernels lack, by a word for it.
 var olderKernels = map[string][]absence{
-	"6.17":               append(ioctls(unix.NS_GET_ID), calls(unix.ESTALE, unix.SYS_OPEN_BY_HANDLE_AT)...),
-	"no pidfd ioctls":    ioctls(0xff01, 0xff02, 0xff03, 0xff04, 0xff05, 0xff06, 0xff07, 0xff08, 0xff09, 0xff0a),
-	"no PIDFD_GET_INFO":  ioctls(0xc040ff0b, 0xc048ff0b),
+	"6.17": append(ioctls(unix.NS_GET_ID), calls(unix.ESTALE, unix.SYS_OPEN_BY_HANDLE_AT)...),
+	"no pidfd ioctls": ioctls(unix.PIDFD_GET_CGROUP_NAMESPACE, unix.PIDFD_GET_IPC_NAMESPACE, unix.PIDFD_GET_MNT_NAMESPACE,
+		unix.PIDFD_GET_NET_NAMESPACE, unix.PIDFD_GET_PID_NAMESPACE, unix.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE,
+		unix.PIDFD_GET_TIME_NAMESPACE, unix.PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, unix.PIDFD_GET_USER_NAMESPACE,
+		unix.PIDFD_GET_UTS_NAMESPACE),
+	"no PIDFD_GET_INFO":  ioctls(unix.PIDFD_GET_INFO),
 	"no thread pidfds":   {{unix.SYS_PIDFD_OPEN, 1, unix.PIDFD_THREAD, unix.EINVAL}},
 	"no pidfds":          calls(unix.ENOSYS, unix.SYS_PIDFD_OPEN),
 	"pidfds forbidden":   calls(unix.EPERM, unix.SYS_PIDFD_OPEN),
@@ -53,7 +57,7 @@ var olderKernels = map[string][]absence{
 	"no cookies":         {{unix.SYS_GETSOCKOPT, 2, unix.SO_NETNS_COOKIE, unix.ENOPROTOOPT}},
 	"no listmount":       calls(unix.ENOSYS, unix.SYS_LISTMOUNT, unix.SYS_STATMOUNT),
 	"statmount refused":  calls(unix.EPERM, unix.SYS_STATMOUNT),
-	"no mnt ns walk":     ioctls(0x8010b70a, 0x8010b70b, 0x8010b70c),
+	"no mnt ns walk":     ioctls(raw.MountInfoRequest, raw.NextMountNamespaceRequest, raw.PreviousMountNamespaceRequest),
 	"no PID translation": ioctls(unix.NS_GET_PID_FROM_PIDNS, unix.NS_GET_TGID_FROM_PIDNS, unix.NS_GET_PID_IN_PIDNS, unix.NS_GET_TGID_IN_PIDNS),
 	"no kcmp":            calls(unix.ENOSYS, unix.SYS_KCMP),
 	"no MNTNS_ID":        ioctls(unix.NS_GET_ID, unix.NS_GET_MNTNS_ID),

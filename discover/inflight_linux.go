@@ -5,7 +5,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -53,17 +53,17 @@ func (l *descriptorLook) peek(fd, socket int) (seen int, errno syscall.Errno) {
 	var peeked, others []int
 	defer func() { // of what is left a call was given up
 		for _, own := range peeked {
-			sys.ScanClose(own)
+			raw.Close(own)
 		}
 		for _, own := range others {
 			drop(own)
 		}
 	}()
-	seen, errno = sys.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
+	seen, errno = raw.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
 	call.end()
 	for _, own := range peeked {
-		var st sys.ScanStat
-		if sys.ScanStatOf(own, &st) != 0 || st.Dev != l.table.dev {
+		var st raw.Status
+		if raw.Stat(own, &st) != 0 || st.Dev != l.table.dev {
 			setBeingHeld(own, true)
 			others = append(others, own)
 		} else if n := l.table.learn(own, species.NaNS); n != nil {

@@ -1,6 +1,9 @@
 package discover
 
-import "github.com/nsops/nsops/internal/sys"
+import (
+	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
+)
 
 // innerPIDs finds the PIDs in the PID namespaces below that of the proc file system.
 func (w *worker) innerPIDs(p *Process, t *texts, s subject) {
@@ -35,7 +38,7 @@ func (w *worker) translate(n *Namespace, pid int, into *span) bool {
 	w.numbers = append(w.numbers, pid)
 	for depth--; depth >= 0; depth-- {
 		fd := w.table.fd(chain[depth])
-		if fd == sys.NoFD {
+		if fd == raw.NoFD {
 			w.numbers = w.numbers[:start]
 			return false
 		}

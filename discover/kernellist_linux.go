@@ -4,6 +4,7 @@ import (
 	"slices"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -15,7 +16,7 @@ func (s *scan) listNamespaces() {
 		if !s.opts.Types.Has(t) {
 			continue
 		}
-		serials, errno := sys.ListNamespaces(t)
+		serials, errno := raw.ListNamespaces(t)
 		if sys.IsMissing(errno) {
 			return
 		}
@@ -32,7 +33,7 @@ func (s *scan) listNamespaces() {
 				continue
 			}
 			n, errno := s.table.open(t, func() (int, syscall.Errno) {
-				return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: serial}) // since 6.19 that alone will do
+				return sys.OpenHandle(raw.Handle{Serial: serial}) // since 6.19 that alone will do
 			})
 			if errno != 0 {
 				s.cannotOpen(t, serial, errno)
@@ -49,7 +50,7 @@ func (s *scan) listNamespaces() {
 func (s *scan) cannotOpen(t species.NamespaceType, serial uint64, errno syscall.Errno) {
 	if errno == syscall.ESTALE {
 		errno = syscall.EPERM
-		if serials, _ := sys.ListNamespaces(t); !slices.Contains(serials, serial) {
+		if serials, _ := raw.ListNamespaces(t); !slices.Contains(serials, serial) {
 			return
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // lateLeaders reads command lines and cgroups of leaders that were not the first to be seen in their namespaces.
@@ -30,7 +30,7 @@ func (w *worker) lateLeader(p *Process) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	text, errno := w.short(Details, dir, &cmdlinePath)
 	if errno != 0 {
 		return

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -61,19 +62,19 @@ func (s *scan) lookAtMounts() {
 // walkMountNamespaces asks the kernel for the mount namespaces before and after one that is known.
 func (s *scan) walkMountNamespaces() {
 	known := s.table.ofType(species.CLONE_NEWNS)
-	start := sys.NoFD
+	start := raw.NoFD
 	if len(known) > 0 {
 		start = s.table.fd(known[0])
 	} else if own := s.openOwn(species.CLONE_NEWNS); own != nil {
 		start = s.table.fd(own)
 	}
-	if start == sys.NoFD {
+	if start == raw.NoFD {
 		s.walkProblem(syscall.EMFILE)
 		return
 	}
 	for _, before := range [...]bool{false, true} {
 		for fd := start; s.ctx.Err() == nil; {
-			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return sys.NextMountNamespace(fd, before) })
+			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return raw.NextMountNamespace(fd, before) })
 			if errno == syscall.ENOENT {
 				break
 			}
@@ -84,7 +85,7 @@ func (s *scan) walkMountNamespaces() {
 			if n == nil {
 				break
 			}
-			if fd = s.table.fd(n); fd == sys.NoFD {
+			if fd = s.table.fd(n); fd == raw.NoFD {
 				break // none can be held any more
 			}
 		}
@@ -149,7 +150,7 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	text, errno := w.whole(Mounts, dir, &mountinfoPath)
 	if errno != 0 {
 		return nil, errno
@@ -168,11 +169,11 @@ func (w *worker) readMounts(n *Namespace) (*MountTable, syscall.Errno) {
 // seesPart says whether a process has a root of its own, so that its mountinfo does not show all mounts.
 func (w *worker) seesPart(n *Namespace, dir int, text []byte) bool {
 	fd := w.table.fd(n)
-	if fd == sys.NoFD {
+	if fd == raw.NoFD {
 		return false
 	}
 	// The root of the namespace itself is out of sight even then, and cannot be a pin.
-	if count, errno := sys.CountMounts(fd); errno == 0 {
+	if count, errno := raw.CountMounts(fd); errno == 0 {
 		return bytes.Count(text, []byte{'\n'}) < count-1
 	}
 	root, errno := w.readLink(Mounts, dir, &rootPath) // before 6.12
@@ -194,19 +195,19 @@ func (w *worker) parseMounts(n *Namespace, pid int, text []byte) *MountTable {
 }
 
 var (
-	mountinfoPath = sys.NewPath("mountinfo")
-	mntPath       = sys.NewPath("ns/mnt")
-	rootPath      = sys.NewPath("root")
+	mountinfoPath = raw.NewPath("mountinfo")
+	mntPath       = raw.NewPath("ns/mnt")
+	rootPath      = raw.NewPath("root")
 )
 
 // fewMounts says whether asking for each mount is cheaper than one text, which has to be opened and closed.
 func (w *worker) fewMounts(n *Namespace) bool {
 	const few = 48
 	fd := w.table.fd(n)
-	if fd == sys.NoFD || w.opts.has(MountTables) {
+	if fd == raw.NoFD || w.opts.has(MountTables) {
 		return false
 	}
-	count, errno := sys.CountMounts(fd)
+	count, errno := raw.CountMounts(fd)
 	return errno == 0 && count <= few
 }
 
@@ -217,7 +218,7 @@ func (w *worker) listMounts(n *Namespace, pid int) (*MountTable, syscall.Errno) 
 		return nil, syscall.ENOSYS
 	}
 	var errno syscall.Errno
-	if w.ids, errno = sys.ListMounts(n.Serial, w.ids[:0]); errno != 0 {
+	if w.ids, errno = raw.ListMounts(n.Serial, w.ids[:0]); errno != 0 {
 		return nil, errno
 	}
 	var table *MountTable
@@ -226,22 +227,22 @@ func (w *worker) listMounts(n *Namespace, pid int) (*MountTable, syscall.Errno) 
 	}
 	found, unknown := len(w.pins), len(w.unknown)
 	for _, id := range w.ids {
-		var m sys.MountStat
-		if w.buf, errno = sys.StatMount(n.Serial, id, sys.MountSuper, w.buf, &m); errno == syscall.ENOENT {
+		var m raw.MountStat
+		if w.buf, errno = raw.StatMount(n.Serial, id, raw.MountSuper, w.buf, &m); errno == syscall.ENOENT {
 			continue // gone
 		}
 		if errno != 0 {
 			w.pins, w.unknown = w.pins[:found], w.unknown[:unknown]
 			return nil, errno
 		}
-		if table == nil && m.Magic != sys.NsfsMagic {
+		if table == nil && m.Magic != raw.NsfsMagic {
 			continue
 		}
-		const all = sys.MountSuper | sys.MountBasics | sys.MountTexts | sys.MountSource
-		if w.buf, errno = sys.StatMount(n.Serial, id, all, w.buf, &m); errno != 0 {
+		const all = raw.MountSuper | raw.MountBasics | raw.MountTexts | raw.MountSource
+		if w.buf, errno = raw.StatMount(n.Serial, id, all, w.buf, &m); errno != 0 {
 			continue
 		}
-		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == sys.NsfsMagic {
+		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == raw.NsfsMagic {
 			w.pin(n, pid, kind, inode, m.Point)
 		}
 		if table != nil {
@@ -275,12 +276,12 @@ func (w *worker) atRoot(pid int) bool {
 	if errno != 0 {
 		return false
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	root, errno := w.readLink(Mounts, dir, &rootPath)
 	return errno == 0 && string(root) == "/"
 }
 
-func mountOf(m *sys.MountStat) *Mount {
+func mountOf(m *raw.MountStat) *Mount {
 	return &Mount{
 		ID: int(m.OldID), ParentID: int(m.OldParent), Serial: m.ID, Dev: strconv.Itoa(int(m.Major)) + ":" + strconv.Itoa(int(m.Minor)),
 		Root: string(m.Root), Point: string(m.Point), Type: string(m.Type), Source: string(m.Source),
@@ -289,7 +290,7 @@ func mountOf(m *sys.MountStat) *Mount {
 }
 
 // propagation writes it as mountinfo does.
-func propagation(m *sys.MountStat) string {
+func propagation(m *raw.MountStat) string {
 	const shared, slave, unbindable = 1 << 20, 1 << 19, 1 << 17 // MS_SHARED and so on
 	var b []byte
 	if m.Propagation&shared != 0 {

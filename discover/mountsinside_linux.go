@@ -3,16 +3,16 @@ package discover
 import (
 	"syscall"
 
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
-var mountinfoHere = sys.NewPath("thread-self/mountinfo")
+var mountinfoHere = raw.NewPath("thread-self/mountinfo")
 
 // readMountsInside reads mountinfo on a thread that joins the mount namespace, where the kernel lists no mounts (before
 // 6.11), or not to us.
 func (w *worker) readMountsInside(n *Namespace) (*MountTable, syscall.Errno) {
 	fd := w.table.fd(n)
-	if fd == sys.NoFD {
+	if fd == raw.NoFD {
 		return nil, w.table.notHeld(n)
 	}
 	read := w.read

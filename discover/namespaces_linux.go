@@ -4,12 +4,13 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
 // namespaces finds out which namespaces a process or thread is in. ESRCH: it is gone, or a zombie.
 func (w *worker) namespaces(seen *[allLinks]*Namespace, s subject, state byte) syscall.Errno {
-	if s.pidfd == sys.NoFD || !w.pidfds.Load() || zombie(state) {
+	if s.pidfd == raw.NoFD || !w.pidfds.Load() || zombie(state) {
 		return w.readLinks(seen, s)
 	}
 	for i := range w.links {
@@ -36,7 +37,7 @@ func (w *worker) namespaces(seen *[allLinks]*Namespace, s subject, state byte) s
 func (w *worker) askPidfd(pidfd int, l *link) (*Namespace, syscall.Errno) {
 	uncounted.RLock()
 	defer uncounted.RUnlock()
-	fd, errno := sys.QuickPidfdNamespace(pidfd, l.request)
+	fd, errno := raw.PidfdNamespace(pidfd, l.request)
 	if errno != 0 {
 		return nil, errno
 	}
@@ -47,22 +48,22 @@ func (w *worker) askPidfd(pidfd int, l *link) (*Namespace, syscall.Errno) {
 func (w *worker) identifyNamespace(fd int, l *link) *Namespace {
 	if w.table.serials {
 		if n := w.bySerial(fd, l); n != nil {
-			sys.QuickClose(fd)
+			raw.CloseNoWait(fd)
 			return n
 		}
 	}
-	var st sys.ScanStat
-	if errno := sys.QuickStat(fd, &st); errno != 0 {
-		sys.ScanClose(fd)
+	var st raw.Status
+	if errno := raw.StatNoWait(fd, &st); errno != 0 {
+		raw.Close(fd)
 		return nil
 	}
 	if n := w.last[l.slot]; n != nil && n.ID.Ino == st.Ino { // it is held, so the number is its own
-		sys.QuickClose(fd)
+		raw.CloseNoWait(fd)
 		return n
 	}
 	w.table.mu.Lock()
 	n := w.table.learnLocked(fd, st.Ino, l.kind)
-	held := n != nil && w.table.held[n.index] != sys.NoFD
+	held := n != nil && w.table.held[n.index] != raw.NoFD
 	w.table.mu.Unlock()
 	if held {
 		w.last[l.slot] = n
@@ -72,7 +73,7 @@ func (w *worker) identifyNamespace(fd int, l *link) *Namespace {
 
 // bySerial asks for the 64-bit ID, which is cheaper than fstat(2) where the kernel has it; nil if it is a new one.
 func (w *worker) bySerial(fd int, l *link) *Namespace {
-	serial, errno := sys.QuickSerial(fd)
+	serial, errno := raw.Serial(fd)
 	if errno != 0 {
 		return nil
 	}
@@ -118,9 +119,9 @@ func (w *worker) open(inode uint64, l *link, s subject) *Namespace {
 	n, errno := w.table.open(l.kind, func() (int, syscall.Errno) {
 		call := w.beginCounted(Processes, true)
 		if call == nil {
-			return sys.NoFD, syscall.ETIMEDOUT
+			return raw.NoFD, syscall.ETIMEDOUT
 		}
-		fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
+		fd, errno := raw.Open(s.dir, &l.path, raw.ForReading)
 		call.endWith(fd)
 		return fd, errno
 	})

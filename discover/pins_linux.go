@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -45,7 +46,7 @@ func (s *scan) openFound(found *sys.FD, kind species.NamespaceType) error {
 	_, errno := s.table.open(kind, func() (int, syscall.Errno) {
 		fd, err := reopen(found, nil)
 		if err != nil {
-			return sys.NoFD, errnoOf(err)
+			return raw.NoFD, errnoOf(err)
 		}
 		return fd.Disown(), 0
 	})
@@ -73,7 +74,7 @@ func (s *scan) patiently(u unknownPin) (*sys.FD, error) {
 	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
 		return nil, syscall.ETIMEDOUT
 	}
-	o := opening{unknownPin: u, proc: sys.QuickDup(s.proc)}
+	o := opening{unknownPin: u, proc: raw.Dup(s.proc)}
 	o.duplicate(s.table.fd(u.in), s.table.notHeld(u.in))
 	fd, err := within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
 		defer o.close()
@@ -100,7 +101,7 @@ type place struct {
 type opening struct {
 	unknownPin
 	proc   int           // the proc file system
-	inside int           // the mount namespace that the pin is in; sys.NoFD if none is held
+	inside int           // the mount namespace that the pin is in; raw.NoFD if none is held
 	lacks  syscall.Errno // why
 }
 
@@ -108,24 +109,24 @@ type opening struct {
 func (o *opening) duplicate(in int, lacks syscall.Errno) {
 	uncounted.RLock()
 	defer uncounted.RUnlock()
-	if o.inside, o.lacks = sys.QuickDup(in), lacks; in != sys.NoFD {
+	if o.inside, o.lacks = raw.Dup(in), lacks; in != raw.NoFD {
 		o.lacks = syscall.EMFILE
 	}
 	setBeingHeld(o.inside, true)
 }
 
 func (o *opening) close() {
-	sys.ScanClose(o.proc)
-	if o.inside != sys.NoFD {
-		sys.ScanClose(o.inside)
+	raw.Close(o.proc)
+	if o.inside != raw.NoFD {
+		raw.Close(o.inside)
 		setBeingHeld(o.inside, false)
 	}
 }
 
 func (o *opening) open() (*sys.FD, error) {
 	if o.pid != 0 {
-		path := sys.NewPath(strconv.Itoa(o.pid) + "/root")
-		root, errno := sys.ScanOpen(o.proc, &path, sys.ScanBase)
+		path := raw.NewPath(strconv.Itoa(o.pid) + "/root")
+		root, errno := raw.Open(o.proc, &path, raw.ForPaths)
 		if errno != 0 {
 			return nil, errno
 		}
@@ -154,7 +155,7 @@ func closeFound(found *sys.FD) {
 
 // findInside finds a pin in a mount namespace that no process is in.
 func (o *opening) findInside() (*sys.FD, error) {
-	if o.inside == sys.NoFD {
+	if o.inside == raw.NoFD {
 		return nil, o.lacks
 	}
 	return findIn(o.inside, o.unknownPin)

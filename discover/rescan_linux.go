@@ -4,7 +4,7 @@ import (
 	"context"
 	"slices"
 
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -108,7 +108,7 @@ func (w *worker) unchanged(n *Namespace, i int) bool {
 	if w.old == nil || !w.old.whole || n.Serial == 0 {
 		return false
 	}
-	ids, errno := sys.ListMounts(n.Serial, w.ids[:0])
+	ids, errno := raw.ListMounts(n.Serial, w.ids[:0])
 	w.ids = ids
 	if errno != 0 {
 		return false

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -51,7 +52,7 @@ type link struct {
 	slot    int // where it goes: of NamespacesSet, or one of the next two
 	kind    species.NamespaceType
 	request uint // of a pidfd
-	path    sys.Path
+	path    raw.Path
 }
 
 const (
@@ -83,7 +84,7 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	if err := ctx.Err(); err != nil {
 		return nil, &Error{Op: "discover", Err: err}
 	}
-	if ctx.Done() == nil && sys.IsLikeMainThread() {
+	if ctx.Done() == nil && raw.IsLikeMainThread() {
 		return run(ctx, opts, old)
 	}
 	done := make(chan outcome, 1)
@@ -122,8 +123,8 @@ var readers = sync.Pool{New: func() any { return procfs.NewReader() }}
 
 // open opens the proc file system and finds out what it and the kernel can do.
 func (s *scan) open() error {
-	path := sys.NewPath(s.opts.Proc)
-	proc, errno := sys.ScanOpen(sys.CurrentDir, &path, sys.ScanDir)
+	path := raw.NewPath(s.opts.Proc)
+	proc, errno := raw.Open(raw.CurrentDir, &path, raw.ForListing)
 	if errno != 0 {
 		return errno
 	}
@@ -140,7 +141,7 @@ func (s *scan) open() error {
 		return err
 	}
 	s.table = newTable(dev, &s.opts)
-	path = sys.NewPath("self")
+	path = raw.NewPath("self")
 	text, _ := s.reader.Link(s.proc, &path)
 	s.self, _ = procfs.PID(text)
 	if s.takeSnapshot(); s.snapshot == nil {
@@ -200,7 +201,7 @@ func (s *scan) openOwn(t species.NamespaceType) *Namespace {
 	n, _ := s.table.open(t, func() (int, syscall.Errno) {
 		fd, err := sys.OpenThreadNamespace(t)
 		if err != nil {
-			return sys.NoFD, errnoOf(err)
+			return raw.NoFD, errnoOf(err)
 		}
 		return fd.Disown(), 0
 	})
@@ -209,15 +210,15 @@ func (s *scan) openOwn(t species.NamespaceType) *Namespace {
 
 // isOwn says whether the proc file system is of our own PID namespace: that is where we have a single PID.
 func (s *scan) isOwn() bool {
-	path := sys.NewPath("self/status")
+	path := raw.NewPath("self/status")
 	text, errno := s.reader.Short(s.proc, &path)
 	status, ok := procfs.ParseStatus(text, nil)
-	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == sys.OwnPID()
+	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == raw.OwnPID()
 }
 
 // isUnified says whether processes are in no hierarchy of version 1.
 func (s *scan) isUnified() bool {
-	path := sys.NewPath("self/cgroup")
+	path := raw.NewPath("self/cgroup")
 	text, errno := s.reader.Short(s.proc, &path)
 	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
 }
@@ -226,16 +227,16 @@ func (s *scan) prepareLinks() {
 	types := s.opts.looked()
 	for i, t := range slots {
 		if types.Has(t) {
-			s.links = append(s.links, link{i, t, sys.PidfdRequest(t), sys.NewPath("ns/" + t.Name())})
+			s.links = append(s.links, link{i, t, raw.PidfdRequest(t), raw.NewPath("ns/" + t.Name())})
 		}
 	}
 	if types.Has(species.CLONE_NEWPID) {
 		s.links = append(s.links, link{pidForChildren, species.CLONE_NEWPID,
-			sys.PidfdRequest(sys.PIDForChildren), sys.NewPath("ns/pid_for_children")})
+			raw.PidfdRequest(raw.PIDForChildren), raw.NewPath("ns/pid_for_children")})
 	}
 	if types.Has(species.CLONE_NEWTIME) {
 		s.links = append(s.links, link{timeForChildren, species.CLONE_NEWTIME,
-			sys.PidfdRequest(sys.TimeForChildren), sys.NewPath("ns/time_for_children")})
+			raw.PidfdRequest(raw.TimeForChildren), raw.NewPath("ns/time_for_children")})
 	}
 }
 
@@ -254,7 +255,7 @@ func (s *scan) look() error {
 }
 
 func (s *scan) listProcesses() error {
-	here := sys.NewPath(".")
+	here := raw.NewPath(".")
 	var errno syscall.Errno
 	s.workers = []*worker{newWorker(s, 0)}
 	s.patience = max(s.opts.Patience, 10*defaultPatience) // without that there is nothing

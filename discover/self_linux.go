@@ -6,7 +6,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // The process that discovers has descriptors of its own, which are to be found, and those of discoveries under way,
@@ -15,7 +15,7 @@ import (
 // ownFD is a descriptor of this process.
 type ownFD struct {
 	link string
-	copy int // of the same open file, for those of namespaces; sys.NoFD otherwise
+	copy int // of the same open file, for those of namespaces; raw.NoFD otherwise
 }
 
 // uncounted is held for reading while a descriptor of a namespace is open that is neither held yet nor closed again, and
@@ -27,8 +27,8 @@ func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 	uncounted.Lock()
 	defer uncounted.Unlock()
 	s.ownFDs = map[int]ownFD{}
-	path := sys.NewPath("self/fd")
-	dir, errno := sys.ScanOpen(s.proc, &path, sys.ScanDir)
+	path := raw.NewPath("self/fd")
+	dir, errno := raw.Open(s.proc, &path, raw.ForListing)
 	if errno != 0 {
 		if exhausted(errno) {
 			s.table.mu.Lock()
@@ -37,7 +37,7 @@ func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 		}
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	if only == nil {
 		_ = read.Numbers(dir, func(fd int) { s.noteOwnFD(read, dir, fd) })
 	}
@@ -55,14 +55,14 @@ func (s *scan) noteOwnFD(read *procfs.Reader, dir, fd int) {
 	if errno != 0 || beingHeld(fd) {
 		return
 	}
-	own := ownFD{string(text), sys.NoFD}
+	own := ownFD{string(text), raw.NoFD}
 	_, _, holds := procfs.ParseLink(text)
 	if s.mayBePin(text) {
-		var st sys.ScanStat
-		holds = sys.ScanStatAt(dir, read.Number(fd), &st) == 0 && st.Dev == s.table.dev
+		var st raw.Status
+		holds = raw.StatAt(dir, read.Number(fd), &st) == 0 && st.Dev == s.table.dev
 	}
 	if holds {
-		if own.copy = sys.QuickDup(fd); own.copy != sys.NoFD {
+		if own.copy = raw.Dup(fd); own.copy != raw.NoFD {
 			setBeingHeld(own.copy, true)
 		}
 	}
@@ -75,17 +75,17 @@ func (s *scan) isOwnFD(fd int, link []byte) bool {
 	if !ok || own.link != string(link) || beingHeld(fd) {
 		return false
 	}
-	if own.copy == sys.NoFD {
+	if own.copy == raw.NoFD {
 		return true
 	}
-	same, errno := sys.SameFile(fd, own.copy) // EBADF: it was another discovery's, which has just closed it
+	same, errno := raw.SameFile(fd, own.copy) // EBADF: it was another discovery's, which has just closed it
 	return same || errno != 0 && errno != syscall.EBADF
 }
 
 func (s *scan) releaseSelf() {
 	for _, own := range s.ownFDs {
-		if own.copy != sys.NoFD {
-			sys.ScanClose(own.copy)
+		if own.copy != raw.NoFD {
+			raw.Close(own.copy)
 			setBeingHeld(own.copy, false)
 		}
 	}

@@ -7,6 +7,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
@@ -48,7 +49,7 @@ func (s *scan) takeSnapshot() {
 			continue
 		}
 		shot.tasks = append(shot.tasks, numberedTask{t.TGID, t.TID, i})
-		if t.TID == sys.OwnPID() {
+		if t.TID == raw.OwnPID() {
 			s.own = s.isOwnFor(&t) && s.sameClock(&t)
 			own = t.Links
 		}
@@ -88,9 +89,9 @@ func (s *snapshot) opens(own *[taskiter.Links]taskiter.Namespace) bool {
 			if is.Serial == 0 || is.Serial == own[slot].Serial {
 				continue
 			}
-			fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: is.Serial, Type: slots[slot], Inode: is.Inode})
+			fd, errno := sys.OpenHandle(raw.Handle{Serial: is.Serial, Type: slots[slot], Inode: is.Inode})
 			if errno == 0 {
-				sys.ScanClose(fd)
+				raw.Close(fd)
 				return true
 			}
 			tries++
@@ -119,7 +120,7 @@ func (s *scan) sameClock(t *taskiter.Task) bool {
 	if species.IsInitialInode(uint64(t.Links[timeSlot].Inode)) {
 		return true
 	}
-	path := sys.NewPath("self/stat")
+	path := raw.NewPath("self/stat")
 	text, errno := s.reader.Quick(s.proc, &path)
 	stat, ok := procfs.ParseStat(text)
 	return errno == 0 && ok && stat.Start == ticks(t.Start)
@@ -243,7 +244,7 @@ func (w *worker) withSerial(is taskiter.Namespace, kind species.NamespaceType) *
 		}
 	}
 	n, _ := w.table.open(kind, func() (int, syscall.Errno) {
-		return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: is.Serial, Type: kind, Inode: is.Inode})
+		return sys.OpenHandle(raw.Handle{Serial: is.Serial, Type: kind, Inode: is.Inode})
 	})
 	return n
 }
@@ -263,8 +264,8 @@ func (w *worker) shotDetails(p *Process, t *texts) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
-	w.lookAtCgroup(p, t, subject{pid: p.PID, dir: dir, pidfd: sys.NoFD}, leads)
+	defer raw.CloseNoWait(dir)
+	w.lookAtCgroup(p, t, subject{pid: p.PID, dir: dir, pidfd: raw.NoFD}, leads)
 	t.unconfirmed = true
 }
 

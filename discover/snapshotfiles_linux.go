@@ -6,7 +6,7 @@ import (
 	"slices"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
 )
@@ -78,12 +78,12 @@ func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
-	pidfd, errno := sys.QuickPidfd(number, tid != 0)
+	defer raw.CloseNoWait(dir)
+	pidfd, errno := raw.OpenPidfd(number, tid != 0)
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(pidfd)
+	defer raw.CloseNoWait(pidfd)
 	start := p.Start
 	if task := p.task(tid); task != nil {
 		start = task.Start
@@ -92,7 +92,7 @@ func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(fds)
+	defer raw.CloseNoWait(fds)
 	if !w.started(start, dir) {
 		return
 	}

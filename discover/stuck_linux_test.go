@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -248,8 +249,8 @@ func TestFalseTun(t *testing.T) {
 		require.NoError(t, err)
 		closeLater(t, file)
 	})
-	var st sys.ScanStat
-	require.Zero(t, sys.ScanStatOf(file, &st))
+	var st raw.Status
+	require.Zero(t, raw.Stat(file, &st))
 	require.False(t, st.IsTun(), "it is asked nothing")
 	for _, p := range full(t).Problems {
 		require.False(t, p.PID == os.Getpid() && p.Source == discover.TunTap, "%v", p)

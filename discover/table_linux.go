@@ -4,6 +4,7 @@ import (
 	"sync"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -30,7 +31,7 @@ type table struct {
 	by64     map[uint64]*Namespace
 	byCookie map[uint64]*Namespace // network namespaces by the numbers that sockets know
 	all      []*Namespace
-	held     []int // descriptors by Namespace.index, sys.NoFD if none is held
+	held     []int // descriptors by Namespace.index, raw.NoFD if none is held
 	members  []int // by Namespace.index: the first process seen in it, whose mounts can be read
 	claims   []int // by Namespace.index: the process whose cgroup stands for it
 	holding  int
@@ -46,7 +47,7 @@ func newTable(dev uint64, opts *Options) *table {
 		dev:       dev,
 		hierarchy: opts.has(Hierarchy),
 		ownership: opts.has(Ownership),
-		limit:     sys.ScanLimit() / 2,
+		limit:     sys.DescriptorLimit() / 2,
 		byInode:   make(map[uint64]*Namespace, sizeHint),
 		byCookie:  make(map[uint64]*Namespace),
 		by64:      make(map[uint64]*Namespace, sizeHint),
@@ -67,9 +68,9 @@ func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) 
 
 // learn returns the namespace behind a descriptor, which it owns from then on. It is nil if that is none.
 func (t *table) learn(fd int, kind species.NamespaceType) *Namespace {
-	var st sys.ScanStat
-	if errno := sys.QuickStat(fd, &st); errno != 0 || st.Dev != t.dev {
-		sys.ScanClose(fd)
+	var st raw.Status
+	if errno := raw.StatNoWait(fd, &st); errno != 0 || st.Dev != t.dev {
+		raw.Close(fd)
 		return nil
 	}
 	t.mu.Lock()
@@ -81,13 +82,13 @@ func (t *table) learn(fd int, kind species.NamespaceType) *Namespace {
 func (t *table) learnLocked(fd int, inode uint64, kind species.NamespaceType) *Namespace {
 	n := t.byInode[inode]
 	if n != nil && t.same(n, fd) {
-		sys.QuickClose(fd)
+		raw.CloseNoWait(fd)
 		return n
 	}
 	if kind == species.NaNS {
 		var errno syscall.Errno
-		if kind, errno = sys.QuickType(fd); errno != 0 {
-			sys.ScanClose(fd)
+		if kind, errno = raw.Type(fd); errno != 0 {
+			raw.Close(fd)
 			return nil
 		}
 	}
@@ -95,8 +96,8 @@ func (t *table) learnLocked(fd int, inode uint64, kind species.NamespaceType) *N
 	t.hold(n, fd)
 	t.ask(n, fd)
 	t.note(n)
-	if t.held[n.index] == sys.NoFD {
-		sys.ScanClose(fd)
+	if t.held[n.index] == raw.NoFD {
+		raw.Close(fd)
 	}
 	return n
 }
@@ -132,7 +133,7 @@ func (t *table) same(n *Namespace, fd int) bool {
 	if n.unreachable {
 		return false
 	}
-	if t.held[n.index] != sys.NoFD || n.Serial == 0 {
+	if t.held[n.index] != raw.NoFD || n.Serial == 0 {
 		return true
 	}
 	serial, err := sys.SerialOf(fd, n.Type)
@@ -163,7 +164,7 @@ func (t *table) add(inode uint64, kind species.NamespaceType) *Namespace {
 	}
 	t.byInode[inode] = n
 	t.all = append(t.all, n)
-	t.held = append(t.held, sys.NoFD)
+	t.held = append(t.held, raw.NoFD)
 	t.members = append(t.members, 0)
 	t.claims = append(t.claims, 0)
 	return n
@@ -181,7 +182,7 @@ func written[T any](n int) []T {
 func (t *table) ask(n *Namespace, fd int) {
 	n.Serial, _ = sys.SerialOf(fd, n.Type)
 	if t.ownership || t.hierarchy && n.Type == species.CLONE_NEWUSER {
-		n.Owner, n.OwnerHidden = t.relative(n, fd, species.CLONE_NEWUSER, sys.ScanOwner)
+		n.Owner, n.OwnerHidden = t.relative(n, fd, species.CLONE_NEWUSER, raw.Owner)
 	}
 	switch n.Type {
 	case species.CLONE_NEWUSER:
@@ -193,7 +194,7 @@ func (t *table) ask(n *Namespace, fd int) {
 		}
 	case species.CLONE_NEWPID:
 		if t.hierarchy {
-			n.Parent, n.ParentHidden = t.relative(n, fd, species.CLONE_NEWPID, sys.ScanParent)
+			n.Parent, n.ParentHidden = t.relative(n, fd, species.CLONE_NEWPID, raw.Parent)
 		}
 	}
 }
@@ -207,9 +208,9 @@ func (t *table) relative(n *Namespace, fd int, kind species.NamespaceType, open 
 	if errno != 0 {
 		return nil, errno == syscall.EPERM && (!n.Initial || n.Type != kind)
 	}
-	var st sys.ScanStat
-	if errno := sys.QuickStat(other, &st); errno != 0 {
-		sys.ScanClose(other)
+	var st raw.Status
+	if errno := raw.StatNoWait(other, &st); errno != 0 {
+		raw.Close(other)
 		return nil, false
 	}
 	return t.learnLocked(other, st.Ino, kind), false
@@ -245,7 +246,7 @@ func (t *table) mention(inode uint64, kind species.NamespaceType) (n *Namespace,
 	return n, !n.unreachable
 }
 
-// fd returns the descriptor that is held of a namespace, sys.NoFD if none is. One that was not opened yet is.
+// fd returns the descriptor that is held of a namespace, raw.NoFD if none is. One that was not opened yet is.
 func (t *table) fd(n *Namespace) int {
 	uncounted.RLock()
 	defer uncounted.RUnlock()
@@ -334,10 +335,10 @@ func (t *table) ofType(kind species.NamespaceType) []*Namespace {
 // release closes what is held.
 func (t *table) release() {
 	for i, fd := range t.held {
-		if fd != sys.NoFD {
-			sys.ScanClose(fd)
+		if fd != raw.NoFD {
+			raw.Close(fd)
 			setBeingHeld(fd, false) // not before: it would look like the program's own
-			t.held[i] = sys.NoFD
+			t.held[i] = raw.NoFD
 		}
 	}
 }

@@ -4,7 +4,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // tasks looks at the threads of a process but the one that has its PID.
@@ -17,7 +17,7 @@ func (w *worker) tasks(p *Process, t *texts, s subject) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	tasks := make([]Task, 0, len(w.tids))
 	for _, tid := range w.tids {
 		if tid == s.pid {
@@ -50,14 +50,14 @@ func (w *worker) survivors(p *Process, t *texts, s subject) {
 // likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (6.9, 6.13), and
 // without its name and start. It is false if the long way has to be taken.
 func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts) bool {
-	if process.pidfd == sys.NoFD || !w.pidfds.Load() || !w.infos.Load() || w.opts.has(Details) {
+	if process.pidfd == raw.NoFD || !w.pidfds.Load() || !w.infos.Load() || w.opts.has(Details) {
 		return false
 	}
-	pidfd, errno := sys.QuickPidfd(t.TID, true)
+	pidfd, errno := raw.OpenPidfd(t.TID, true)
 	if errno != 0 {
 		return false
 	}
-	defer sys.QuickClose(pidfd)
+	defer raw.CloseNoWait(pidfd)
 	if !isThreadOf(pidfd, process.pid) {
 		return false
 	}
@@ -81,8 +81,8 @@ func (w *worker) likeProcess(p *Process, t *Task, process subject, texts *texts)
 }
 
 func isThreadOf(pidfd, pid int) bool {
-	var info sys.ScanInfo
-	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.TGID == pid
+	var info raw.ProcessInfo
+	return raw.PidfdInfo(pidfd, &info) == 0 && info.TGID == pid
 }
 
 // task looks at a thread of a process in whose task directory it is.
@@ -91,11 +91,11 @@ func (w *worker) task(t *Task, process subject, dir int) (texts taskTexts, ok bo
 	if errno != 0 {
 		return texts, false
 	}
-	defer sys.QuickClose(own)
-	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: sys.NoFD}
-	if process.pidfd != sys.NoFD && w.pidfds.Load() {
-		if s.pidfd, errno = sys.QuickPidfd(t.TID, true); errno == 0 {
-			defer sys.QuickClose(s.pidfd)
+	defer raw.CloseNoWait(own)
+	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: raw.NoFD}
+	if process.pidfd != raw.NoFD && w.pidfds.Load() {
+		if s.pidfd, errno = raw.OpenPidfd(t.TID, true); errno == 0 {
+			defer raw.CloseNoWait(s.pidfd)
 		}
 	}
 	// As with processes: own is of a thread of this process, and when it still answers, the pidfd is of it.

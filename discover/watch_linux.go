@@ -8,7 +8,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // A call into the kernel that is about another process may wait for a lock that somebody holds for as long as he likes.
@@ -66,7 +66,7 @@ func (w *worker) beginCounted(source Sources, counted bool) *watch {
 }
 
 // end says that the call has ended. The goroutine ends with a call that was given up.
-func (c *watch) end() { c.endWith(sys.NoFD) }
+func (c *watch) end() { c.endWith(raw.NoFD) }
 
 // endWith is end, of a call that has returned a descriptor or NoFD. That of a call that was given up is closed.
 func (c *watch) endWith(fd int) {
@@ -74,8 +74,8 @@ func (c *watch) endWith(fd int) {
 		c.number++
 		return
 	}
-	if fd != sys.NoFD {
-		sys.ScanClose(fd)
+	if fd != raw.NoFD {
+		raw.Close(fd)
 	}
 	runtime.Goexit()
 }

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 )
@@ -42,7 +43,7 @@ type worker struct {
 // hands are what a goroutine makes calls with. They stay with one that is given up.
 type hands struct {
 	read         *procfs.Reader
-	number, name sys.Path
+	number, name raw.Path
 }
 
 // pin is a Reference by pin, of which there can be many.
@@ -102,19 +103,19 @@ func (w *worker) problem(p Problem) {
 }
 
 var (
-	statPath    = sys.NewPath("stat")
-	statusPath  = sys.NewPath("status")
-	cmdlinePath = sys.NewPath("cmdline")
-	cgroupPath  = sys.NewPath("cgroup")
-	fdPath      = sys.NewPath("fd")
-	taskPath    = sys.NewPath("task")
+	statPath    = raw.NewPath("stat")
+	statusPath  = raw.NewPath("status")
+	cmdlinePath = raw.NewPath("cmdline")
+	cgroupPath  = raw.NewPath("cgroup")
+	fdPath      = raw.NewPath("fd")
+	taskPath    = raw.NewPath("task")
 )
 
 // subject is a process or thread that is being looked at.
 type subject struct {
 	pid, tid int // tid is 0 for a process
 	dir      int // in /proc
-	pidfd    int // sys.NoFD without
+	pidfd    int // raw.NoFD without
 }
 
 // process takes a process from the snapshot or looks at it.
@@ -135,14 +136,14 @@ func (w *worker) walk(i int) {
 		w.missing(pid, errno)
 		return
 	}
-	defer sys.QuickClose(dir)
-	s := subject{pid: pid, dir: dir, pidfd: sys.NoFD}
+	defer raw.CloseNoWait(dir)
+	s := subject{pid: pid, dir: dir, pidfd: raw.NoFD}
 	if w.own {
-		if s.pidfd, errno = sys.QuickPidfd(pid, false); errno == syscall.ESRCH {
+		if s.pidfd, errno = raw.OpenPidfd(pid, false); errno == syscall.ESRCH {
 			return
 		}
 		_ = w.noted(Processes, errno)
-		defer sys.QuickClose(s.pidfd)
+		defer raw.CloseNoWait(s.pidfd)
 	}
 	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
 	if errno = w.identify(p, &w.texts[i], s); errno != 0 {
@@ -201,9 +202,9 @@ func (w *worker) identify(p *Process, t *texts, s subject) syscall.Errno {
 
 // credentials asks the pidfd for credentials and cgroup; before 6.13 it reads the credentials.
 func (w *worker) credentials(p *Process, t *texts, s subject) {
-	if s.pidfd != sys.NoFD && w.infos.Load() {
-		var info sys.ScanInfo
-		errno := sys.QuickPidfdInfo(s.pidfd, &info)
+	if s.pidfd != raw.NoFD && w.infos.Load() {
+		var info raw.ProcessInfo
+		errno := raw.PidfdInfo(s.pidfd, &info)
 		if errno == 0 {
 			p.UID, p.GID = int(int32(info.UID)), int(int32(info.GID))
 			if w.unified {

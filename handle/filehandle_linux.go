@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -29,7 +30,7 @@ func NewFileHandle(ref Relation) (FileHandle, error) {
 // NsFd opens the namespace. ErrStale: it is gone, or the caller lacks the rights over it, which the kernel does not
 // tell apart: one needs to be in the namespace, or CAP_SYS_ADMIN over it. ErrNotSupported before 6.18.
 func (h FileHandle) NsFd() (int, FdCloser, error) {
-	fd, err := sys.NamespaceHandle{Serial: h.Serial, Type: h.NSType, Inode: h.Inode}.Open()
+	fd, err := sys.Own(sys.OpenHandle(raw.Handle{Serial: h.Serial, Type: h.NSType, Inode: h.Inode}))
 	switch {
 	case errors.Is(err, syscall.ESTALE):
 		err = fmt.Errorf("%w: %w", ErrStale, err)

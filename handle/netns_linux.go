@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -27,7 +28,7 @@ func Get() (NsHandle, error) { return peers(network.Get()) }
 // takes CAP_SYS_ADMIN over the namespace and in the caller's user namespace. [Execute] and [Visit] come back by
 // themselves.
 func Set(ns NsHandle) error {
-	if errno := sys.RawSetns(int(ns), species.CLONE_NEWNET); errno != 0 {
+	if errno := raw.SetnsNoWait(int(ns), species.CLONE_NEWNET); errno != 0 {
 		return asPeer(network.err("join", ns.String(), notJoined(errno, int(ns), species.CLONE_NEWNET)))
 	}
 	return nil

@@ -48,7 +48,7 @@ func (o Of) Get() (NsHandle, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if o.t() != species.CLONE_NEWPID { // the raw call is for that of the children
-		if fd, err := sys.RawOpenCurrent(o.t()); err == nil {
+		if fd, err := sys.OpenCurrent(o.t()); err == nil {
 			return NsHandle(fd), nil
 		}
 	}

@@ -3,7 +3,7 @@ package procfs
 import (
 	"syscall"
 
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // Reader reads files and directories of /proc into buffers that it keeps. What it returns is valid until the next call
@@ -12,7 +12,7 @@ type Reader struct {
 	file    []byte
 	entries []byte
 	link    [4096]byte
-	number  sys.Path
+	number  raw.Path
 }
 
 // maxShort is what Short and Quick read at most, whatever room Whole has needed before.
@@ -24,40 +24,40 @@ func NewReader() *Reader {
 }
 
 // Number returns the path of a number, for the next call.
-func (r *Reader) Number(n int) *sys.Path { return r.number.Number(n) }
+func (r *Reader) Number(n int) *raw.Path { return r.number.Number(n) }
 
 // maxFile is what of a file is read at most: more than mountinfo of a hundred thousand mounts has.
 const maxFile = 256 << 20
 
 // Short reads a file that fits into a page or so, with one read; of a longer one, 32 KiB. The error is that of the kernel.
-func (r *Reader) Short(dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	fd, errno := sys.ScanOpen(dir, path, sys.ScanFile)
+func (r *Reader) Short(dir int, path *raw.Path) ([]byte, syscall.Errno) {
+	fd, errno := raw.Open(dir, path, raw.ForReading)
 	if errno != 0 {
 		return nil, errno
 	}
-	n, errno := sys.ScanRead(fd, r.file[:maxShort])
-	sys.QuickClose(fd)
+	n, errno := raw.Read(fd, r.file[:maxShort])
+	raw.CloseNoWait(fd)
 	return r.file[:n], errno
 }
 
 // Quick is Short for files that wait for nothing, such as stat and status. The Go scheduler is not told.
-func (r *Reader) Quick(dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	fd, errno := sys.QuickOpen(dir, path, sys.ScanFile)
+func (r *Reader) Quick(dir int, path *raw.Path) ([]byte, syscall.Errno) {
+	fd, errno := raw.Open(dir, path, raw.ForReading)
 	if errno != 0 {
 		return nil, errno
 	}
-	n, errno := sys.QuickRead(fd, r.file[:maxShort])
-	sys.QuickClose(fd)
+	n, errno := raw.Read(fd, r.file[:maxShort])
+	raw.CloseNoWait(fd)
 	return r.file[:n], errno
 }
 
 // Whole reads a file to its end.
-func (r *Reader) Whole(dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	fd, errno := sys.ScanOpen(dir, path, sys.ScanFile)
+func (r *Reader) Whole(dir int, path *raw.Path) ([]byte, syscall.Errno) {
+	fd, errno := raw.Open(dir, path, raw.ForReading)
 	if errno != 0 {
 		return nil, errno
 	}
-	defer sys.QuickClose(fd)
+	defer raw.CloseNoWait(fd)
 	used := 0
 	for {
 		if used == len(r.file) {
@@ -66,7 +66,7 @@ func (r *Reader) Whole(dir int, path *sys.Path) ([]byte, syscall.Errno) {
 			}
 			r.file = append(r.file, make([]byte, len(r.file))...)
 		}
-		n, errno := sys.ScanRead(fd, r.file[used:])
+		n, errno := raw.Read(fd, r.file[used:])
 		if errno != 0 || n == 0 {
 			return r.file[:used], errno
 		}
@@ -75,22 +75,22 @@ func (r *Reader) Whole(dir int, path *sys.Path) ([]byte, syscall.Errno) {
 }
 
 // Link reads where a link leads.
-func (r *Reader) Link(dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	n, errno := sys.QuickReadlink(dir, path, r.link[:])
+func (r *Reader) Link(dir int, path *raw.Path) ([]byte, syscall.Errno) {
+	n, errno := raw.Readlink(dir, path, r.link[:])
 	return r.link[:max(n, 0)], errno
 }
 
 // List reads some entries of the open directory, for AppendNumbers. A signal makes the kernel stop early, so that only an
 // empty answer is the end.
 func (r *Reader) List(dir int) ([]byte, syscall.Errno) {
-	n, errno := sys.ScanList(dir, r.entries)
+	n, errno := raw.List(dir, r.entries)
 	return r.entries[:n], errno
 }
 
 // AppendNumbers appends those names of entries that are numbers.
 func AppendNumbers(numbers []int, entries []byte) []int {
 	for {
-		name, rest, ok := sys.ScanEntry(entries)
+		name, rest, ok := raw.Entry(entries)
 		if !ok {
 			return numbers
 		}
