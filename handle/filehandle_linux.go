@@ -23,7 +23,7 @@ type FileHandle struct {
 func NewFileHandle(ref Relation) (FileHandle, error) {
 	return query("file handle", ref, func(fd int, _ species.NamespaceType) (FileHandle, error) {
 		h, err := sys.HandleOf(fd)
-		return FileHandle{h.Serial, h.Type, h.Inode}, notSupported(err, "a file handle of a namespace", "6.18")
+		return FileHandle{h.Serial, h.Type, h.Inode}, notSupported(err, sys.NamespaceHandles)
 	})
 }
 
@@ -35,9 +35,9 @@ func (h FileHandle) NsFd() (int, FdCloser, error) {
 	case errors.Is(err, syscall.ESTALE):
 		err = fmt.Errorf("%w: %w", ErrStale, err)
 	case errors.Is(err, syscall.EBADF):
-		err = fmt.Errorf("%w: a file handle of a namespace takes Linux 6.18: %w", ErrNotSupported, err)
+		err = sys.NamespaceHandles.Missing(err)
 	default:
-		err = notSupported(err, "a file handle of a namespace", "6.18")
+		err = notSupported(err, sys.NamespaceHandles)
 	}
 	if err != nil {
 		return -1, nil, invalid(h, err)

@@ -38,7 +38,7 @@ type linkAttributes struct {
 
 var gpl = append([]byte("GPL"), 0)
 
-// Iterator is a BPF program that the kernel runs for each of the things that an iterator goes through (5.8).
+// Iterator is a BPF program that the kernel runs for each of the things that an iterator goes through.
 type Iterator struct{ link *FD }
 
 // KeepIterator has the kernel check a program, of instructions of 8 bytes, and keeps it for the life of the process. The

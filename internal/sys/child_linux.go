@@ -17,14 +17,6 @@ type Child struct {
 	process *Process
 }
 
-// childOf returns the child that syscall.ForkExec has started. A kernel that knows no CLONE_PIDFD leaves the pidfd at -1.
-func childOf(pid, pidfd int) (*Child, error) {
-	if pidfd < 0 {
-		return Adopt(pid)
-	}
-	return &Child{PID: pid, process: NewProcess(pidfd)}, nil
-}
-
 // Adopt takes hold of a child of ours that is not reaped yet, such as one made with CLONE_PARENT. If it cannot, it ends
 // and reaps the child. ECHILD: somebody else has reaped it, as the kernel does itself while SIGCHLD is ignored; what has
 // the PID now, if anything, is not ours.

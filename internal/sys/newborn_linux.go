@@ -38,10 +38,7 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	if err != nil {
 		return nil, err
 	}
-	child, err := childOf(pid, pidfd)
-	if err != nil {
-		return nil, err
-	}
+	child := &Child{PID: pid, process: NewProcess(pidfd)}
 	n := &Newborn{child.process, child}
 	if err := child.awaitStop(); err != nil {
 		n.End()

@@ -28,7 +28,11 @@ func probePidfdInode() error {
 
 func probeGroupSignals() error {
 	return onOwnPidfd(false, func(pidfd int) error {
-		return unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+		err := unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+		if err == unix.ESRCH { // this process leads no group
+			return nil
+		}
+		return err
 	})
 }
 

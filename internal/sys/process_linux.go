@@ -38,7 +38,7 @@ func OpenProcess(pid int) (*Process, error) {
 func explainPidfd(err error) error {
 	switch err {
 	case unix.ENOSYS:
-		return fmt.Errorf("pidfd_open(2) takes Linux 5.3, or a seccomp filter refuses it: %w", err)
+		return fmt.Errorf("a seccomp filter refuses pidfd_open(2): %w", err)
 	case unix.EPERM, unix.EACCES:
 		return fmt.Errorf("pidfd_open(2) takes no rights: %s: %w", refuser(), err)
 	}

@@ -20,7 +20,7 @@ func openDir(path string) (*FD, error) {
 func OpenRootHere() (*FD, error) { return openDir("/") }
 
 // Resolve finds path below root as a process with that root directory would: absolute symbolic links and ".." stay
-// within it, and links of /proc that lead elsewhere are refused (openat2(2) RESOLVE_IN_ROOT, 5.6). The file is not
+// within it, and links of /proc that lead elsewhere are refused (openat2(2) RESOLVE_IN_ROOT). The file is not
 // opened (O_PATH), so that a FIFO, a device or a lack of rights to read it does not matter yet. With nofollow a
 // symbolic link at the end is found itself.
 func Resolve(root *FD, path string, nofollow bool) (*FD, error) {

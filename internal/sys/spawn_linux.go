@@ -36,7 +36,7 @@ func start(how *syscall.SysProcAttr, program *FD, argv, env []string, files []in
 	if err != nil {
 		return nil, err
 	}
-	return childOf(pid, pidfd)
+	return &Child{PID: pid, process: NewProcess(pidfd)}, nil
 }
 
 // Exec replaces the process and lets it keep a descriptor that otherwise is close-on-exec. It returns only an error.
