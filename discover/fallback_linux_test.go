@@ -66,7 +66,7 @@ var olderKernels = map[string][]absence{
 // pretend makes the kernel look older to all threads of this process, for good.
 func pretend(t *testing.T, all []absence) {
 	t.Helper()
-	const allow, arguments, fail = 0x7fff0000, 16, 0x50000
+	const allow, arguments, fail = unix.SECCOMP_RET_ALLOW, 16, unix.SECCOMP_RET_ERRNO
 	var program []unix.SockFilter
 	load := func(at uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
@@ -85,7 +85,7 @@ func pretend(t *testing.T, all []absence) {
 	program = append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: allow})
 	require.NoError(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	const setFilter, allThreads = 1, 1
+	const setFilter, allThreads = unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, setFilter, allThreads, uintptr(unsafe.Pointer(&filter)))
 	runtime.KeepAlive(program)
 	require.Zero(t, errno)

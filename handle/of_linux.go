@@ -160,9 +160,9 @@ func notJoined(err error, fd int, t species.NamespaceType) error {
 	return sys.ExplainJoin(err, t, fd)
 }
 
-// cloneFS is CLONE_FS of unshare(2): without it, joining a mount namespace could change the root and the working
-// directory of all threads.
-const cloneFS = 0x00000200
+// cloneFS is for unshare(2): otherwise, joining a mount namespace could change the root and the working directory of all
+// threads.
+const cloneFS = syscall.CLONE_FS
 
 // canSwitch refuses what threads of a Go program cannot join.
 func (o Of) canSwitch(op, ref string) error {

@@ -133,7 +133,9 @@ func TestFiles(t *testing.T) {
 			found[f.FD] = f.Kind
 			if f.Kind == taskiter.Held && f.FD == int(held.Fd()) {
 				require.Equal(t, species.CLONE_NEWUTS, f.Type)
-				require.EqualValues(t, f.Namespace.Inode, f.Inode)
+				var st unix.Stat_t
+				require.NoError(t, unix.Fstat(f.FD, &st))
+				require.EqualValues(t, st.Ino, f.Namespace.Inode)
 			}
 		})
 		return found

@@ -17,3 +17,7 @@ var (
 // IsGone reports whether err says that a process is gone, and target is what that means: ESRCH is fs.ErrNotExist, too. It
 // is for the Is methods of the packages' errors, so that no place is missed from which ESRCH comes.
 func IsGone(err, target error) bool { return target == fs.ErrNotExist && errors.Is(err, syscall.ESRCH) }
+
+// Identity is what tells a process from a later one with the same PID: an inode number that is never used again
+// (6.9), else its start time in clock ticks after boot.
+type Identity struct{ Inode, Start uint64 }
