@@ -2,6 +2,7 @@ package discover_test
 
 import (
 	"context"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -228,7 +229,7 @@ func TestSourcesCanBeSwitchedOff(t *testing.T) {
 }
 
 func TestOddOptions(t *testing.T) {
-	for _, opts := range []discover.Options{{Workers: -1}, {Workers: 1 << 40}, {Patience: -1}, {Types: 1}, {Sources: 1 << 31},
+	for _, opts := range []discover.Options{{Workers: -1}, {Workers: math.MaxInt}, {Patience: -1}, {Types: 1}, {Sources: 1 << 31},
 		{Sources: discover.Full &^ discover.Processes}, {Sources: discover.KernelList}, {Sources: discover.AllMountNamespaces | discover.Mounts}} {
 		r, err := discover.Discover(t.Context(), opts)
 		require.NoError(t, err, "%+v", opts)

@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
@@ -79,11 +80,11 @@ func hungFile(t *testing.T) (file *os.File, hang func()) {
 func beStuck(how string) {
 	const size = 4096
 	mapAt := func(at uintptr, flags int) uintptr {
-		page, _, errno := unix.Syscall6(unix.SYS_MMAP, at, size, unix.PROT_READ|unix.PROT_WRITE, uintptr(unix.MAP_PRIVATE|flags), 3, 0)
-		if errno != 0 {
-			panic(errno)
+		page, err := unix.MmapPtr(3, 0, unsafe.Add(nil, at), size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|flags)
+		if err != nil {
+			panic(err)
 		}
-		return page
+		return uintptr(page)
 	}
 	dir := ""
 	if at := strings.IndexByte(how, ':'); at >= 0 {

@@ -74,7 +74,7 @@ func TestLink(t *testing.T) {
 	kind, inode, ok := procfs.ParseLink([]byte("net:[4026531840]"))
 	require.True(t, ok)
 	require.Equal(t, species.CLONE_NEWNET, kind)
-	require.EqualValues(t, 4026531840, inode)
+	require.Equal(t, uint64(4026531840), inode)
 	for _, bad := range []string{"", "net:", "net:[]", "net:[0]", "net:[1", "foo:[1]", "net:[99999999999999999999]", "/net:[1]"} {
 		_, _, ok := procfs.ParseLink([]byte(bad))
 		require.False(t, ok, bad)
