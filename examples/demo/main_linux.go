@@ -1,5 +1,3 @@
-//go:build linux
-
 // Command demo runs a Go function inside a container and shows what it saw there beside what this process sees.
 //
 // The container is a throw-away one: a sleeping process in network, mount, UTS, IPC and PID namespaces of its own. The
