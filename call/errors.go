@@ -24,9 +24,6 @@ var (
 	// was started.
 	ErrSameNamespace = errors.New("the namespace is the caller's own")
 
-	errElsewhere = fmt.Errorf("the file that this process was started from would not start this code again: "+
-		"that is in a library, or was started by hand through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
-
 	errNoType       = errors.New("not a type of namespace")
 	errNoID         = errors.New("not a UID and a GID")
 	errNoHandle     = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")

@@ -40,6 +40,7 @@ type exchange struct {
 // run sees the worker to its end and returns its result. Whatever happens, no child is left, but for one that SIGKILL
 // does not end in time: a goroutine waits for that.
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
+	x.file = sendFile(x.channel)
 	if err := x.followUntil(ctx); err != nil {
 		over := time.Now().Add(killTimeout)
 		x.abort(over)

@@ -17,10 +17,19 @@ func (t *target) explain(err error) error {
 	return fmt.Errorf("it has ended: %w", syscall.ESRCH)
 }
 
-// capabilities are what steps of the bootstrap take in the user namespace that the worker is in by then.
-var capabilities = map[string]string{
-	"setgroups": "CAP_SETGID", "setresgid": "CAP_SETGID", "setresuid": "CAP_SETUID", "bounding set": "CAP_SETPCAP",
-	"securebits": "CAP_SETPCAP", "chroot": "CAP_SYS_CHROOT",
+// capabilityFor returns what a step of the bootstrap requires in the user namespace that the worker is in by then.
+func capabilityFor(step string) string {
+	switch step {
+	case "setgroups", "setresgid":
+		return "CAP_SETGID"
+	case "setresuid":
+		return "CAP_SETUID"
+	case "bounding set", "securebits":
+		return "CAP_SETPCAP"
+	case "chroot":
+		return "CAP_SYS_CHROOT"
+	}
+	return ""
 }
 
 // explainRefusal says of an EPERM of the bootstrap which right is lacking. The worker has started with those of the
@@ -31,7 +40,7 @@ func (t *target) explainRefusal(err error) error {
 		return err
 	}
 	switch {
-	case e.Op == "setns" || capabilities[e.Op] != "" || e.Stage == StageMounts:
+	case e.Op == "setns" || capabilityFor(e.Op) != "" || e.Stage == StageMounts:
 	default:
 		return err
 	}
@@ -43,7 +52,7 @@ func (t *target) explainRefusal(err error) error {
 	case e.Stage == StageMounts:
 		e.Err = fmt.Errorf("CAP_SYS_ADMIN is lacking in a user namespace that owns the mount or the network namespace: %w", e.Err)
 	default:
-		e.Err = fmt.Errorf("%s is lacking: %w", capabilities[e.Op], e.Err)
+		e.Err = fmt.Errorf("%s is lacking: %w", capabilityFor(e.Op), e.Err)
 	}
 	return err
 }

@@ -24,21 +24,19 @@ func openLifelines() (l *lifelines, err error) {
 	if l.our, l.their, err = sys.Socketpair(); err == nil {
 		l.ourGroup, l.theirGroup, err = sys.Socketpair()
 	}
-	if err == nil {
-		err = errors.Join(l.keepTheirGroup(), sys.StopReceiving(l.our), sys.StopReceiving(l.ourGroup))
+	if err == nil { // nothing can be sent to our ends: with it could come descriptors, see sys.Inbox
+		err = errors.Join(sys.StopReceiving(l.our), sys.StopReceiving(l.ourGroup))
 	}
 	if err != nil {
 		l.close()
 		return nil, err
 	}
+	// Their end of the group's socket has to outlive ours in this process, or nobody gets the signal if the worker has
+	// ended before. The kernel releases what a process has open at its end in the order of the numbers, the highest first.
+	if l.theirGroup.Int() > l.ourGroup.Int() {
+		l.ourGroup, l.theirGroup = l.theirGroup, l.ourGroup
+	}
 	return l, nil
-}
-
-// keepTheirGroup makes their end of the group's socket outlive ours. It is what the signal hangs on: if the worker has ended
-// already when we do, the last descriptor of it could be closed before ours. So a copy waits unread in our own end. For
-// the rest nothing can be sent to our ends: with it could come descriptors, see sys.Inbox.
-func (l *lifelines) keepTheirGroup() error {
-	return sys.Send(l.theirGroup, []byte{0}, l.theirGroup.Int())
 }
 
 // holdGroup makes the process group of a worker die with us, which it leads as soon as it is ready. One that is gone

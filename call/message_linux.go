@@ -64,10 +64,22 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err er
 var errNoFile = errors.New("the caller could make no file for a long one: " +
 	"memfd_create(2) is forbidden there, and none of /dev/shm, /tmp and /var/tmp can be written")
 
+// sendFile makes a file for a long result and sends it, once the worker is there: while that starts, it takes no time. It
+// returns nil if there is none, and the worker gets an empty message then. One that ends at once needs neither.
+func sendFile(channel *sys.Inbox) *sys.FD {
+	file, err := sys.Buffer()
+	if err != nil {
+		_ = sys.Send(channel.FD, []byte{0})
+		return nil
+	}
+	_ = sys.Send(channel.FD, []byte{0}, file.Int())
+	return file
+}
+
 // outlet is where a worker sends its result.
 type outlet struct {
 	channel *sys.FD
-	file    bool // one for a long result waits in the channel
+	asked   bool // the file of sendFile was taken
 }
 
 // send sends an outcome. What is long goes into the caller's file.
@@ -76,16 +88,16 @@ func (o *outlet) send(outcome uint16, body []byte) error {
 	if len(body) <= wire.MaxInline {
 		return sendInline(o.channel, record, body)
 	}
-	if !o.file {
+	if o.asked {
 		return errNoFile
 	}
-	o.file = false
+	o.asked = true
 	m, err := sys.Receive(o.channel, make([]byte, 1))
-	if err == nil && m.File == nil {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("receive a file: %w", err)
+	case m.File == nil:
+		return errNoFile
 	}
 	defer func() { _ = m.File.Close() }()
 	if err := sys.Fill(m.File, body); err != nil {

@@ -2,6 +2,7 @@ package call
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"runtime"
 
@@ -16,7 +17,6 @@ type setup struct {
 	target  *target
 	ours    *sys.Inbox // our end of the channel
 	theirs  *sys.FD    // the other end, in which all that the other side is told waits
-	result  *sys.FD    // a file for a long result, nil if none could be made
 	program *sys.FD
 	fresh   bool // the program is a copy of our own
 	env     []string
@@ -81,7 +81,8 @@ func (c *Call) check() ([]byte, error) {
 	case !nsenter.Linked:
 		err = ErrNotLinked
 	case !nsenter.Executed():
-		err = errElsewhere
+		err = fmt.Errorf("the file that this process was started from would not start this code again: "+
+			"that is in a library, or was started by hand through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
 	case !handled.Load():
 		err = errNoHandle
 	case !registered:
@@ -116,12 +117,6 @@ func (s *setup) tell(c *Call, request wire.Request, arg []byte) error {
 	if spawn && !mayKillAnybody() {
 		marks |= wire.MarkWatch
 	}
-	if spawn {
-		if file, err := sys.Buffer(); err == nil { // else short results are all that is possible, see errNoFile
-			s.result = file
-			marks |= wire.MarkResult
-		}
-	}
 	channel := s.ours.FD
 	if err := sys.Send(channel, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
 		return err
@@ -130,10 +125,7 @@ func (s *setup) tell(c *Call, request wire.Request, arg []byte) error {
 	if err := sendCall(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body); err != nil {
 		return err
 	}
-	if err := sendCover(channel, s.cover); err != nil || s.result == nil {
-		return err
-	}
-	return sys.Send(channel, []byte{wire.MarkResult}, s.result.Int())
+	return sendCover(channel, s.cover)
 }
 
 // request opens the target's root, and says what the bootstrap is to do.
@@ -165,7 +157,7 @@ func (c *Call) request(t *target, spawn bool) (wire.Request, error) {
 func (s *setup) close() {
 	s.target.close()
 	_ = s.ours.Close()
-	closeAll(s.theirs, s.result)
+	_ = s.theirs.Close()
 	if s.fresh {
 		_ = s.program.Close()
 	}

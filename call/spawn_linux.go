@@ -86,12 +86,12 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	closeAll(s.theirs, lines.their)
 	streams.started()
 	x := exchange{
-		channel: s.ours, lines: lines, file: s.result, child: child, limit: c.limit, until: until,
+		channel: s.ours, lines: lines, child: child, limit: c.limit, until: until,
 		turns: wire.Turns{Forks: s.target.joins(species.CLONE_NEWPID)},
 	}
 	if !x.turns.Forks {
 		lines.holdGroup(child)
 	}
-	s.ours, s.result, lines = nil, nil, nil // its
+	s.ours, lines = nil, nil // its
 	return x.run(ctx, streams)
 }

@@ -40,7 +40,7 @@ func work(w nsenter.Worker) {
 		}
 		finishSwitched(err)
 	}
-	out := &outlet{channel, marks&wire.MarkResult != 0}
+	out := &outlet{channel: channel}
 	if err == nil {
 		err = becomeReady(channel, w.Lifeline)
 	}

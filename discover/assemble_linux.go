@@ -57,7 +57,7 @@ func (s *scan) assembleProcesses(r *Result, all map[*worker]string, words []stri
 		}
 		p.PIDs = t.pids.numbers(t.worker)
 		if t.cgroup != nil {
-			p.cgroup, p.Cgroup = t.cgroup, t.cgroup.path
+			p.cgroup, p.Cgroup = t.cgroup, t.cgroup.in.Path
 		}
 		for j, task := range p.Tasks {
 			task.Name = t.tasks[j].name.of(text)

@@ -3,8 +3,8 @@ package discover
 import (
 	"syscall"
 
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 )
 
 // The calls of a worker that may not end: each is watched. ETIMEDOUT says that it was not made, and a Problem is noted. What
@@ -40,7 +40,7 @@ func (w *worker) quick(source Sources, dir int, path *raw.Path) ([]byte, syscall
 	if call == nil {
 		return nil, syscall.ETIMEDOUT
 	}
-	text, errno := read.Quick(dir, path)
+	text, errno := read.Short(dir, path)
 	call.end()
 	return text, w.noted(source, errno)
 }
@@ -91,7 +91,7 @@ func (w *worker) listNumbers(source Sources, list []int, below int, path *raw.Pa
 		if errno != 0 || len(entries) == 0 {
 			return list, w.noted(source, errno)
 		}
-		list = procfs.AppendNumbers(list, entries)
+		list = sys.AppendNumbers(list, entries)
 	}
 }
 

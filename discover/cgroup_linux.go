@@ -1,10 +1,7 @@
 package discover
 
 import (
-	"bytes"
-	"strings"
-
-	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/raw"
 )
 
@@ -45,7 +42,7 @@ func (w *worker) readCgroup(dir int) *cgroup {
 	}
 	known := w.cgroups[string(text)]
 	if known == nil {
-		known = parseCgroup(text)
+		known = &cgroup{in: container.ParseMembership(text)}
 		w.cgroups[string(text)] = known
 	}
 	return known
@@ -60,31 +57,4 @@ func (w *worker) first(p *Process) bool {
 		}
 	}
 	return false
-}
-
-// parseCgroup takes the path of version 2, unless that says nothing, then that of systemd, then the longest.
-func parseCgroup(text []byte) *cgroup {
-	c := &cgroup{}
-	var systemd, longest string
-	for line, rest, ok := procfs.NextCgroup(text); ok; line, rest, ok = procfs.NextCgroup(rest) {
-		path := strings.TrimSuffix(string(line.Path), " (deleted)")
-		c.paths, c.kinds = append(c.paths, path), append(c.kinds, string(line.Controllers))
-		switch {
-		case line.Hierarchy == 0:
-			c.path, c.unified = path, path
-		case bytes.Equal(line.Controllers, []byte("name=systemd")):
-			systemd = path
-		case bytes.Equal(line.Controllers, []byte("freezer")):
-			c.legacy = path
-		}
-		if len(path) > len(longest) {
-			longest = path
-		}
-	}
-	for _, better := range []string{systemd, longest} {
-		if len(c.path) <= 1 && better != "" {
-			c.path = better
-		}
-	}
-	return c
 }

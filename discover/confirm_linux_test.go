@@ -8,6 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 )
@@ -42,12 +43,12 @@ func TestSecondLookAfterPIDReuse(t *testing.T) {
 func TestSecondLookAfterMoveOfCgroup(t *testing.T) {
 	s, own := unconfirmed(t)
 	p, text := &s.processes[own], &s.texts[own]
-	elsewhere := groups{&cgroup{path: "/elsewhere"}, p.PID, text.start}
+	elsewhere := groups{&cgroup{in: &container.Membership{Path: "/elsewhere"}}, p.PID, text.start}
 	p.groups++
 	text.worker.groups[p.groups], text.cgroup = elsewhere, elsewhere.cgroup
 	s.confirm()
 	require.NotNil(t, text.cgroup)
-	require.NotEqual(t, "/elsewhere", text.cgroup.path)
+	require.NotEqual(t, "/elsewhere", text.cgroup.in.Path)
 }
 
 // TestSecondLookFails has nothing unconfirmed stay, and says so.

@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"path/filepath"
 	"strings"
+
+	"github.com/nsops/nsops/internal/container"
 )
 
 // StateFiles is a ContainerNamer that reads what runtimes write down for themselves, without asking any: config.v2.json
@@ -18,7 +20,7 @@ type StateFiles struct {
 // NameContainer returns a name, "" if there is none to be found. It sets a Runtime that is not known, if that shows.
 func (s StateFiles) NameContainer(_ context.Context, c *Container) (string, error) {
 	switch {
-	case !isID(c.ID):
+	case !container.IsID(c.ID):
 		return "", nil
 	case c.Runtime == "podman":
 		return s.podman(c.ID), nil

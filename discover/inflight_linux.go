@@ -26,7 +26,7 @@ func (l *descriptorLook) lookIntoSocket(fd, socket int) {
 	// of the duplicate, which is known to be a socket: what there is to say of other files may take a lock
 	path := l.worker.name.Set(append([]byte("thread-self/fdinfo/"), strconv.Itoa(socket)...))
 	text, errno := l.read.Short(l.proc, path)
-	if errno != 0 {
+	if l.noted(InFlight, errno) != 0 {
 		return
 	}
 	waiting := procfs.ParseFDInfo(text).InFlight

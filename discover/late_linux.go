@@ -48,6 +48,6 @@ func (w *worker) lateLeader(p *Process) {
 	}
 	p.Cmdline = words
 	if cgroup != nil {
-		p.cgroup, p.Cgroup = cgroup, cgroup.path
+		p.cgroup, p.Cgroup = cgroup, cgroup.in.Path
 	}
 }

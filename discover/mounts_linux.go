@@ -86,7 +86,10 @@ func (s *scan) walkMountNamespaces() {
 				break
 			}
 			if fd = s.table.fd(n); fd == raw.NoFD {
-				break // none can be held any more
+				if !s.table.isGone(n) {
+					s.walkProblem(syscall.EMFILE) // none can be held any more
+				}
+				break
 			}
 		}
 	}
@@ -120,8 +123,12 @@ func (w *worker) mountsOf(i int) {
 	partial, found2, unknown2 := table, len(w.pins), len(w.unknown)
 	table, errno = w.listMounts(n, 0)
 	if errno != 0 {
-		if inside, failed := w.readMountsInside(n); failed == 0 {
-			table, errno = inside, 0
+		inside, failed := w.readMountsInside(n)
+		if failed == 0 {
+			table = inside
+		}
+		if failed == 0 || exhausted(failed) {
+			errno = failed
 		}
 	}
 	if errno == 0 {

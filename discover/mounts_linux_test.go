@@ -8,8 +8,8 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -24,7 +24,7 @@ mount --bind /mnt/deep /mnt/slave; mount --make-slave /mnt/slave
 mount --bind /mnt/deep /mnt/both; mount --make-slave /mnt/both; mount --make-shared /mnt/both
 mount -t tmpfs t /mnt/unbindable; mount --make-unbindable /mnt/unbindable
 mount -t tmpfs t '/mnt/a b'; mount -t tmpfs over '/mnt/a b'`})
-	s := &scan{ctx: t.Context(), opts: Options{Sources: Full}.withDefaults(), reader: procfs.NewReader()}
+	s := &scan{ctx: t.Context(), opts: Options{Sources: Full}.withDefaults(), reader: sys.NewProcReader()}
 	require.NoError(t, s.open())
 	t.Cleanup(func() {
 		s.releaseSelf()

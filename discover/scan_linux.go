@@ -23,7 +23,7 @@ type scan struct {
 	opts Options
 	old  *memory // of what a Rescan takes over; nil
 
-	reader    *procfs.Reader // of whoever is not a worker, and of the first of them
+	reader    *sys.ProcReader // of whoever is not a worker, and of the first of them
 	procFD    *sys.FD
 	proc      int           // number of procFD
 	self      int           // this process in there, 0 if it is not
@@ -102,7 +102,7 @@ func discover(ctx context.Context, opts Options, old *Result) (*Result, error) {
 
 func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
 	makePoller()
-	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), reader: readers.Get().(*procfs.Reader)}
+	s := &scan{ctx: ctx, opts: opts.withDefaults(), old: recall(old), reader: readers.Get().(*sys.ProcReader)}
 	defer func() { readers.Put(s.reader) }() // another one, if it was given up
 	if err := s.open(); err != nil {
 		return nil, &Error{Op: "discover", Ref: s.opts.Proc, Err: err}
@@ -119,7 +119,7 @@ func run(ctx context.Context, opts Options, old *Result) (*Result, error) {
 var errNoProc = errors.New("not a proc file system")
 
 // readers have buffers that are dear to make for a small machine.
-var readers = sync.Pool{New: func() any { return procfs.NewReader() }}
+var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
 
 // open opens the proc file system and finds out what it and the kernel can do.
 func (s *scan) open() error {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 )
 
 // The process that discovers has descriptors of its own, which are to be found, and those of discoveries under way,
@@ -23,7 +24,7 @@ type ownFD struct {
 var uncounted sync.RWMutex
 
 // lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
-func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
+func (s *scan) lookAtSelf(read *sys.ProcReader, only ...int) {
 	uncounted.Lock()
 	defer uncounted.Unlock()
 	s.ownFDs = map[int]ownFD{}
@@ -47,7 +48,7 @@ func (s *scan) lookAtSelf(read *procfs.Reader, only ...int) {
 }
 
 // noteOwnFD looks twice whether a discovery holds it: one may just have opened it, to say so at once.
-func (s *scan) noteOwnFD(read *procfs.Reader, dir, fd int) {
+func (s *scan) noteOwnFD(read *sys.ProcReader, dir, fd int) {
 	if beingHeld(fd) {
 		return
 	}

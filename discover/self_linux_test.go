@@ -7,15 +7,15 @@ import (
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 )
 
 // opened returns a scan that has not begun to look.
 func opened(t *testing.T) *scan {
 	t.Helper()
-	s := &scan{ctx: t.Context(), opts: Options{}.withDefaults(), reader: procfs.NewReader()}
+	s := &scan{ctx: t.Context(), opts: Options{}.withDefaults(), reader: sys.NewProcReader()}
 	require.NoError(t, s.open())
 	t.Cleanup(func() {
 		s.releaseSelf()

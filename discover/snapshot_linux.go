@@ -121,7 +121,7 @@ func (s *scan) sameClock(t *taskiter.Task) bool {
 		return true
 	}
 	path := raw.NewPath("self/stat")
-	text, errno := s.reader.Quick(s.proc, &path)
+	text, errno := s.reader.Short(s.proc, &path)
 	stat, ok := procfs.ParseStat(text)
 	return errno == 0 && ok && stat.Start == ticks(t.Start)
 }

@@ -80,7 +80,7 @@ func (w *worker) lookAt(p *Process, tid int, in *NamespacesSet, files ...int) {
 	}
 	defer raw.CloseNoWait(dir)
 	pidfd, errno := raw.OpenPidfd(number, tid != 0)
-	if errno != 0 {
+	if w.noted(FDs, errno) != 0 {
 		return
 	}
 	defer raw.CloseNoWait(pidfd)

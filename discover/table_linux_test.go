@@ -5,7 +5,6 @@ import (
 
 	"github.com/stretchr/testify/require"
 
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/internal/testutil"
@@ -94,7 +93,7 @@ func TestMountNamespaceEndsMeanwhile(t *testing.T) {
 	gone := table.believe(taskiter.Namespace{Serial: never, Owner: owner.Serial, Inode: 1}, species.CLONE_NEWNS)
 	require.NotNil(t, gone)
 	unknown, _ := table.mention(2, species.CLONE_NEWNS)
-	s := &scan{opts: Options{}.withDefaults(), table: table, reader: procfs.NewReader()}
+	s := &scan{opts: Options{}.withDefaults(), table: table, reader: sys.NewProcReader()}
 	s.mounts.todo, s.mounts.tables = []*Namespace{gone, unknown}, make([]*MountTable, 2)
 	w := newWorker(s, 0)
 	for i := range s.mounts.todo {

@@ -7,8 +7,8 @@ import (
 	"sync/atomic"
 	"syscall"
 
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 )
 
 // A call into the kernel that is about another process may wait for a lock that somebody holds for as long as he likes.
@@ -117,7 +117,7 @@ func (w *worker) giveUp() {
 	w.found, w.targets, w.pins = w.found[:m.found], w.targets[:m.found], w.pins[:m.pins]
 	w.unknown, w.problems = w.unknown[:m.unknown], w.problems[:m.problems]
 	w.avoided = append(w.avoided, was.call.source)
-	read := procfs.NewReader()
+	read := sys.NewProcReader()
 	if w.scan.reader == w.read {
 		w.scan.reader = read
 	}

@@ -42,7 +42,7 @@ type worker struct {
 
 // hands are what a goroutine makes calls with. They stay with one that is given up.
 type hands struct {
-	read         *procfs.Reader
+	read         *sys.ProcReader
 	number, name raw.Path
 }
 
@@ -75,7 +75,7 @@ type taskTexts struct {
 func newWorker(s *scan, share int) *worker {
 	read := s.reader
 	if len(s.workers) > 0 {
-		read = procfs.NewReader()
+		read = sys.NewProcReader()
 	}
 	return &worker{
 		scan:    s,

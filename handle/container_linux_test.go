@@ -10,6 +10,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -45,7 +46,7 @@ var trees = map[string][]string{
 }
 
 // cgroups makes directories, the container's of which are left to the process; those of others to ours.
-func cgroups(t *testing.T, dirs []string, pid int) []string {
+func cgroups(t *testing.T, dirs []string, pid int) []container.Hierarchy {
 	t.Helper()
 	root := t.TempDir()
 	hierarchies := map[string]bool{}
@@ -65,9 +66,9 @@ func cgroups(t *testing.T, dirs []string, pid int) []string {
 			}
 		}
 	}
-	var all []string
+	var all []container.Hierarchy
 	for hierarchy := range hierarchies {
-		all = append(all, hierarchy)
+		all = append(all, container.Hierarchy{Point: hierarchy, Root: "/", Top: "/"})
 	}
 	return all
 }
@@ -113,7 +114,7 @@ func TestAmbiguousContainers(t *testing.T) {
 	require.NoError(t, ns.Close())
 
 	// what is left of a container that has ended does not count
-	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(hierarchies[0]), "memory/docker", idB, "cgroup.procs"), nil, 0o600))
+	require.NoError(t, os.WriteFile(filepath.Join(filepath.Dir(hierarchies[0].Point), "memory/docker", idB, "cgroup.procs"), nil, 0o600))
 	ns, err = network.fromContainer("aa", hierarchies)
 	require.NoError(t, err)
 	require.NoError(t, ns.Close())
@@ -123,14 +124,20 @@ func TestAmbiguousContainers(t *testing.T) {
 	require.ErrorIs(t, err, ErrUnknownContainer)
 }
 
-// ctr puts a container where it is told, by the name that it is given.
+// ctr, LXC and systemd-nspawn put a container where it is told, by the name that it is given.
 func TestNamedContainers(t *testing.T) {
 	testutil.CheckLeaks(t)
-	hierarchies := cgroups(t, []string{"unified/default/web", "unified/web2"}, 0)
+	hierarchies := cgroups(t, []string{"unified/default/web", "unified/web2", "unified/lxc.payload.db",
+		"unified/machine.slice/machine-my\\x2dbox.scope/payload", "unified/lxc.monitor.mon"}, 0)
 	ns, err := network.fromContainer("web", hierarchies)
 	require.NoError(t, err)
 	require.NoError(t, ns.Close())
-	for _, id := range []string{"we", "web2", "default", "default/web"} {
+	for _, name := range []string{"db", "my-box"} {
+		ns, err = network.fromContainer(name, hierarchies)
+		require.NoError(t, err)
+		require.NoError(t, ns.Close())
+	}
+	for _, id := range []string{"we", "web2", "default", "default/web", "d", "mon", "payload"} {
 		_, err = network.fromContainer(id, hierarchies)
 		require.Error(t, err, "not the complete name of a container: %s", id)
 	}
@@ -141,8 +148,8 @@ func TestContainersInDisguise(t *testing.T) {
 	testutil.CheckLeaks(t)
 	target := testutil.StartTarget(t, testutil.TargetOptions{})
 	genuine := "unified/system.slice/docker-" + idA + ".scope"
-	fill := func(hierarchies []string, dir string, pid int) {
-		path := filepath.Join(filepath.Dir(hierarchies[0]), dir, "cgroup.procs")
+	fill := func(hierarchies []container.Hierarchy, dir string, pid int) {
+		path := filepath.Join(filepath.Dir(hierarchies[0].Point), dir, "cgroup.procs")
 		require.NoError(t, os.WriteFile(path, []byte(strconv.Itoa(pid)), 0o600))
 	}
 	for _, inside := range []string{"unified/docker/" + idB + "/" + idA, "unified/a/docker-" + idB + ".scope/x/docker/" + idA} {
@@ -176,7 +183,7 @@ func TestContainersInDisguise(t *testing.T) {
 // A hierarchy that cannot be looked into, such as one below another mount, does not keep others from being found.
 func TestHierarchyThatCannotBeRead(t *testing.T) {
 	testutil.CheckLeaks(t)
-	hierarchies := append([]string{"/nowhere"}, cgroups(t, []string{"unified/docker/" + idA}, os.Getpid())...)
+	hierarchies := append([]container.Hierarchy{{Point: "/nowhere", Root: "/", Top: "/"}}, cgroups(t, []string{"unified/docker/" + idA}, os.Getpid())...)
 	ns, err := network.fromContainer(idA, hierarchies)
 	require.NoError(t, err)
 	require.NoError(t, ns.Close())
@@ -190,63 +197,8 @@ func TestMemberThatLeft(t *testing.T) {
 	testutil.CheckLeaks(t)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("1\n"), 0o600))
-	_, err := openMember([]string{dir}, os.Getpid(), species.CLONE_NEWNET)
+	_, err := openMember([]cgroup{{dir, "/"}}, os.Getpid(), species.CLONE_NEWNET)
 	require.ErrorIs(t, err, ErrStale)
-}
-
-func TestContainerIDs(t *testing.T) {
-	for _, row := range []struct{ parent, name, want string }{
-		{"docker", idA, idA}, {"x", idA, idA}, {"system.slice", "docker-" + idA + ".scope", idA},
-		{"machine.slice", "libpod-conmon-" + idA + ".scope", ""}, {"kubepods.slice", "crio-conmon-" + idA + ".scope", ""},
-		{"x", "conmon-" + idA, ""}, {"x", idA[1:], ""}, {"x", "0" + idA, ""}, {"x", strings.ToUpper(idA), ""},
-		{"default", "web", "web"}, {"default", "web.scope", ""}, {"x", "web", ""}, {"", "", ""}, {"x", ".scope", ""},
-		{"x", "-" + idA, idA},
-	} {
-		require.Equal(t, row.want, containerID(row.parent, row.name), row)
-	}
-}
-
-func TestCgroupMounts(t *testing.T) {
-	require.Equal(t, []string{"/sys/fs/cgroup/unified", "/sys/fs/cgroup/mem ory", "/c\\"}, cgroupMounts([]byte(
-		`24 18 0:21 / /proc rw,nosuid shared:5 - proc proc rw
-25 18 0:22 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw,nsdelegate
-26 18 0:23 / /sys/fs/cgroup/mem\040ory rw - cgroup cgroup rw,memory,cpu
-27 18 0:23 / /elsewhere rw - cgroup cgroup rw,memory,cpu
-28 18 0:24 / /c\134 rw shared:1 master:2 - cgroup cgroup rw
-29 18 0:25 / /tmp rw - tmpfs cgroup rw
-30 nonsense - cgroup
-`)))
-}
-
-func FuzzCgroupMounts(f *testing.F) {
-	f.Add([]byte("25 18 0:22 / /sys/fs/cgroup\\040x rw shared:9 - cgroup2 cgroup2 rw\n"))
-	f.Add([]byte("a b c d e f - cgroup"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		for _, dir := range cgroupMounts(text) {
-			require.LessOrEqual(t, len(dir), len(text))
-		}
-	})
-}
-
-func FuzzContainerID(f *testing.F) {
-	f.Add("docker", idA)
-	f.Add("x", "cri-containerd-"+idA+".scope")
-	f.Fuzz(func(t *testing.T, parent, name string) {
-		id := containerID(parent, name)
-		require.Contains(t, name, id)
-		require.True(t, id == "" || isHex(id) || id == name)
-	})
-}
-
-func FuzzNSpid(f *testing.F) {
-	f.Add([]byte("Name:\tx\nNSpid:\t17\t1\nNSpgid:\t17\n"))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		pids, err := parseNSpid(text)
-		require.Equal(t, err != nil, len(pids) == 0)
-		for _, pid := range pids {
-			require.GreaterOrEqual(t, pid, 0)
-		}
-	})
 }
 
 func FuzzFileHandle(f *testing.F) {
@@ -270,9 +222,9 @@ func TestContainerInARealCgroup(t *testing.T) {
 	testutil.NeedRoot(t)
 	text, err := os.ReadFile("/proc/self/mountinfo")
 	require.NoError(t, err)
-	mounts := cgroupMounts(text)
+	mounts := container.Hierarchies(text)
 	require.NotEmpty(t, mounts)
-	dir := filepath.Join(mounts[len(mounts)-1], "nsops-test-"+idC)
+	dir := filepath.Join(mounts[0].Point, "nsops-test-"+idC)
 	require.NoError(t, os.Mkdir(dir, 0o755))
 	target := testutil.StartTarget(t, testutil.TargetOptions{})
 	t.Cleanup(func() {

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -21,13 +22,13 @@ const mallory = 64321
 // disguise is a container's cgroup in one hierarchy, and one with its name in another, with a process of somebody else.
 type disguise struct {
 	genuine, forged string
-	hierarchies     []string
+	hierarchies     []container.Hierarchy
 }
 
 func newDisguise(t *testing.T, genuine, forged string, victim int) *disguise {
 	t.Helper()
 	d := &disguise{hierarchies: cgroups(t, []string{genuine, forged}, victim)}
-	root := filepath.Dir(d.hierarchies[0])
+	root := filepath.Dir(d.hierarchies[0].Point)
 	d.genuine, d.forged = filepath.Join(root, genuine), filepath.Join(root, forged)
 	d.fill(t, d.forged, os.Getpid())
 	return d
@@ -123,7 +124,7 @@ func TestContainerWhereOthersMayMakeCgroups(t *testing.T) {
 func TestContainerWhoseCgroupIsGivenAway(t *testing.T) {
 	hierarchies := cgroups(t, []string{"unified/user.slice/docker-" + idA + ".scope"}, os.Getpid())
 	if os.Geteuid() == 0 {
-		root := filepath.Dir(hierarchies[0])
+		root := filepath.Dir(hierarchies[0].Point)
 		err := os.Chown(filepath.Join(root, "unified/user.slice/docker-"+idA+".scope"), mallory, mallory)
 		if errors.Is(err, syscall.EINVAL) {
 			testutil.Skip(t, "needs a user namespace that maps another user")

@@ -5,9 +5,9 @@ import (
 	"fmt"
 	"os"
 	"strconv"
-	"strings"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -70,8 +70,8 @@ func searchPID(pid int, ns species.NamespaceID) (int, error) {
 		return 0, err
 	}
 	for _, entry := range entries {
-		here, err := strconv.Atoi(entry.Name())
-		if err != nil {
+		here, ok := procfs.PID([]byte(entry.Name()))
+		if !ok {
 			continue
 		}
 		if there, err := pidIn(here, ns); err == nil && there == pid {
@@ -97,9 +97,10 @@ func pidIn(here int, ns species.NamespaceID) (int, error) {
 	if err != nil {
 		return 0, ended(p, err)
 	}
-	pids, err := parseNSpid(text)
-	if err != nil {
-		return 0, err
+	status, _ := procfs.ParseStatus(text, nil)
+	pids := status.PIDs
+	if len(pids) == 0 {
+		return 0, fmt.Errorf("no NSpid in the status of a process: %w", syscall.EINVAL)
 	}
 	level, err := levelOf(p, ns, len(pids))
 	if err != nil || !p.Alive() {
@@ -131,26 +132,4 @@ func levelOf(p *sys.Process, ns species.NamespaceID, levels int) (int, error) {
 		at = parent
 	}
 	return 0, syscall.ESRCH
-}
-
-// parseNSpid returns the numbers of the NSpid line of /proc/PID/status.
-func parseNSpid(status []byte) ([]int, error) {
-	for line := range strings.Lines(string(status)) {
-		rest, ok := strings.CutPrefix(line, "NSpid:")
-		if !ok {
-			continue
-		}
-		var pids []int
-		for word := range strings.FieldsSeq(rest) {
-			pid, err := strconv.Atoi(word)
-			if err != nil || pid < 0 {
-				return nil, fmt.Errorf("NSpid in the status of a process is %q: %w", rest, syscall.EINVAL)
-			}
-			pids = append(pids, pid)
-		}
-		if len(pids) > 0 {
-			return pids, nil
-		}
-	}
-	return nil, fmt.Errorf("no NSpid in the status of a process: %w", syscall.EINVAL)
 }

@@ -4,10 +4,11 @@ import "bytes"
 
 // FDInfo is a part of /proc/PID/fdinfo/FD; see proc_pid_fdinfo(5).
 type FDInfo struct {
-	MountID  int    // of mountinfo
-	Inode    uint64 // 5.14
-	InFlight int    // descriptors that wait in a unix socket to be received
-	Device   []byte // the network device of a TUN or TAP descriptor
+	InFlight int // descriptors that wait in a unix socket to be received
+	// PID is, for a pidfd, the process's in the PID namespace of that proc file system: 0 if it has none there, -1 if it
+	// has ended.
+	PID   int
+	Pidfd bool // there is a PID
 }
 
 // ParseFDInfo parses the text of /proc/PID/fdinfo/FD. What is not in there is zero.
@@ -18,14 +19,12 @@ func ParseFDInfo(text []byte) (f FDInfo) {
 		key, value, _ := bytes.Cut(line, colon)
 		value = bytes.TrimLeft(value, "\t ")
 		switch string(key) {
-		case "mnt_id":
-			f.MountID, _ = pid(value)
-		case "ino":
-			f.Inode, _ = whole(value)
 		case "scm_fds":
 			f.InFlight, _ = pid(value)
-		case "iff":
-			f.Device = value
+		case "Pid":
+			if f.PID, f.Pidfd = pid(value); string(value) == "-1" {
+				f.PID, f.Pidfd = -1, true
+			}
 		}
 	}
 	return f

@@ -3,6 +3,7 @@ package procfs_test
 import (
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stretchr/testify/require"
@@ -20,10 +21,25 @@ func TestStat(t *testing.T) {
 	s, ok = procfs.ParseStat([]byte("2 (kthreadd) Z 0 0 0 0 -1 2129984 0 0 0 0 0 0 0 0 20 0 1 0 5 0 0"))
 	require.True(t, ok)
 	require.True(t, s.KernelThread)
-	require.True(t, s.Zombie())
-	for _, bad := range []string{"", "1", "1 (", "1 )(", "x (a) S", "1 (a) S 1 2 3", "1 (a)", "99999999999 (a) S 1"} {
+	require.EqualValues(t, 'Z', s.State)
+	for _, bad := range []string{"", ")", "4711 (sh", "4711 (sh) ", "4711 (sh) R 1 2", strings.Repeat(" ", 100),
+		statText("sh", "RR", "1", "2"), statText("sh", "R", "x", "2"), statText("sh", "R", "1", "-2"),
+		statText("sh", "R", "1", "99999999999999999999"), "1", "1 (", "1 )(", "x (a) S", "1 (a) S 1 2 3", "1 (a)", "99999999999 (a) S 1"} {
 		_, ok := procfs.ParseStat([]byte(bad))
 		require.False(t, ok, bad)
+	}
+}
+
+// statText is a /proc/PID/stat with that name, state, flags and start.
+func statText(name, state, flags, start string) string {
+	return "4711 (" + name + ") " + state + " 1 4711 4711 0 -1 " + flags + " 0 0 0 0 0 0 0 0 20 0 1 0 " + start + " 0 0\n"
+}
+
+func TestStatWithAnyName(t *testing.T) {
+	for _, name := range []string{"sh", "", "a b", "a) Z 1 2 3", ")", "((", "new\nline", ") S 0 0 0 0 -1 2097152 0", "\xff", "x) "} {
+		got, ok := procfs.ParseStat([]byte(statText(name, "R", "4194560", "12345")))
+		require.True(t, ok, "%q", name)
+		require.Equal(t, procfs.Stat{PID: 4711, PPID: 1, Name: []byte(name), State: 'R', Threads: 1, Start: 12345}, got, "%q", name)
 	}
 }
 
@@ -42,6 +58,8 @@ func addRecorded(f *testing.F, pattern string) {
 func FuzzStat(f *testing.F) {
 	f.Add([]byte(stat))
 	f.Add([]byte("1 (\xff\xfe) S 1"))
+	f.Add([]byte(statText("a b", "Z", "1", "2")))
+	f.Add([]byte(")"))
 	addRecorded(f, "/proc/[0-9]*/stat")
 	f.Fuzz(func(t *testing.T, text []byte) {
 		s, ok := procfs.ParseStat(text)
@@ -54,15 +72,31 @@ const status = "Name:\tcat\nUmask:\t0022\nTgid:\t7\nNgid:\t0\nPid:\t7\nUid:\t100
 func TestStatus(t *testing.T) {
 	s, ok := procfs.ParseStatus([]byte(status), nil)
 	require.True(t, ok)
-	require.Equal(t, procfs.Status{UID: 1000, GID: 4294967294, PIDs: []int{70, 7}}, s)
+	require.Equal(t, procfs.Status{TGID: 7, UID: 1000, GID: 4294967294, PIDs: []int{70, 7}}, s)
 	_, ok = procfs.ParseStatus([]byte("Name:\tUid:\n"), nil)
 	require.False(t, ok)
+	for _, bad := range []string{"NSpid:\n", "NSpid:\t1 x\n", "NSpid:\t-1\n", "NSpid:\t9999999999\n"} {
+		s, _ = procfs.ParseStatus([]byte(bad), nil)
+		require.Empty(t, s.PIDs, bad)
+	}
+}
+
+func TestCapabilities(t *testing.T) {
+	permitted, bounding, ok := procfs.ParseCapabilities([]byte("Groups:\t0\nCapInh:\t0\nCapPrm:\t000001ffffffffff\nCapBnd:\t0000000000000021\n"))
+	require.True(t, ok)
+	require.Equal(t, []uint64{1<<41 - 1, 0x21}, []uint64{permitted, bounding})
+	for _, bad := range []string{"", "\nCapPrm:\t1\n", "\nCapBnd:\t1\n", "\nCapPrm:\t1\nCapBnd:\t1", "\nCapPrm:\tx\nCapBnd:\t1\n"} {
+		_, _, ok = procfs.ParseCapabilities([]byte(bad))
+		require.False(t, ok, bad)
+	}
 }
 
 func FuzzStatus(f *testing.F) {
 	f.Add([]byte(status))
+	f.Add([]byte("Name:\tx\nNSpid:\t17\t1\nNSpgid:\t17\n"))
 	addRecorded(f, "/proc/[0-9]*/status")
 	f.Fuzz(func(t *testing.T, text []byte) {
+		procfs.ParseCapabilities(text)
 		s, _ := procfs.ParseStatus(text, nil)
 		for _, pid := range s.PIDs {
 			require.GreaterOrEqual(t, pid, 0)
@@ -74,7 +108,7 @@ func TestLink(t *testing.T) {
 	kind, inode, ok := procfs.ParseLink([]byte("net:[4026531840]"))
 	require.True(t, ok)
 	require.Equal(t, species.CLONE_NEWNET, kind)
-	require.Equal(t, uint64(4026531840), inode)
+	require.EqualValues(t, uint64(4026531840), inode)
 	for _, bad := range []string{"", "net:", "net:[]", "net:[0]", "net:[1", "foo:[1]", "net:[99999999999999999999]", "/net:[1]"} {
 		_, _, ok := procfs.ParseLink([]byte(bad))
 		require.False(t, ok, bad)
@@ -116,12 +150,20 @@ func FuzzCgroups(f *testing.F) {
 }
 
 func TestFDInfo(t *testing.T) {
-	text := "pos:\t0\nflags:\t02\nmnt_id:\t9\nino:\t1034\nscm_fds: 2\niff:\ttap0\n"
-	require.Equal(t, procfs.FDInfo{MountID: 9, Inode: 1034, InFlight: 2, Device: []byte("tap0")}, procfs.ParseFDInfo([]byte(text)))
+	for text, want := range map[string]procfs.FDInfo{
+		"pos:\t0\nflags:\t02\nmnt_id:\t9\nino:\t1034\nscm_fds: 2\n": {InFlight: 2},
+		"ino:\t1\nPid:\t17\nNSpid:\t17\n":                           {PID: 17, Pidfd: true},
+		"Pid:\t-1\n":                                                {PID: -1, Pidfd: true},
+		"Pid:\t0\n":                                                 {Pidfd: true},
+		"Pid:\tx\n":                                                 {},
+		"":                                                          {},
+	} {
+		require.Equal(t, want, procfs.ParseFDInfo([]byte(text)), text)
+	}
 }
 
 func FuzzFDInfo(f *testing.F) {
-	f.Add([]byte("mnt_id:\t9\nscm_fds: 2\n"))
+	f.Add([]byte("mnt_id:\t9\nscm_fds: 2\nPid:\t-1\n"))
 	addRecorded(f, "/proc/self/fdinfo/*")
 	f.Fuzz(func(_ *testing.T, text []byte) { procfs.ParseFDInfo(text) })
 }

@@ -48,8 +48,7 @@ func parseMount(line []byte) (m Mount, ok bool) {
 	return m, okID && okParent && okDev && okMajor && okMinor && len(m.Point) > 0 && len(m.Type) > 0
 }
 
-// NextPin returns the first line that is about a namespace's file, without parsing the others. lines is the number of
-// lines up to there.
+// NextPin returns the first line that is about a namespace's file, without parsing the others, and what follows.
 func NextPin(text []byte) (m Mount, rest []byte, ok bool) {
 	for {
 		at := bytes.Index(text, nsfsMark)

@@ -12,9 +12,6 @@ type Stat struct {
 	Start        uint64 // clock ticks after boot
 }
 
-// Zombie says that the process has ended and waits to be reaped.
-func (s *Stat) Zombie() bool { return s.State == 'Z' || s.State == 'X' || s.State == 'x' }
-
 const kernelThread = 0x00200000 // PF_KTHREAD of linux/sched.h
 
 // ParseStat parses the text of /proc/PID/stat. The name in it ends with the last parenthesis.
@@ -32,37 +29,44 @@ func ParseStat(text []byte) (s Stat, ok bool) {
 
 // parseFields parses what follows the name, up to the 22nd field.
 func (s *Stat) parseFields(rest []byte) bool {
-	largest := uint64(0) // of the numbers that are counts of threads
 	for field := 3; field <= 22; field++ {
 		if len(rest) == 0 || rest[0] != ' ' {
 			return false
 		}
-		rest = rest[1:]
-		if field == 3 {
-			if len(rest) == 0 {
-				return false
-			}
-			s.State, rest = rest[0], rest[1:]
-			continue
+		value := rest[1:]
+		if at := bytes.IndexByte(value, ' '); at >= 0 {
+			value, rest = value[:at], value[at:]
+		} else {
+			rest = nil
 		}
-		if len(rest) > 0 && rest[0] == '-' {
-			rest = rest[1:] // a terminal or a nice value: not wanted
-		}
-		n, after, ok := number(rest)
-		if !ok {
+		if !s.set(field, value) {
 			return false
 		}
-		rest = after
-		switch field {
-		case 4:
-			s.PPID, largest = int(n), max(largest, n)
-		case 9:
-			s.KernelThread = n&kernelThread != 0
-		case 20:
-			s.Threads, largest = int(n), max(largest, n)
-		case 22:
-			s.Start = n
-		}
 	}
-	return largest <= maxPID
+	return true
+}
+
+// set takes one of the fields, which proc_pid_stat(5) counts from 1.
+func (s *Stat) set(field int, value []byte) (ok bool) {
+	switch field {
+	case 3:
+		if len(value) != 1 {
+			return false
+		}
+		s.State = value[0]
+	case 4:
+		s.PPID, ok = pid(value)
+		return ok
+	case 9:
+		flags, ok := whole(value)
+		s.KernelThread = flags&kernelThread != 0
+		return ok
+	case 20:
+		s.Threads, ok = pid(value)
+		return ok
+	case 22:
+		s.Start, ok = whole(bytes.TrimSuffix(value, newline))
+		return ok
+	}
+	return true
 }

@@ -51,3 +51,9 @@ func KillSelf(group bool) {
 	_ = unix.Kill(pid, unix.SIGKILL)
 	Exit(128 + int(unix.SIGKILL))
 }
+
+// NewSession makes the process the leader of a session without a terminal, and of a process group.
+func NewSession() error {
+	_, err := unix.Setsid()
+	return err
+}

@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -10,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 )
 
@@ -111,15 +111,6 @@ func (p *Process) Identity() (Identity, error) {
 	return Identity{Start: stat.Start}, err
 }
 
-// Stat is what /proc/PID/stat says of a process.
-type Stat struct {
-	State        byte // 'Z' and 'X' are zombies
-	KernelThread bool
-	Start        uint64 // clock ticks after boot
-}
-
-const kernelThread = 0x00200000 // PF_KTHREAD
-
 // IsKernelThread says whether the process is part of the kernel. Only children of PID 2, and that itself, can be; a
 // kernel thread has no PID in other PID namespaces than the initial one. So /proc is asked only for those, and for all
 // before 6.13, where the pidfd does not know the parent.
@@ -142,31 +133,20 @@ func (p *Process) parent() int {
 }
 
 // Stat reads /proc/PID/stat. The error is ESRCH when the process is gone.
-func (p *Process) Stat() (Stat, error) {
+func (p *Process) Stat() (procfs.Stat, error) {
 	dir, err := p.ProcDir()
 	if err != nil {
-		return Stat{}, err
+		return procfs.Stat{}, err
 	}
 	text, err := readProc(dir + "/stat")
 	if err != nil {
-		return Stat{}, gone(err)
+		return procfs.Stat{}, gone(err)
 	}
-	return ParseStat(text)
-}
-
-// ParseStat parses the text of /proc/PID/stat: the name in it may hold anything.
-func ParseStat(text []byte) (Stat, error) {
-	_, rest, ok := bytes.Cut(text[max(0, bytes.LastIndexByte(text, ')')):], []byte{' '})
-	fields := bytes.Fields(rest)
-	if !ok || len(fields) < 20 || len(fields[0]) != 1 {
-		return Stat{}, fmt.Errorf("stat of a process has %d fields after its name", len(fields))
+	stat, ok := procfs.ParseStat(text)
+	if !ok {
+		return procfs.Stat{}, fmt.Errorf("stat of a process is %q", text)
 	}
-	flags, err := strconv.ParseUint(string(fields[6]), 10, 64)
-	if err != nil {
-		return Stat{}, err
-	}
-	start, err := strconv.ParseUint(string(fields[19]), 10, 64)
-	return Stat{State: fields[0][0], KernelThread: flags&kernelThread != 0, Start: start}, err
+	return stat, nil
 }
 
 // ProcDir returns the folder of the process in /proc. The number comes from the pidfd's own entry there, so it is
@@ -186,18 +166,16 @@ func (p *Process) ProcDir() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	_, rest, _ := bytes.Cut(text, []byte("\nPid:\t"))
-	line, _, _ := bytes.Cut(rest, []byte{'\n'})
-	pid, err := strconv.Atoi(string(line))
+	info := procfs.ParseFDInfo(text)
 	switch {
-	case err != nil:
-		return "", fmt.Errorf("PID of a pidfd: %w", err)
-	case pid == -1:
+	case !info.Pidfd:
+		return "", fmt.Errorf("fdinfo of a pidfd is %q", text)
+	case info.PID == -1:
 		return "", unix.ESRCH
-	case pid == 0:
+	case info.PID == 0:
 		return "", fmt.Errorf("/proc is of a PID namespace that does not show the process: %w", unix.ESRCH)
 	}
-	return "/proc/" + strconv.Itoa(pid), nil
+	return "/proc/" + strconv.Itoa(info.PID), nil
 }
 
 // readProc reads a short file of /proc. Package os would ask the poller, in vain, whether it can wait for it.

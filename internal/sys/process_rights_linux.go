@@ -2,12 +2,13 @@ package sys
 
 import (
 	"bytes"
-	"fmt"
+	"errors"
 	"os"
 	"runtime"
-	"strconv"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/procfs"
 )
 
 // IsRoot reports whether the directory is the calling thread's root: the same one, of the same mount. A file
@@ -30,25 +31,14 @@ func (p *Process) Capabilities() (permitted, bounding uint64, err error) {
 		return 0, 0, err
 	}
 	text, err := os.ReadFile(dir + "/status") // its groups come first, and may be many
-	if err == nil {
-		permitted, err = capabilitySet(text, "\nCapPrm:\t")
-	}
-	if err == nil {
-		bounding, err = capabilitySet(text, "\nCapBnd:\t")
+	permitted, bounding, ok := procfs.ParseCapabilities(text)
+	if err == nil && !ok {
+		err = errors.New("no capabilities in the status of a process")
 	}
 	if !p.Alive() {
 		return 0, 0, unix.ESRCH
 	}
 	return permitted, bounding, gone(err)
-}
-
-func capabilitySet(status []byte, key string) (uint64, error) {
-	_, rest, _ := bytes.Cut(status, []byte(key))
-	line, _, found := bytes.Cut(rest, []byte{'\n'})
-	if !found {
-		return 0, fmt.Errorf("no %q in the status of a process", key[1:len(key)-2])
-	}
-	return strconv.ParseUint(string(line), 16, 64)
 }
 
 // SuidDumpable reports whether a process whose credentials have changed can be traced as if nothing were: whether

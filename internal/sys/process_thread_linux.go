@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -11,6 +10,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
@@ -91,12 +91,11 @@ func openTID(tid int) (*Process, error) {
 	if err != nil {
 		return nil, gone(err)
 	}
-	_, rest, _ := bytes.Cut(text, []byte("\nTgid:\t"))
-	line, _, _ := bytes.Cut(rest, []byte{'\n'})
-	pid, err := strconv.Atoi(string(line))
-	if err != nil {
-		return nil, fmt.Errorf("process of a thread: %w", err)
+	status, ok := procfs.ParseStatus(text, nil)
+	if !ok || status.TGID == 0 {
+		return nil, fmt.Errorf("status of a thread is %q", text)
 	}
+	pid := status.TGID
 	fd, err := openPidfd(pid, false)
 	if err != nil {
 		return nil, err

@@ -69,8 +69,14 @@ func ExplainSocket(err error) error {
 
 func because(why string, err error) error { return fmt.Errorf("%s: %w", why, err) }
 
-var capabilityNames = map[int]string{
-	unix.CAP_SYS_ADMIN: "CAP_SYS_ADMIN", unix.CAP_SYS_CHROOT: "CAP_SYS_CHROOT", unix.CAP_SYS_PTRACE: "CAP_SYS_PTRACE",
+func capabilityName(capability int) string {
+	switch capability {
+	case unix.CAP_SYS_CHROOT:
+		return "CAP_SYS_CHROOT"
+	case unix.CAP_SYS_PTRACE:
+		return "CAP_SYS_PTRACE"
+	}
+	return "CAP_SYS_ADMIN"
 }
 
 // hasCapability says whether the calling thread has a capability in its own user namespace.
@@ -93,7 +99,7 @@ func refuser() string {
 func lacksOwn(capabilities ...int) string {
 	for _, c := range capabilities {
 		if !hasCapability(c) {
-			return capabilityNames[c] + " is lacking in the caller's own user namespace"
+			return capabilityName(c) + " is lacking in the caller's own user namespace"
 		}
 	}
 	return "the caller's capabilities suffice, so " + refuser()

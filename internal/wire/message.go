@@ -10,8 +10,7 @@ const MaxMessage = RecordSize + MaxInline
 
 // Marks are bits of the Type of a KindCall record.
 const (
-	MarkProcs  = 1 // GOMAXPROCS was set for the worker's start alone
-	MarkCover  = 2 // a file for its coverage counters comes in a message of its own
-	MarkWatch  = 8 // the worker has to watch its lifeline itself, too
-	MarkResult = 4 // a file for a result longer than MaxInline comes in a message of its own, the last one
+	MarkProcs = 1 // GOMAXPROCS was set for the worker's start alone
+	MarkCover = 2 // a file for its coverage counters comes in a message of its own
+	MarkWatch = 4 // the worker has to watch its lifeline itself, too
 )

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"sync"
 	"syscall"
 )
 
@@ -40,25 +41,28 @@ const (
 )
 
 // sentinels are the errors that survive the way from the worker, by the name under which they travel.
-var sentinels = map[string]error{
-	"fs.ErrInvalid":            fs.ErrInvalid,
-	"fs.ErrPermission":         fs.ErrPermission,
-	"fs.ErrExist":              fs.ErrExist,
-	"fs.ErrNotExist":           fs.ErrNotExist,
-	"fs.ErrClosed":             fs.ErrClosed,
-	"io.EOF":                   io.EOF,
-	"io.ErrUnexpectedEOF":      io.ErrUnexpectedEOF,
-	"io.ErrClosedPipe":         io.ErrClosedPipe,
-	"io.ErrShortBuffer":        io.ErrShortBuffer,
-	"io.ErrShortWrite":         io.ErrShortWrite,
-	"io.ErrNoProgress":         io.ErrNoProgress,
-	"os.ErrNoDeadline":         os.ErrNoDeadline,
-	"os.ErrDeadlineExceeded":   os.ErrDeadlineExceeded,
-	"os.ErrProcessDone":        os.ErrProcessDone,
-	"context.Canceled":         context.Canceled,
-	"context.DeadlineExceeded": context.DeadlineExceeded,
-	"errors.ErrUnsupported":    errors.ErrUnsupported,
-}
+// Only a call that fails needs them, so no program pays for the map at its start.
+var sentinels = sync.OnceValue(func() map[string]error {
+	return map[string]error{
+		"fs.ErrInvalid":            fs.ErrInvalid,
+		"fs.ErrPermission":         fs.ErrPermission,
+		"fs.ErrExist":              fs.ErrExist,
+		"fs.ErrNotExist":           fs.ErrNotExist,
+		"fs.ErrClosed":             fs.ErrClosed,
+		"io.EOF":                   io.EOF,
+		"io.ErrUnexpectedEOF":      io.ErrUnexpectedEOF,
+		"io.ErrClosedPipe":         io.ErrClosedPipe,
+		"io.ErrShortBuffer":        io.ErrShortBuffer,
+		"io.ErrShortWrite":         io.ErrShortWrite,
+		"io.ErrNoProgress":         io.ErrNoProgress,
+		"os.ErrNoDeadline":         os.ErrNoDeadline,
+		"os.ErrDeadlineExceeded":   os.ErrDeadlineExceeded,
+		"os.ErrProcessDone":        os.ErrProcessDone,
+		"context.Canceled":         context.Canceled,
+		"context.DeadlineExceeded": context.DeadlineExceeded,
+		"errors.ErrUnsupported":    errors.ErrUnsupported,
+	}
+})
 
 // NewFailure describes an error: its text, and what errors.Is is asked for most.
 func NewFailure(err error) Failure {
@@ -68,7 +72,7 @@ func NewFailure(err error) Failure {
 		if errno, ok := err.(syscall.Errno); ok {
 			f.Errnos = append(f.Errnos, errno)
 		}
-		for name, sentinel := range sentinels {
+		for name, sentinel := range sentinels() {
 			if err == sentinel {
 				f.Sentinels = append(f.Sentinels, name)
 			}
@@ -119,7 +123,7 @@ func (f Failure) Causes() []error {
 		causes = append(causes, errno)
 	}
 	for _, name := range f.Sentinels {
-		if err, ok := sentinels[name]; ok {
+		if err, ok := sentinels()[name]; ok {
 			causes = append(causes, err)
 		}
 	}

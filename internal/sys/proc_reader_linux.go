@@ -1,47 +1,37 @@
-package procfs
+package sys
 
 import (
 	"syscall"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 )
 
-// Reader reads files and directories of /proc into buffers that it keeps. What it returns is valid until the next call
+// ProcReader reads files and directories of /proc into buffers that it keeps. What it returns is valid until the next call
 // of the same method. It is for one goroutine.
-type Reader struct {
+type ProcReader struct {
 	file    []byte
 	entries []byte
 	link    [4096]byte
 	number  raw.Path
 }
 
-// maxShort is what Short and Quick read at most, whatever room Whole has needed before.
+// maxShort is what Short reads at most, whatever room Whole has needed before.
 const maxShort = 32 << 10
 
-// NewReader returns a Reader.
-func NewReader() *Reader {
-	return &Reader{file: make([]byte, maxShort), entries: make([]byte, 32<<10)}
+// NewProcReader returns a ProcReader.
+func NewProcReader() *ProcReader {
+	return &ProcReader{file: make([]byte, maxShort), entries: make([]byte, 32<<10)}
 }
 
 // Number returns the path of a number, for the next call.
-func (r *Reader) Number(n int) *raw.Path { return r.number.Number(n) }
+func (r *ProcReader) Number(n int) *raw.Path { return r.number.Number(n) }
 
 // maxFile is what of a file is read at most: more than mountinfo of a hundred thousand mounts has.
 const maxFile = 256 << 20
 
 // Short reads a file that fits into a page or so, with one read; of a longer one, 32 KiB. The error is that of the kernel.
-func (r *Reader) Short(dir int, path *raw.Path) ([]byte, syscall.Errno) {
-	fd, errno := raw.Open(dir, path, raw.ForReading)
-	if errno != 0 {
-		return nil, errno
-	}
-	n, errno := raw.Read(fd, r.file[:maxShort])
-	raw.CloseNoWait(fd)
-	return r.file[:n], errno
-}
-
-// Quick is Short for files that wait for nothing, such as stat and status. The Go scheduler is not told.
-func (r *Reader) Quick(dir int, path *raw.Path) ([]byte, syscall.Errno) {
+func (r *ProcReader) Short(dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	fd, errno := raw.Open(dir, path, raw.ForReading)
 	if errno != 0 {
 		return nil, errno
@@ -52,7 +42,7 @@ func (r *Reader) Quick(dir int, path *raw.Path) ([]byte, syscall.Errno) {
 }
 
 // Whole reads a file to its end.
-func (r *Reader) Whole(dir int, path *raw.Path) ([]byte, syscall.Errno) {
+func (r *ProcReader) Whole(dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	fd, errno := raw.Open(dir, path, raw.ForReading)
 	if errno != 0 {
 		return nil, errno
@@ -75,14 +65,14 @@ func (r *Reader) Whole(dir int, path *raw.Path) ([]byte, syscall.Errno) {
 }
 
 // Link reads where a link leads.
-func (r *Reader) Link(dir int, path *raw.Path) ([]byte, syscall.Errno) {
+func (r *ProcReader) Link(dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	n, errno := raw.Readlink(dir, path, r.link[:])
 	return r.link[:max(n, 0)], errno
 }
 
 // List reads some entries of the open directory, for AppendNumbers. A signal makes the kernel stop early, so that only an
 // empty answer is the end.
-func (r *Reader) List(dir int) ([]byte, syscall.Errno) {
+func (r *ProcReader) List(dir int) ([]byte, syscall.Errno) {
 	n, errno := raw.List(dir, r.entries)
 	return r.entries[:n], errno
 }
@@ -94,7 +84,7 @@ func AppendNumbers(numbers []int, entries []byte) []int {
 		if !ok {
 			return numbers
 		}
-		if n, ok := PID(name); ok {
+		if n, ok := procfs.PID(name); ok {
 			numbers = append(numbers, n)
 		}
 		entries = rest
@@ -102,7 +92,7 @@ func AppendNumbers(numbers []int, entries []byte) []int {
 }
 
 // Numbers calls f with each number that is the name of an entry of the open directory.
-func (r *Reader) Numbers(dir int, f func(n int)) syscall.Errno {
+func (r *ProcReader) Numbers(dir int, f func(n int)) syscall.Errno {
 	var numbers []int
 	for {
 		entries, errno := r.List(dir)
