@@ -2,7 +2,7 @@
 # demo    a Go function runs inside a throw-away container, or inside that of PID=…
 # test    vet and all tests, then once more with the race detector; root runs all of them
 # test-states the tests on machines in STATES; test/states/run.sh says which there are
-# lint    formatting, linters, import rules, the builds without cgo and for another system, the C part
+# lint    formatting, linters, import rules, the builds without cgo, for another system and other machines, the C part
 # fuzz    every fuzz test for FUZZTIME
 # bench   every benchmark, for BENCHTIME each, then ROUNDS of the comparisons with others
 # kernels the tests of PACKAGES in guests with the kernels in the directories KERNELS; docs/kernels.md has more
@@ -10,12 +10,15 @@
 SHELL       := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := build
-.PHONY: build demo test test-states lint lint-go lint-gate lint-c fuzz bench kernels tools needs
+.PHONY: build demo test test-states lint lint-go lint-gate lint-arch lint-c fuzz bench kernels tools needs
 
 export GOFLAGS := $(shell go env GOFLAGS) -buildvcs=false
 FUZZTIME  ?= 10s
 BENCHTIME ?= 1s
 ROUNDS    ?= 200
+
+# The architectures that are supported; docs/kernels.md has them, too.
+ARCHITECTURES := amd64 arm64 arm 386 riscv64 s390x ppc64le loong64
 
 LINTER_VERSION := 2.15.0
 LINTER := $(or $(shell go env GOBIN),$(shell go env GOPATH)/bin)/golangci-lint
@@ -40,7 +43,7 @@ test: needs
 test-states: needs
 	test/states/run.sh $(STATES)
 
-lint: needs lint-go lint-gate lint-c
+lint: needs lint-go lint-gate lint-c lint-arch
 
 lint-go: tools
 	@unformatted=$$(gofmt -l .); if [ -n "$$unformatted" ]; then echo "gofmt -w is wanted: $$unformatted"; exit 1; fi
@@ -50,21 +53,29 @@ lint-go: tools
 	go -C bench mod tidy -diff
 	go -C bench vet ./...
 
-# What the library promises: without cgo, on other systems and machines it builds, and whoever needs no spawning links no C.
+# What the library promises: without cgo and on other systems it builds, and whoever needs no spawning links no C.
 lint-gate:
 	@deps=$$(go list -deps -f '{{if not .Standard}}{{.ImportPath}}{{end}}' ./discover | wc -l); \
 	if [ "$$deps" -gt 60 ]; then echo "discover compiles $$deps packages outside the standard library, more than 60"; exit 1; fi
-	CGO_ENABLED=0 go build ./...
-	CGO_ENABLED=0 go vet ./...
 	GOOS=darwin go build ./...
 	GOOS=darwin go vet ./...
-	for arch in 386 arm s390x; do CGO_ENABLED=0 GOARCH=$$arch go build ./...; done # other sizes, another order of bytes
 	@deps=$$(go list -deps ./species ./handle $(addprefix ./,$(wildcard discover))); \
 	if grep -E '^(runtime/cgo|testing|.*/nsenter)$$' <<<"$$deps"; then \
 		echo "only call may depend on that, or only tests"; exit 1; \
 	fi
 	@cgo=$$(go list -f '{{if .CgoFiles}}{{.ImportPath}}{{end}}' ./...); \
 	if [ "$$cgo" != github.com/nsops/nsops/nsenter ]; then echo "only nsenter may use cgo, found: $$cgo"; exit 1; fi
+
+# Everything compiles for each architecture, with its tests and without cgo; the others are refused with a sentence.
+lint-arch:
+	@for arch in $(ARCHITECTURES); do \
+		export CGO_ENABLED=0 GOARCH=$$arch; \
+		go build ./... && go vet ./... || { echo "for $$arch"; exit 1; }; \
+	done
+	@refused=$$(GOARCH=mips go build ./internal/raw 2>&1 || true); \
+	if ! grep -q nsops_does_not_support <<<"$$refused"; then \
+		echo "an architecture that nobody has tried is not refused"; exit 1; \
+	fi
 
 # -Werror and its like in CGO_CFLAGS would break runtime/cgo, hence the check beside the build.
 lint-c:

@@ -77,7 +77,7 @@ func TestImpossibleTargetsAreErrorsBeforeAnythingStarts(t *testing.T) {
 		{"very negative", math.MinInt, unix.EINVAL, "positive"},
 		{"large", math.MaxInt32, unix.ESRCH, "there is none"},
 		{"too large", math.MaxInt, unix.ESRCH, ""},
-		{"wraps to ours", os.Getpid() + 1<<32, unix.ESRCH, ""},
+		{"wraps to ours", int(min(int64(os.Getpid())+1<<32, math.MaxInt)), unix.ESRCH, ""},
 		{"thread that has ended", thread, unix.ESRCH, "there is none"},
 	} {
 		requireNothingStarted(t, func() {

@@ -2,6 +2,7 @@ package discover_test
 
 import (
 	"context"
+	"math"
 	"slices"
 	"testing"
 	"time"
@@ -9,6 +10,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -57,7 +59,7 @@ func handlesOpen(t *testing.T) bool {
 	if !sys.HaveSerials() {
 		return false
 	}
-	var handle sys.NamespaceHandle
+	var handle raw.Handle
 	briefly(t, func() {
 		fd := newNetwork(t)
 		closeLater(t, fd)
@@ -65,7 +67,7 @@ func handlesOpen(t *testing.T) bool {
 		handle, err = sys.HandleOf(fd)
 		require.NoError(t, err)
 	})
-	fd, err := handle.Open()
+	fd, err := sys.Own(sys.OpenHandle(handle))
 	if err == nil {
 		require.NoError(t, fd.Close())
 	}
@@ -227,7 +229,7 @@ func TestSourcesCanBeSwitchedOff(t *testing.T) {
 }
 
 func TestOddOptions(t *testing.T) {
-	for _, opts := range []discover.Options{{Workers: -1}, {Workers: 1 << 40}, {Patience: -1}, {Types: 1}, {Sources: 1 << 31},
+	for _, opts := range []discover.Options{{Workers: -1}, {Workers: math.MaxInt}, {Patience: -1}, {Types: 1}, {Sources: 1 << 31},
 		{Sources: discover.Full &^ discover.Processes}, {Sources: discover.KernelList}, {Sources: discover.AllMountNamespaces | discover.Mounts}} {
 		r, err := discover.Discover(t.Context(), opts)
 		require.NoError(t, err, "%+v", opts)

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -43,9 +44,12 @@ func calls(errno unix.Errno, numbers ...int) (all []absence) {
 
 // olderKernels are what kernels lack, by a word for it.
 var olderKernels = map[string][]absence{
-	"6.17":               append(ioctls(unix.NS_GET_ID), calls(unix.ESTALE, unix.SYS_OPEN_BY_HANDLE_AT)...),
-	"no pidfd ioctls":    ioctls(0xff01, 0xff02, 0xff03, 0xff04, 0xff05, 0xff06, 0xff07, 0xff08, 0xff09, 0xff0a),
-	"no PIDFD_GET_INFO":  ioctls(0xc040ff0b, 0xc048ff0b),
+	"6.17": append(ioctls(unix.NS_GET_ID), calls(unix.ESTALE, unix.SYS_OPEN_BY_HANDLE_AT)...),
+	"no pidfd ioctls": ioctls(unix.PIDFD_GET_CGROUP_NAMESPACE, unix.PIDFD_GET_IPC_NAMESPACE, unix.PIDFD_GET_MNT_NAMESPACE,
+		unix.PIDFD_GET_NET_NAMESPACE, unix.PIDFD_GET_PID_NAMESPACE, unix.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE,
+		unix.PIDFD_GET_TIME_NAMESPACE, unix.PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE, unix.PIDFD_GET_USER_NAMESPACE,
+		unix.PIDFD_GET_UTS_NAMESPACE),
+	"no PIDFD_GET_INFO":  ioctls(unix.PIDFD_GET_INFO),
 	"no thread pidfds":   {{unix.SYS_PIDFD_OPEN, 1, unix.PIDFD_THREAD, unix.EINVAL}},
 	"no pidfds":          calls(unix.ENOSYS, unix.SYS_PIDFD_OPEN),
 	"pidfds forbidden":   calls(unix.EPERM, unix.SYS_PIDFD_OPEN),
@@ -53,7 +57,7 @@ var olderKernels = map[string][]absence{
 	"no cookies":         {{unix.SYS_GETSOCKOPT, 2, unix.SO_NETNS_COOKIE, unix.ENOPROTOOPT}},
 	"no listmount":       calls(unix.ENOSYS, unix.SYS_LISTMOUNT, unix.SYS_STATMOUNT),
 	"statmount refused":  calls(unix.EPERM, unix.SYS_STATMOUNT),
-	"no mnt ns walk":     ioctls(0x8010b70a, 0x8010b70b, 0x8010b70c),
+	"no mnt ns walk":     ioctls(raw.MountInfoRequest, raw.NextMountNamespaceRequest, raw.PreviousMountNamespaceRequest),
 	"no PID translation": ioctls(unix.NS_GET_PID_FROM_PIDNS, unix.NS_GET_TGID_FROM_PIDNS, unix.NS_GET_PID_IN_PIDNS, unix.NS_GET_TGID_IN_PIDNS),
 	"no kcmp":            calls(unix.ENOSYS, unix.SYS_KCMP),
 	"no MNTNS_ID":        ioctls(unix.NS_GET_ID, unix.NS_GET_MNTNS_ID),
@@ -62,7 +66,7 @@ var olderKernels = map[string][]absence{
 // pretend makes the kernel look older to all threads of this process, for good.
 func pretend(t *testing.T, all []absence) {
 	t.Helper()
-	const allow, arguments, fail = 0x7fff0000, 16, 0x50000
+	const allow, arguments, fail = unix.SECCOMP_RET_ALLOW, 16, unix.SECCOMP_RET_ERRNO
 	var program []unix.SockFilter
 	load := func(at uint32) unix.SockFilter {
 		return unix.SockFilter{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: at}
@@ -81,7 +85,7 @@ func pretend(t *testing.T, all []absence) {
 	program = append(program, unix.SockFilter{Code: unix.BPF_RET | unix.BPF_K, K: allow})
 	require.NoError(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
 	filter := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
-	const setFilter, allThreads = 1, 1
+	const setFilter, allThreads = unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, setFilter, allThreads, uintptr(unsafe.Pointer(&filter)))
 	runtime.KeepAlive(program)
 	require.Zero(t, errno)

@@ -9,6 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -16,7 +17,7 @@ import (
 
 func needKernelList(t *testing.T) {
 	t.Helper()
-	if _, errno := sys.ListNamespaces(species.CLONE_NEWNET); errno != 0 {
+	if _, errno := raw.ListNamespaces(species.CLONE_NEWNET); errno != 0 {
 		testutil.NeedFeature(t, "listns(2)", 6, 19, errno)
 	}
 }
@@ -26,7 +27,7 @@ func listed(t *testing.T) map[uint64]species.NamespaceType {
 	t.Helper()
 	found := map[uint64]species.NamespaceType{}
 	for kind := range species.Set(species.AllNS).All() {
-		serials, errno := sys.ListNamespaces(kind)
+		serials, errno := raw.ListNamespaces(kind)
 		require.Zero(t, errno)
 		for _, serial := range serials {
 			require.NotContains(t, found, serial)
@@ -152,7 +153,7 @@ func TestKernelListOfManyNamespaces(t *testing.T) {
 			own = append(own, serial)
 		}
 	})
-	serials, errno := sys.ListNamespaces(species.CLONE_NEWUTS)
+	serials, errno := raw.ListNamespaces(species.CLONE_NEWUTS)
 	require.Zero(t, errno)
 	require.True(t, slices.IsSorted(serials))
 	require.Subset(t, serials, own)

@@ -45,7 +45,7 @@ func TestNoSnapshot(t *testing.T) {
 // endOn has a system call end the process.
 func endOn(t *testing.T, call uint32) {
 	t.Helper()
-	const number, killProcess, allow = 0, 0x80000000, 0x7fff0000
+	const number, killProcess, allow = 0, unix.SECCOMP_RET_KILL_PROCESS, unix.SECCOMP_RET_ALLOW
 	filter := []unix.SockFilter{
 		{Code: unix.BPF_LD | unix.BPF_W | unix.BPF_ABS, K: number},
 		{Code: unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K, Jf: 1, K: call},
@@ -54,7 +54,7 @@ func endOn(t *testing.T, call uint32) {
 	}
 	program := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
 	require.NoError(t, unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0))
-	const setFilter, allThreads = 1, 1
+	const setFilter, allThreads = unix.SECCOMP_SET_MODE_FILTER, unix.SECCOMP_FILTER_FLAG_TSYNC
 	_, _, errno := unix.Syscall(unix.SYS_SECCOMP, setFilter, allThreads, uintptr(unsafe.Pointer(&program)))
 	require.Zero(t, errno)
 }

@@ -6,6 +6,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/scan"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
@@ -76,7 +77,7 @@ func (n *Namespace) ways(detour int) []way {
 	stuck := false
 	if n.Serial != 0 {
 		ways = append(ways, func() (*sys.FD, error) {
-			return sys.NamespaceHandle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)}.Open()
+			return sys.Own(sys.OpenHandle(raw.Handle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)}))
 		})
 	}
 	const enough = 8 // of a kind: if these are stale, the next are most likely too

@@ -184,7 +184,14 @@ func TestOpenOfAPinThatWasReplaced(t *testing.T) {
 				if !handles {
 					withoutHandles(t)
 				}
-				require.Eventually(t, func() bool { _, err := n.Open(); return err != nil }, 6*patience, 10*time.Millisecond, "whoever discovers meanwhile holds it")
+				gone := func() bool {
+					f, err := n.Open()
+					if err == nil {
+						_ = f.Close() // else it would keep the namespace until it is collected
+					}
+					return err != nil
+				}
+				require.Eventually(t, gone, 6*patience, 10*time.Millisecond, "whoever discovers meanwhile holds it")
 				requireStale(t, n)
 			})
 		}

@@ -10,11 +10,13 @@ import (
 	"syscall"
 	"testing"
 	"time"
+	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/discover"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -78,11 +80,11 @@ func hungFile(t *testing.T) (file *os.File, hang func()) {
 func beStuck(how string) {
 	const size = 4096
 	mapAt := func(at uintptr, flags int) uintptr {
-		page, _, errno := unix.Syscall6(unix.SYS_MMAP, at, size, unix.PROT_READ|unix.PROT_WRITE, uintptr(unix.MAP_PRIVATE|flags), 3, 0)
-		if errno != 0 {
-			panic(errno)
+		page, err := unix.MmapPtr(3, 0, unsafe.Add(nil, at), size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|flags)
+		if err != nil {
+			panic(err)
 		}
-		return page
+		return uintptr(page)
 	}
 	dir := ""
 	if at := strings.IndexByte(how, ':'); at >= 0 {
@@ -248,8 +250,8 @@ func TestFalseTun(t *testing.T) {
 		require.NoError(t, err)
 		closeLater(t, file)
 	})
-	var st sys.ScanStat
-	require.Zero(t, sys.ScanStatOf(file, &st))
+	var st raw.Status
+	require.Zero(t, raw.Stat(file, &st))
 	require.False(t, st.IsTun(), "it is asked nothing")
 	for _, p := range full(t).Problems {
 		require.False(t, p.PID == os.Getpid() && p.Source == discover.TunTap, "%v", p)

@@ -350,6 +350,6 @@ func TestNothingIsWritten(t *testing.T) {
 			require.Fail(t, "neither reads nor asks", line)
 		}
 	}
-	_, _, listns := unix.Syscall(470, 0, 0, 0) // where that is known, handles open what was joined before (6.19)
+	_, _, listns := unix.Syscall(unix.SYS_LISTNS, 0, 0, 0) // where that is known, handles open what was joined before (6.19)
 	require.True(t, joins > 0 || os.Geteuid() != 0 || listns != unix.ENOSYS, "something had to be joined")
 }

@@ -95,7 +95,7 @@ func makeHere(types []species.NamespaceType, set species.Set) ([]*NamespaceFile,
 // openMade opens what unshare(2) made: the thread itself does not enter a time namespace.
 func openMade(t species.NamespaceType) (int, error) {
 	if t == species.CLONE_NEWTIME {
-		return sys.RawOpenForChildren()
+		return sys.OpenForChildren()
 	}
 	return openHome(t)
 }

@@ -87,11 +87,9 @@
 //
 // # Kernels
 //
+// Linux 5.10 is required. Some functions use what newer kernels have:
+//
 //	since   what                                            before
-//	4.11    types and owners' UIDs of namespaces            errors; nothing works without
-//	5.3     pidfds, so that a PID cannot mislead            ENOSYS for whatever has a PID
-//	5.6     openat2(2), for Root                            ErrNotSupported
-//	5.8     several namespaces of a process in one call     one by one
 //	5.14    64-bit IDs of network namespaces                ErrNotSupported
 //	6.11    namespaces of a pidfd; translation of PIDs;     /proc; ErrNotSupported for the IDs
 //	        64-bit IDs of mount namespaces

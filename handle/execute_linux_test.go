@@ -13,6 +13,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
@@ -42,11 +43,11 @@ func TestExecuteInEachType(t *testing.T) {
 
 // forChildren returns the ID of the calling thread's namespace, of PID namespaces that of its children.
 func forChildren(of species.NamespaceType) species.NamespaceID {
-	fd, err := sys.RawOpenCurrent(of)
+	fd, err := sys.OpenCurrent(of)
 	if err != nil {
 		return species.NoneID
 	}
-	defer sys.RawClose(fd)
+	defer raw.CloseNoWait(fd)
 	found, _ := sys.IDOf(fd)
 	return found
 }

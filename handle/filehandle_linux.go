@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -22,21 +23,21 @@ type FileHandle struct {
 func NewFileHandle(ref Relation) (FileHandle, error) {
 	return query("file handle", ref, func(fd int, _ species.NamespaceType) (FileHandle, error) {
 		h, err := sys.HandleOf(fd)
-		return FileHandle{h.Serial, h.Type, h.Inode}, notSupported(err, "a file handle of a namespace", "6.18")
+		return FileHandle{h.Serial, h.Type, h.Inode}, notSupported(err, sys.NamespaceHandles)
 	})
 }
 
 // NsFd opens the namespace. ErrStale: it is gone, or the caller lacks the rights over it, which the kernel does not
 // tell apart: one needs to be in the namespace, or CAP_SYS_ADMIN over it. ErrNotSupported before 6.18.
 func (h FileHandle) NsFd() (int, FdCloser, error) {
-	fd, err := sys.NamespaceHandle{Serial: h.Serial, Type: h.NSType, Inode: h.Inode}.Open()
+	fd, err := sys.Own(sys.OpenHandle(raw.Handle{Serial: h.Serial, Type: h.NSType, Inode: h.Inode}))
 	switch {
 	case errors.Is(err, syscall.ESTALE):
 		err = fmt.Errorf("%w: %w", ErrStale, err)
 	case errors.Is(err, syscall.EBADF):
-		err = fmt.Errorf("%w: a file handle of a namespace takes Linux 6.18: %w", ErrNotSupported, err)
+		err = sys.NamespaceHandles.Missing(err)
 	default:
-		err = notSupported(err, "a file handle of a namespace", "6.18")
+		err = notSupported(err, sys.NamespaceHandles)
 	}
 	if err != nil {
 		return -1, nil, invalid(h, err)

@@ -3,6 +3,7 @@ package handle
 import (
 	"fmt"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -38,7 +39,7 @@ func (h *homes) enter(found []step) error {
 // openHome opens the calling thread's namespace to come back to. Of PID namespaces that is the one for children, and
 // there is no way back to one in which no process was started yet.
 func openHome(t species.NamespaceType) (int, error) {
-	fd, err := sys.RawOpenCurrent(t)
+	fd, err := sys.OpenCurrent(t)
 	if err != nil && t != species.CLONE_NEWPID {
 		if own, err := sys.OpenThreadNamespace(t); err == nil {
 			return own.Disown(), nil
@@ -62,7 +63,7 @@ func (h *homes) leave() error {
 // comeBack returns to a namespace of the thread's own. It takes no rights where the thread is already, although setns(2)
 // does: who lacks the rights to leave has not lost the way back.
 func comeBack(home int, t species.NamespaceType) error {
-	errno := sys.RawSetns(home, t)
+	errno := raw.SetnsNoWait(home, t)
 	if errno == 0 || isIn(home, t) {
 		return nil
 	}
@@ -75,13 +76,13 @@ func isIn(fd int, t species.NamespaceType) bool {
 	if err != nil {
 		return false
 	}
-	defer sys.RawClose(current)
+	defer raw.CloseNoWait(current)
 	return NsHandle(fd).Equal(NsHandle(current))
 }
 
 func (h *homes) forget() {
 	for i := range *h {
-		sys.RawClose((*h)[i].fd)
+		raw.CloseNoWait((*h)[i].fd)
 	}
 	*h = nil
 }

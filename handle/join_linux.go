@@ -113,7 +113,7 @@ func (s step) join() error {
 	return s.err("join", err)
 }
 
-// joinDiffering joins a process's namespaces one by one (before 5.8, or by another thread than the first), without those
+// joinDiffering joins a process's namespaces one by one (of a thread without a pidfd, or by another thread than the first), without those
 // that the thread is in already: who has no rights over these may still join the others. All are opened first, by the way
 // of the /proc that is ours.
 func (s step) joinDiffering() (err error) {

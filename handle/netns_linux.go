@@ -1,6 +1,9 @@
 package handle
 
 import (
+	"syscall"
+
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -11,12 +14,12 @@ const network = Of(species.CLONE_NEWNET)
 //
 // Deprecated: use the typed constants of package species.
 const (
-	CLONE_NEWUTS  = 0x04000000
-	CLONE_NEWIPC  = 0x08000000
-	CLONE_NEWUSER = 0x10000000
-	CLONE_NEWPID  = 0x20000000
-	CLONE_NEWNET  = 0x40000000
-	CLONE_IO      = 0x80000000
+	CLONE_NEWUTS  = syscall.CLONE_NEWUTS
+	CLONE_NEWIPC  = syscall.CLONE_NEWIPC
+	CLONE_NEWUSER = syscall.CLONE_NEWUSER
+	CLONE_NEWPID  = syscall.CLONE_NEWPID
+	CLONE_NEWNET  = syscall.CLONE_NEWNET
+	CLONE_IO      = syscall.CLONE_IO
 )
 
 // Get returns a handle of the calling thread's network namespace; lock the goroutine to its thread first
@@ -27,7 +30,7 @@ func Get() (NsHandle, error) { return peers(network.Get()) }
 // takes CAP_SYS_ADMIN over the namespace and in the caller's user namespace. [Execute] and [Visit] come back by
 // themselves.
 func Set(ns NsHandle) error {
-	if errno := sys.RawSetns(int(ns), species.CLONE_NEWNET); errno != 0 {
+	if errno := raw.SetnsNoWait(int(ns), species.CLONE_NEWNET); errno != 0 {
 		return asPeer(network.err("join", ns.String(), notJoined(errno, int(ns), species.CLONE_NEWNET)))
 	}
 	return nil

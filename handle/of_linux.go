@@ -48,7 +48,7 @@ func (o Of) Get() (NsHandle, error) {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	if o.t() != species.CLONE_NEWPID { // the raw call is for that of the children
-		if fd, err := sys.RawOpenCurrent(o.t()); err == nil {
+		if fd, err := sys.OpenCurrent(o.t()); err == nil {
 			return NsHandle(fd), nil
 		}
 	}
@@ -160,9 +160,9 @@ func notJoined(err error, fd int, t species.NamespaceType) error {
 	return sys.ExplainJoin(err, t, fd)
 }
 
-// cloneFS is CLONE_FS of unshare(2): without it, joining a mount namespace could change the root and the working
-// directory of all threads.
-const cloneFS = 0x00000200
+// cloneFS is for unshare(2): otherwise, joining a mount namespace could change the root and the working directory of all
+// threads.
+const cloneFS = syscall.CLONE_FS
 
 // canSwitch refuses what threads of a Go program cannot join.
 func (o Of) canSwitch(op, ref string) error {

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -136,7 +137,7 @@ func (p Portable) find() (*sys.FD, error) {
 	case p.Path != "":
 		return openPath(p.Path)
 	}
-	return sys.NamespaceHandle{Serial: p.Serial, Type: p.NSType, Inode: uint32(p.NSID.Ino)}.Open()
+	return sys.Own(sys.OpenHandle(raw.Handle{Serial: p.Serial, Type: p.NSType, Inode: uint32(p.NSID.Ino)}))
 }
 
 func (p Portable) findProcess() (*sys.FD, error) {

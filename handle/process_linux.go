@@ -16,7 +16,7 @@ type Process struct {
 }
 
 // OpenProcess takes hold of the process with that PID in the caller's PID namespace, or of the thread with that TID; the
-// caller closes it. It takes no rights; using it does. ESRCH, which is fs.ErrNotExist, too: there is none. It needs 5.3.
+// caller closes it. It takes no rights; using it does. ESRCH, which is fs.ErrNotExist, too: there is none.
 //
 // The namespaces of a process are those of its first thread, and if that has ended while others live on, those of its
 // oldest.

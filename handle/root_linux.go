@@ -19,7 +19,7 @@ import (
 //
 // Names are those of io/fs: "etc/os-release", without a slash at the beginning. They are resolved as by a process
 // inside: absolute symbolic links and ".." lead to the namespace's own files and never out of it, nor do the links of a
-// /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS, 5.6; ErrNotSupported before). Only regular files and
+// /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS; ErrNotSupported where a seccomp filter refuses it). Only regular files and
 // directories are opened; a FIFO or device is EINVAL, and is not touched. Reading never waits for something to read, as
 // /proc/kmsg does, to which a link may lead: it is EAGAIN. What the files say is still the container's: limit how much
 // you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
@@ -118,7 +118,7 @@ func (r *Root) resolve(op, name string, nofollow bool, use func(*sys.FD) error) 
 	defer runtime.KeepAlive(r)
 	found, err := sys.Resolve(r.root, name, nofollow)
 	if err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: notSupported(err, "openat2(2)", "5.6")}
+		return &fs.PathError{Op: op, Path: name, Err: notSupported(err, sys.RootedPaths)}
 	}
 	defer func() { _ = found.Close() }()
 	if err := use(found); err != nil {

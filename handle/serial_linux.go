@@ -14,18 +14,19 @@ func Serial(ref Relation) (uint64, error) {
 		if sys.IsMissing(err) && t == species.CLONE_NEWNET {
 			serial, err = cookie(fd)
 		}
-		return serial, notSupported(err, "the 64-bit ID of a "+t.Name()+" namespace", serialSince(t))
+		return serial, notSupported(err, serials(t))
 	})
 }
 
-func serialSince(t species.NamespaceType) string {
+// serials returns what the kernel needs for the 64-bit ID of a namespace.
+func serials(t species.NamespaceType) sys.Feature {
 	switch t {
 	case species.CLONE_NEWNS:
-		return "6.11"
+		return sys.MountSerials
 	case species.CLONE_NEWNET:
-		return "5.14"
+		return sys.NetworkCookies
 	default:
-		return "6.18"
+		return sys.NamespaceSerials
 	}
 }
 

@@ -1,15 +1,11 @@
 package handle
 
-import (
-	"fmt"
-
-	"github.com/nsops/nsops/internal/sys"
-)
+import "github.com/nsops/nsops/internal/sys"
 
 // notSupported names the feature and its first kernel, if that is what the error is about.
-func notSupported(err error, feature, kernel string) error {
+func notSupported(err error, feature sys.Feature) error {
 	if sys.IsMissing(err) {
-		return fmt.Errorf("%w: %s takes Linux %s: %w", ErrNotSupported, feature, kernel, err)
+		return feature.Missing(err)
 	}
 	return err
 }

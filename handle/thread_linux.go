@@ -4,7 +4,7 @@ import (
 	"errors"
 	"syscall"
 
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -52,7 +52,7 @@ func (th *Thread) visitFurther(f func(), refs []Relation) error {
 
 func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
 	home, ok := th.home(species.CLONE_NEWNET)
-	if !ok || sys.RawSetns(int(ns), species.CLONE_NEWNET) != 0 {
+	if !ok || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
 		return false, nil
 	}
 	th.visiting = true

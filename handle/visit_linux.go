@@ -3,6 +3,7 @@ package handle
 import (
 	"runtime"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -35,24 +36,24 @@ func Visit(f func(), refs ...Relation) error {
 // false.
 func visitNetwork(f func(), ns NsHandle) (done bool, err error) {
 	runtime.LockOSThread()
-	tid, main := sys.RawThread()
+	tid, main := raw.Thread()
 	if main {
 		runtime.UnlockOSThread()
 		return false, nil
 	}
-	home, err := sys.RawOpenNet(tid)
+	home, err := sys.OpenCurrentNet(tid)
 	if err != nil {
 		runtime.UnlockOSThread()
 		return false, nil
 	}
-	if errno := sys.RawSetns(int(ns), species.CLONE_NEWNET); errno != 0 {
-		sys.RawClose(home)
+	if errno := raw.SetnsNoWait(int(ns), species.CLONE_NEWNET); errno != 0 {
+		raw.CloseNoWait(home)
 		runtime.UnlockOSThread()
 		return false, nil
 	}
 	defer func() {
 		err = comeBack(home, species.CLONE_NEWNET)
-		sys.RawClose(home)
+		raw.CloseNoWait(home)
 		if err == nil {
 			runtime.UnlockOSThread()
 		}

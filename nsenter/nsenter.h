@@ -1,4 +1,4 @@
-/* The frames between package call and the bootstrap; internal/wire holds the same layouts, nsenter.go compares them. */
+/* The frames between package call and the bootstrap; internal/wire holds the same layouts, nsenter_linux.go compares them. */
 #ifndef NSOPS_NSENTER_H
 #define NSOPS_NSENTER_H
 #include <stdint.h>

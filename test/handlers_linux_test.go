@@ -74,7 +74,7 @@ func bootTime() int64 {
 	if unix.ClockGettime(unix.CLOCK_BOOTTIME, &now) != nil {
 		return -1
 	}
-	return now.Sec
+	return int64(now.Sec) //nolint:unconvert // it has 32 bits on some architectures
 }
 
 func readFile(arg any) (any, error) { return os.ReadFile(*arg.(*string)) }
@@ -121,8 +121,14 @@ func procLinks() map[string]string {
 // target's PID namespace finds nothing of itself in the target's /proc.
 func ownLinks() map[string]string {
 	requests := map[species.NamespaceType]uint{
-		species.CLONE_NEWCGROUP: 0xff01, species.CLONE_NEWIPC: 0xff02, species.CLONE_NEWNS: 0xff03, species.CLONE_NEWNET: 0xff04,
-		species.CLONE_NEWPID: 0xff05, species.CLONE_NEWTIME: 0xff07, species.CLONE_NEWUSER: 0xff09, species.CLONE_NEWUTS: 0xff0a,
+		species.CLONE_NEWCGROUP: unix.PIDFD_GET_CGROUP_NAMESPACE,
+		species.CLONE_NEWIPC:    unix.PIDFD_GET_IPC_NAMESPACE,
+		species.CLONE_NEWNS:     unix.PIDFD_GET_MNT_NAMESPACE,
+		species.CLONE_NEWNET:    unix.PIDFD_GET_NET_NAMESPACE,
+		species.CLONE_NEWPID:    unix.PIDFD_GET_PID_NAMESPACE,
+		species.CLONE_NEWTIME:   unix.PIDFD_GET_TIME_NAMESPACE,
+		species.CLONE_NEWUSER:   unix.PIDFD_GET_USER_NAMESPACE,
+		species.CLONE_NEWUTS:    unix.PIDFD_GET_UTS_NAMESPACE,
 	}
 	links := map[string]string{}
 	pidfd, err := unix.PidfdOpen(os.Getpid(), 0)

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -23,7 +24,7 @@ import (
 // caller makes the calls of a worker, on one goroutine.
 type caller struct {
 	read         *sys.ProcReader
-	number, name sys.Path
+	number, name raw.Path
 
 	state   atomic.Uint64 // odd during a call; givenUp: nobody waits for it any more
 	count   uint64        // state, as the goroutine left it
@@ -67,7 +68,7 @@ func (w *worker) beginPassing(source facts.Sources, passing bool) *caller {
 }
 
 // end says that the call has ended. The goroutine ends with a call that was given up.
-func (c *caller) end() { c.endWith(sys.NoFD) }
+func (c *caller) end() { c.endWith(raw.NoFD) }
 
 // endWith is end, of a call that has returned a descriptor or NoFD. That of a call that was given up is closed.
 func (c *caller) endWith(fd int) {
@@ -75,8 +76,8 @@ func (c *caller) endWith(fd int) {
 		c.count++
 		return
 	}
-	if fd != sys.NoFD {
-		sys.ScanClose(fd)
+	if fd != raw.NoFD {
+		raw.Close(fd)
 	}
 	runtime.Goexit()
 }

@@ -5,33 +5,34 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
 // The calls of a worker that may not end: each is watched. ETIMEDOUT says that it was not made, and a Problem is noted.
 
 var (
-	statPath    = sys.NewPath("stat")
-	statusPath  = sys.NewPath("status")
-	cmdlinePath = sys.NewPath("cmdline")
-	cgroupPath  = sys.NewPath("cgroup")
-	fdPath      = sys.NewPath("fd")
-	taskPath    = sys.NewPath("task")
+	statPath    = raw.NewPath("stat")
+	statusPath  = raw.NewPath("status")
+	cmdlinePath = raw.NewPath("cmdline")
+	cgroupPath  = raw.NewPath("cgroup")
+	fdPath      = raw.NewPath("fd")
+	taskPath    = raw.NewPath("task")
 )
 
 // openDir opens a directory of /proc to find paths from.
-func (w *worker) openDir(source facts.Sources, dir int, path *sys.Path) (int, syscall.Errno) {
+func (w *worker) openDir(source facts.Sources, dir int, path *raw.Path) (int, syscall.Errno) {
 	call := w.begin(source)
 	if call == nil {
-		return sys.NoFD, syscall.ETIMEDOUT
+		return raw.NoFD, syscall.ETIMEDOUT
 	}
-	fd, errno := sys.QuickOpen(dir, path, sys.ScanBase)
+	fd, errno := raw.Open(dir, path, raw.ForPaths)
 	call.endWith(fd)
 	return fd, w.checked(source, errno)
 }
 
 // read reads a file or link with a method of Reader.
-func (w *worker) read(source facts.Sources, how reading, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) read(source facts.Sources, how reading, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	call := w.begin(source)
 	if call == nil {
 		return nil, syscall.ETIMEDOUT
@@ -41,36 +42,32 @@ func (w *worker) read(source facts.Sources, how reading, dir int, path *sys.Path
 	return text, w.checked(source, errno)
 }
 
-type reading func(r *sys.ProcReader, dir int, path *sys.Path) ([]byte, syscall.Errno)
+type reading func(r *sys.ProcReader, dir int, path *raw.Path) ([]byte, syscall.Errno)
 
-func (w *worker) short(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) short(source facts.Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	return w.read(source, (*sys.ProcReader).Short, dir, path)
 }
 
-func (w *worker) quick(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
-	return w.read(source, (*sys.ProcReader).Quick, dir, path)
-}
-
-func (w *worker) whole(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) whole(source facts.Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	return w.read(source, (*sys.ProcReader).Whole, dir, path)
 }
 
-func (w *worker) readLink(source facts.Sources, dir int, path *sys.Path) ([]byte, syscall.Errno) {
+func (w *worker) readLink(source facts.Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	return w.read(source, (*sys.ProcReader).Link, dir, path)
 }
 
 // listNumbers appends the numbers that are names in a directory.
-func (w *worker) listNumbers(source facts.Sources, list []int, below int, path *sys.Path) ([]int, syscall.Errno) {
+func (w *worker) listNumbers(source facts.Sources, list []int, below int, path *raw.Path) ([]int, syscall.Errno) {
 	call := w.begin(source)
 	if call == nil {
 		return list, syscall.ETIMEDOUT
 	}
-	dir, errno := sys.ScanOpen(below, path, sys.ScanDir)
+	dir, errno := raw.Open(below, path, raw.ForListing)
 	call.endWith(dir)
 	if errno != 0 {
 		return list, w.checked(source, errno)
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	for {
 		if call = w.begin(source); call == nil {
 			return list, syscall.ETIMEDOUT
@@ -103,7 +100,7 @@ func (w *worker) sharesFDs(pid, tid int) (bool, syscall.Errno) {
 	if call == nil {
 		return false, syscall.ETIMEDOUT
 	}
-	shares, errno := sys.SharesFDs(pid, tid)
+	shares, errno := raw.SharesFDs(pid, tid)
 	call.end()
 	return shares, errno
 }
@@ -114,9 +111,9 @@ func (w *worker) take(source facts.Sources, pidfd, fd int) (int, syscall.Errno) 
 	call := w.beginPassing(source, true)
 	if call == nil {
 		inPassing.close()
-		return sys.NoFD, syscall.ETIMEDOUT
+		return raw.NoFD, syscall.ETIMEDOUT
 	}
-	own, errno := sys.ScanGetFD(pidfd, fd)
+	own, errno := raw.GetFD(pidfd, fd)
 	call.endWith(own)
 	if errno == 0 {
 		ours.add(own)

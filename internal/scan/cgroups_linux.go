@@ -12,6 +12,7 @@ import (
 	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/engines"
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -43,11 +44,11 @@ func (w *worker) findCgroup(d *draft, s subject, leads bool) {
 // isStillIn reports whether a process is in the cgroup that it was in before its cgroups were read. Without a pidfd,
 // confirm finds out.
 func (w *worker) isStillIn(groups uint64, pidfd int) bool {
-	if pidfd == sys.NoFD {
+	if pidfd == raw.NoFD {
 		return w.scan.snapshot != nil
 	}
-	var info sys.ScanInfo
-	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.CgroupID == groups
+	var info raw.ProcessInfo
+	return raw.PidfdInfo(pidfd, &info) == 0 && info.CgroupID == groups
 }
 
 // readCgroup reads the cgroup of the process with that directory, nil if it is gone.

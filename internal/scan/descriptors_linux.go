@@ -6,6 +6,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -19,9 +20,9 @@ func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (co
 		w.descriptorProblem(facts.FDs, s, 0, errno)
 		return 0
 	}
-	defer sys.QuickClose(dir)
-	var st sys.ScanStat
-	_ = sys.QuickStat(dir, &st)
+	defer raw.CloseNoWait(dir)
+	var st raw.Status
+	_ = raw.StatNoWait(dir, &st)
 	look := w.descriptorLook(s, in, dir)
 	if s.pid == w.scan.proc.self && s.tid == 0 {
 		if w.scan.ownFDs == nil {
@@ -173,13 +174,13 @@ func (o *Options) mayBePin(text []byte) bool {
 }
 
 // path looks at what lies there without asking a server, which might not answer.
-func (l *descriptorLook) path(fd int, path *sys.Path) {
+func (l *descriptorLook) path(fd int, path *raw.Path) {
 	call := l.worker.begin(facts.PathFDs)
 	if call == nil {
 		return
 	}
-	var st sys.ScanStat
-	errno := sys.ScanStatAt(l.dir, path, &st)
+	var st raw.Status
+	errno := raw.StatAt(l.dir, path, &st)
 	call.end()
 	if errno == 0 && st.Dev == l.worker.scan.table.dev {
 		l.namespace(fd, st.Ino, path)
@@ -187,7 +188,7 @@ func (l *descriptorLook) path(fd int, path *sys.Path) {
 }
 
 // namespace notes a descriptor of a namespace.
-func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
+func (l *descriptorLook) namespace(fd int, inode uint64, path *raw.Path) {
 	t := l.worker.scan.table
 	n := t.withInode(inode)
 	if n == nil {
@@ -195,9 +196,9 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *sys.Path) {
 		n, errno = t.open(species.NaNS, func() (int, syscall.Errno) {
 			call := l.worker.beginPassing(facts.FDs, true)
 			if call == nil {
-				return sys.NoFD, syscall.ETIMEDOUT
+				return raw.NoFD, syscall.ETIMEDOUT
 			}
-			fd, errno := sys.ScanOpenOn(t.dev, l.dir, path)
+			fd, errno := sys.OpenOn(t.dev, l.dir, path)
 			call.endWith(fd)
 			return fd, errno
 		})

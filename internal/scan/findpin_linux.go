@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -72,7 +73,7 @@ func inside[T any](fd int, f func() (T, error)) (T, error) {
 	}
 	o, err := handle.Execute(func() outcome {
 		result, err := f()
-		return outcome{result, err, sys.OwnTID()}
+		return outcome{result, err, raw.OwnTID()}
 	}, handle.NamespaceFd(fd))
 	if err != nil {
 		return o.result, err

@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -16,7 +17,7 @@ func (s *scan) listNamespaces() {
 		return
 	}
 	for t := range s.opts.Types.All() {
-		serials, errno := sys.ListNamespaces(t)
+		serials, errno := raw.ListNamespaces(t)
 		if sys.IsMissing(errno) {
 			return
 		}
@@ -38,7 +39,7 @@ func (s *scan) listNamespaces() {
 
 func (s *scan) openListed(t species.NamespaceType, serial uint64) {
 	n, errno := s.table.open(t, func() (int, syscall.Errno) {
-		return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: serial}) // since Linux 6.19 that alone will do
+		return sys.OpenHandle(raw.Handle{Serial: serial}) // since Linux 6.19 that alone will do
 	})
 	if n != nil {
 		s.workers[0].refer(n.ref, facts.Reference{Kind: facts.ByKernel})
@@ -47,7 +48,7 @@ func (s *scan) openListed(t species.NamespaceType, serial uint64) {
 	// the initial PID namespace.
 	if errno == syscall.ESTALE {
 		errno = syscall.EPERM
-		if serials, _ := sys.ListNamespaces(t); !slices.Contains(serials, serial) {
+		if serials, _ := raw.ListNamespaces(t); !slices.Contains(serials, serial) {
 			return
 		}
 	}

@@ -4,7 +4,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
 )
@@ -27,9 +27,9 @@ func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) 
 // opened returns the namespace behind a descriptor, which the table owns from then on; nil if that is none. NaNS: the
 // descriptor says the type.
 func (t *table) opened(fd int, kind species.NamespaceType) *entry {
-	var st sys.ScanStat
-	if errno := sys.QuickStat(fd, &st); errno != 0 || st.Dev != t.dev {
-		sys.ScanClose(fd)
+	var st raw.Status
+	if errno := raw.StatNoWait(fd, &st); errno != 0 || st.Dev != t.dev {
+		raw.Close(fd)
 		return nil
 	}
 	t.mu.Lock()
@@ -48,14 +48,14 @@ func (t *table) described(is taskiter.Namespace, kind species.NamespaceType) *en
 	if !t.ownership {
 		owner = nil
 	}
-	return t.see(entry{inode: uint64(is.Inode), serial: is.Serial, kind: kind, fd: sys.NoFD, state: known, owner: owner, ownerUID: -1})
+	return t.see(entry{inode: uint64(is.Inode), serial: is.Serial, kind: kind, fd: raw.NoFD, state: known, owner: owner, ownerUID: -1})
 }
 
 // mentioned returns the namespace with that inode number, of which no more may be known.
 func (t *table) mentioned(inode uint64, kind species.NamespaceType) (n *entry, isKnown bool) {
 	t.lock()
 	defer t.unlock()
-	n = t.see(entry{inode: inode, kind: kind, fd: sys.NoFD, ownerUID: -1})
+	n = t.see(entry{inode: inode, kind: kind, fd: raw.NoFD, ownerUID: -1})
 	return n, n.state != mentioned
 }
 
@@ -124,7 +124,7 @@ func (t *table) ofType(kind species.NamespaceType) []*entry {
 	return found
 }
 
-// fd returns the descriptor that is held of a namespace, sys.NoFD if none is. One that was not opened yet is.
+// fd returns the descriptor that is held of a namespace, raw.NoFD if none is. One that was not opened yet is.
 func (t *table) fd(n *entry) int {
 	t.lock()
 	defer t.unlock()

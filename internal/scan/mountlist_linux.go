@@ -7,17 +7,17 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // hasFewMounts reports whether asking for each mount is cheaper than one text, which has to be opened and closed.
 func (w *worker) hasFewMounts(n *entry) bool {
 	const few = 48
 	fd := w.scan.table.fd(n)
-	if fd == sys.NoFD || w.scan.opts.has(facts.MountTables) {
+	if fd == raw.NoFD || w.scan.opts.has(facts.MountTables) {
 		return false
 	}
-	count, errno := sys.CountMounts(fd)
+	count, errno := raw.CountMounts(fd)
 	return errno == 0 && count <= few
 }
 
@@ -28,7 +28,7 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 		return nil, syscall.ENOSYS
 	}
 	var errno syscall.Errno
-	if w.ids, errno = sys.ListMounts(n.serial, w.ids[:0]); errno != 0 {
+	if w.ids, errno = raw.ListMounts(n.serial, w.ids[:0]); errno != 0 {
 		return nil, errno
 	}
 	var table *facts.MountTable
@@ -37,22 +37,22 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 	}
 	found, unopened := len(w.found), len(w.unopened)
 	for _, id := range w.ids {
-		var m sys.MountStat
-		if w.buf, errno = sys.StatMount(n.serial, id, sys.MountSuper, w.buf, &m); errno == syscall.ENOENT {
+		var m raw.MountStat
+		if w.buf, errno = raw.StatMount(n.serial, id, raw.MountSuper, w.buf, &m); errno == syscall.ENOENT {
 			continue // gone
 		}
 		if errno != 0 {
 			w.found, w.unopened = w.found[:found], w.unopened[:unopened]
 			return nil, errno
 		}
-		if table == nil && m.Magic != sys.NsfsMagic {
+		if table == nil && m.Magic != raw.NsfsMagic {
 			continue
 		}
-		const all = sys.MountSuper | sys.MountBasics | sys.MountTexts | sys.MountSource
-		if w.buf, errno = sys.StatMount(n.serial, id, all, w.buf, &m); errno != 0 {
+		const all = raw.MountSuper | raw.MountBasics | raw.MountTexts | raw.MountSource
+		if w.buf, errno = raw.StatMount(n.serial, id, all, w.buf, &m); errno != 0 {
 			continue
 		}
-		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == sys.NsfsMagic {
+		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == raw.NsfsMagic {
 			w.pin(n, pid, kind, inode, m.Point)
 		}
 		if table != nil {
@@ -83,12 +83,12 @@ func (w *worker) isAtRoot(pid int) bool {
 	if errno != 0 {
 		return false
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	root, errno := w.readLink(facts.Mounts, dir, &rootPath)
 	return errno == 0 && string(root) == "/"
 }
 
-func mountOf(m *sys.MountStat) facts.Mount {
+func mountOf(m *raw.MountStat) facts.Mount {
 	return facts.Mount{
 		ID: int(m.OldID), Parent: int(m.OldParent), Serial: m.ID, Dev: strconv.Itoa(int(m.Major)) + ":" + strconv.Itoa(int(m.Minor)),
 		Root: facts.Text(m.Root), Point: facts.Text(m.Point), Type: facts.Text(m.Type), Source: facts.Text(m.Source),
@@ -97,7 +97,7 @@ func mountOf(m *sys.MountStat) facts.Mount {
 }
 
 // propagation writes it as mountinfo does.
-func propagation(m *sys.MountStat) string {
+func propagation(m *raw.MountStat) string {
 	const shared, slave, unbindable = 1 << 20, 1 << 19, 1 << 17 // MS_SHARED and so on
 	var b []byte
 	if m.Propagation&shared != 0 {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -65,19 +66,19 @@ func (s *scan) walkMountNamespaces() {
 		return
 	}
 	known := s.table.ofType(species.CLONE_NEWNS)
-	start := sys.NoFD
+	start := raw.NoFD
 	if len(known) > 0 {
 		start = s.table.fd(known[0])
 	} else if own := s.openOwn(species.CLONE_NEWNS); own != nil {
 		start = s.table.fd(own)
 	}
-	if start == sys.NoFD {
+	if start == raw.NoFD {
 		s.walkProblem(syscall.EMFILE)
 		return
 	}
 	for _, before := range [...]bool{false, true} {
 		for fd := start; s.ctx.Err() == nil; {
-			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return sys.NextMountNamespace(fd, before) })
+			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return raw.NextMountNamespace(fd, before) })
 			if errno == syscall.ENOENT {
 				break
 			}
@@ -88,7 +89,7 @@ func (s *scan) walkMountNamespaces() {
 			if n == nil {
 				break
 			}
-			if fd = s.table.fd(n); fd == sys.NoFD {
+			if fd = s.table.fd(n); fd == raw.NoFD {
 				if !s.table.isGone(n) {
 					s.walkProblem(syscall.EMFILE) // none can be held any more
 				}
@@ -160,7 +161,7 @@ func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	text, errno := w.whole(facts.Mounts, dir, &mountinfoPath)
 	if errno != 0 {
 		return nil, errno
@@ -179,11 +180,11 @@ func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
 // seesPart reports whether a process has a root of its own, so that its mountinfo does not show all mounts.
 func (w *worker) seesPart(n *entry, dir int, text []byte) bool {
 	fd := w.scan.table.fd(n)
-	if fd == sys.NoFD {
+	if fd == raw.NoFD {
 		return false
 	}
 	// The root of the namespace itself is out of sight even then, and cannot be a pin.
-	if count, errno := sys.CountMounts(fd); errno == 0 {
+	if count, errno := raw.CountMounts(fd); errno == 0 {
 		return bytes.Count(text, []byte{'\n'}) < count-1
 	}
 	root, errno := w.readLink(facts.Mounts, dir, &rootPath) // before Linux 6.12
@@ -205,17 +206,17 @@ func (w *worker) parseMounts(n *entry, pid int, text []byte) *facts.MountTable {
 }
 
 var (
-	mountinfoPath = sys.NewPath("mountinfo")
-	mntPath       = sys.NewPath("ns/mnt")
-	rootPath      = sys.NewPath("root")
-	mountinfoHere = sys.NewPath("thread-self/mountinfo")
+	mountinfoPath = raw.NewPath("mountinfo")
+	mntPath       = raw.NewPath("ns/mnt")
+	rootPath      = raw.NewPath("root")
+	mountinfoHere = raw.NewPath("thread-self/mountinfo")
 )
 
 // readMountsInside reads mountinfo on a thread that joins the mount namespace, where the kernel lists no mounts (before
 // Linux 6.11), or not to us.
 func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
 	fd := w.scan.table.fd(n)
-	if fd == sys.NoFD {
+	if fd == raw.NoFD {
 		return nil, w.scan.table.notHeld(n)
 	}
 	read, proc := w.caller.read, w.scan.proc.dir

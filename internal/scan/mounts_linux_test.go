@@ -9,7 +9,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -27,8 +27,8 @@ mount -t tmpfs t '/mnt/a b'; mount -t tmpfs over '/mnt/a b'`})
 	s := openedWith(t, func(o *Options) { o.Sources = ^facts.None })
 	s.startWorkers()
 	n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) {
-		path := sys.NewPath("/proc/" + strconv.Itoa(target.PID) + "/ns/mnt")
-		return sys.ScanOpen(sys.CurrentDir, &path, sys.ScanFile)
+		path := raw.NewPath("/proc/" + strconv.Itoa(target.PID) + "/ns/mnt")
+		return raw.Open(raw.CurrentDir, &path, raw.ForReading)
 	})
 	require.Zero(t, errno)
 	s.table.setMember(n, target.PID)

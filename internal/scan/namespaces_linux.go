@@ -5,6 +5,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -14,18 +15,18 @@ type nsLink struct {
 	at      int // in facts.Links
 	kind    species.NamespaceType
 	request uint // of a pidfd
-	path    sys.Path
+	path    raw.Path
 }
 
 func nsLinkAt(i int) nsLink {
-	request := sys.PidfdRequest(facts.LinkType(i))
+	request := raw.PidfdRequest(facts.LinkType(i))
 	switch i {
 	case facts.PIDForChildren:
-		request = sys.PidfdRequest(sys.PIDForChildren)
+		request = raw.PidfdRequest(raw.PIDForChildren)
 	case facts.TimeForChildren:
-		request = sys.PidfdRequest(sys.TimeForChildren)
+		request = raw.PidfdRequest(raw.TimeForChildren)
 	}
-	return nsLink{i, facts.LinkType(i), request, sys.NewPath("ns/" + facts.LinkName(i))}
+	return nsLink{i, facts.LinkType(i), request, raw.NewPath("ns/" + facts.LinkName(i))}
 }
 
 // seen are the namespaces of a process or thread, as facts.Links has them, but those for children also where they are no
@@ -61,7 +62,7 @@ func (w *worker) referChildren(in *seen, pid, tid int) {
 // namespaces finds out which namespaces a process or thread is in. ESRCH: it is gone, or a zombie.
 func (w *worker) namespaces(in *seen, s subject, state facts.State) syscall.Errno {
 	pidfds := &w.scan.pidfds
-	if s.pidfd == sys.NoFD || !pidfds.Load() || state.Zombie() {
+	if s.pidfd == raw.NoFD || !pidfds.Load() || state.Zombie() {
 		return w.readLinks(in, s)
 	}
 	for i := range w.scan.links {
@@ -88,7 +89,7 @@ func (w *worker) namespaces(in *seen, s subject, state facts.State) syscall.Errn
 func (w *worker) askPidfd(pidfd int, l *nsLink) (*entry, syscall.Errno) {
 	inPassing.open()
 	defer inPassing.close()
-	fd, errno := sys.QuickPidfdNamespace(pidfd, l.request)
+	fd, errno := raw.PidfdNamespace(pidfd, l.request)
 	if errno != 0 {
 		return nil, errno
 	}
@@ -100,22 +101,22 @@ func (w *worker) identifyNamespace(fd int, l *nsLink) *entry {
 	t := w.scan.table
 	if t.serials {
 		if n := w.bySerial(fd, l); n != nil {
-			sys.QuickClose(fd)
+			raw.CloseNoWait(fd)
 			return n
 		}
 	}
-	var st sys.ScanStat
-	if errno := sys.QuickStat(fd, &st); errno != 0 {
-		sys.ScanClose(fd)
+	var st raw.Status
+	if errno := raw.StatNoWait(fd, &st); errno != 0 {
+		raw.Close(fd)
 		return nil
 	}
 	if n := w.last[l.at]; n != nil && n.inode == st.Ino { // it is held, so the number is its own
-		sys.QuickClose(fd)
+		raw.CloseNoWait(fd)
 		return n
 	}
 	t.mu.Lock()
 	n := t.see(entry{inode: st.Ino, kind: l.kind, fd: int32(fd), state: known})
-	held := n != nil && n.fd != sys.NoFD
+	held := n != nil && n.fd != raw.NoFD
 	t.mu.Unlock()
 	if held {
 		w.last[l.at] = n
@@ -125,7 +126,7 @@ func (w *worker) identifyNamespace(fd int, l *nsLink) *entry {
 
 // bySerial asks for the 64-bit ID, which is cheaper than fstat(2) where the kernel has it; nil if it is a new one.
 func (w *worker) bySerial(fd int, l *nsLink) *entry {
-	serial, errno := sys.QuickSerial(fd)
+	serial, errno := raw.Serial(fd)
 	if errno != 0 {
 		return nil
 	}
@@ -172,9 +173,9 @@ func (w *worker) openLink(inode uint64, l *nsLink, s subject) *entry {
 	n, errno := t.open(l.kind, func() (int, syscall.Errno) {
 		call := w.beginPassing(facts.Processes, true)
 		if call == nil {
-			return sys.NoFD, syscall.ETIMEDOUT
+			return raw.NoFD, syscall.ETIMEDOUT
 		}
-		fd, errno := sys.ScanOpen(s.dir, &l.path, sys.ScanFile)
+		fd, errno := raw.Open(s.dir, &l.path, raw.ForReading)
 		call.endWith(fd)
 		return fd, errno
 	})

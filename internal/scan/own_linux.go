@@ -7,6 +7,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -49,14 +50,14 @@ func (d *discoverers) hold(fd int) bool { return fd < maxHeldFD && d[fd].Load() 
 
 // drop closes a descriptor of ours. Until it is closed it would look like the program's own.
 func (d *discoverers) drop(fd int) {
-	sys.ScanClose(fd)
+	raw.Close(fd)
 	d.remove(fd)
 }
 
 // ownFD is a descriptor of this process.
 type ownFD struct {
 	link string
-	copy int // of the same open file, for those of namespaces; sys.NoFD otherwise
+	copy int // of the same open file, for those of namespaces; raw.NoFD otherwise
 }
 
 // lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
@@ -64,8 +65,8 @@ func (s *scan) lookAtSelf(read *sys.ProcReader, only ...int) {
 	inPassing.pause()
 	defer inPassing.resume()
 	s.ownFDs = map[int]ownFD{}
-	path := sys.NewPath("self/fd")
-	dir, errno := sys.ScanOpen(s.proc.dir, &path, sys.ScanDir)
+	path := raw.NewPath("self/fd")
+	dir, errno := raw.Open(s.proc.dir, &path, raw.ForListing)
 	if errno != 0 {
 		if exhausted(errno) {
 			s.table.mu.Lock()
@@ -74,7 +75,7 @@ func (s *scan) lookAtSelf(read *sys.ProcReader, only ...int) {
 		}
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	if only == nil {
 		_ = read.Numbers(dir, func(fd int) { s.noteOwnFD(read, dir, fd) })
 	}
@@ -92,14 +93,14 @@ func (s *scan) noteOwnFD(read *sys.ProcReader, dir, fd int) {
 	if errno != 0 || ours.hold(fd) {
 		return
 	}
-	own := ownFD{string(text), sys.NoFD}
+	own := ownFD{string(text), raw.NoFD}
 	_, _, holds := procfs.ParseLink(text)
 	if s.opts.mayBePin(text) {
-		var st sys.ScanStat
-		holds = sys.ScanStatAt(dir, read.Number(fd), &st) == 0 && st.Dev == s.table.dev
+		var st raw.Status
+		holds = raw.StatAt(dir, read.Number(fd), &st) == 0 && st.Dev == s.table.dev
 	}
 	if holds {
-		if own.copy = sys.QuickDup(fd); own.copy != sys.NoFD {
+		if own.copy = raw.Dup(fd); own.copy != raw.NoFD {
 			ours.add(own.copy)
 		}
 	}
@@ -112,16 +113,16 @@ func (s *scan) isOwnFD(fd int, link []byte) bool {
 	if !ok || own.link != string(link) || ours.hold(fd) {
 		return false
 	}
-	if own.copy == sys.NoFD {
+	if own.copy == raw.NoFD {
 		return true
 	}
-	same, errno := sys.SameFile(fd, own.copy) // EBADF: it was another discovery's, which has just closed it
+	same, errno := raw.SameFile(fd, own.copy) // EBADF: it was another discovery's, which has just closed it
 	return same || errno != 0 && errno != syscall.EBADF
 }
 
 func (s *scan) releaseSelf() {
 	for _, own := range s.ownFDs {
-		if own.copy != sys.NoFD {
+		if own.copy != raw.NoFD {
 			ours.drop(own.copy)
 		}
 	}

@@ -9,7 +9,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -45,9 +45,9 @@ func TestDuplicatesAreNotThePrograms(t *testing.T) {
 	pair, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
 	require.NoError(t, err)
 	defer func() { _, _ = unix.Close(pair[0]), unix.Close(pair[1]) }()
-	pidfd, errno := sys.QuickPidfd(os.Getpid(), false)
+	pidfd, errno := raw.OpenPidfd(os.Getpid(), false)
 	require.Zero(t, errno)
-	defer sys.QuickClose(pidfd)
+	defer raw.CloseNoWait(pidfd)
 	look := descriptorLook{worker: &worker{caller: &caller{}}, of: subject{pid: os.Getpid(), pidfd: pidfd}}
 	own, errno := look.duplicate(facts.Sockets, pair[0])
 	require.Zero(t, errno)
@@ -77,11 +77,11 @@ func checkReplacedSocket(t *testing.T) {
 	namespace, err := unix.Open("/proc/self/ns/uts", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	require.NoError(t, err)
 	defer func() { _ = unix.Close(namespace) }()
-	var st sys.ScanStat
-	require.Zero(t, sys.QuickStat(pair[0], &st))
-	pidfd, errno := sys.QuickPidfd(os.Getpid(), false)
+	var st raw.Status
+	require.Zero(t, raw.StatNoWait(pair[0], &st))
+	pidfd, errno := raw.OpenPidfd(os.Getpid(), false)
 	require.Zero(t, errno)
-	defer sys.QuickClose(pidfd)
+	defer raw.CloseNoWait(pidfd)
 	s := opened(t)
 	s.startWorkers()
 	look := descriptorLook{worker: s.workers[0], of: subject{pid: os.Getpid(), pidfd: pidfd}, in: &facts.Links{}, sockets: true}

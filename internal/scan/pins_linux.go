@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -59,7 +60,7 @@ func (s *scan) openPin(u unopenedPin) error {
 	_, errno := s.table.open(u.n.kind, func() (int, syscall.Errno) {
 		fd, err := reopen(found, nil)
 		if err != nil {
-			return sys.NoFD, errnoOf(err)
+			return raw.NoFD, errnoOf(err)
 		}
 		return fd.Disown(), 0
 	})
@@ -79,7 +80,7 @@ func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
 	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
 		return nil, syscall.ETIMEDOUT
 	}
-	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: sys.QuickDup(s.proc.dir)}
+	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: raw.Dup(s.proc.dir)}
 	o.duplicate(s.table.fd(u.in), s.table.notHeld(u.in))
 	fd, err := Within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
 		defer o.close()
@@ -109,7 +110,7 @@ type opening struct {
 	path   string
 	id     species.NamespaceID // of the namespace that is mounted there
 	proc   int                 // the proc file system
-	inside int                 // the mount namespace that the pin is in; sys.NoFD if none is held
+	inside int                 // the mount namespace that the pin is in; raw.NoFD if none is held
 	lacks  syscall.Errno       // why
 }
 
@@ -117,15 +118,15 @@ type opening struct {
 func (o *opening) duplicate(in int, lacks syscall.Errno) {
 	inPassing.open()
 	defer inPassing.close()
-	if o.inside, o.lacks = sys.QuickDup(in), lacks; in != sys.NoFD {
+	if o.inside, o.lacks = raw.Dup(in), lacks; in != raw.NoFD {
 		o.lacks = syscall.EMFILE
 	}
 	ours.add(o.inside)
 }
 
 func (o *opening) close() {
-	sys.ScanClose(o.proc)
-	if o.inside != sys.NoFD {
+	raw.Close(o.proc)
+	if o.inside != raw.NoFD {
 		ours.drop(o.inside)
 	}
 }
@@ -133,8 +134,8 @@ func (o *opening) close() {
 // open finds the pin through a process that sees it, or else inside its mount namespace.
 func (o *opening) open() (*sys.FD, error) {
 	if o.pid != 0 {
-		path := sys.NewPath(strconv.Itoa(o.pid) + "/root")
-		root, errno := sys.ScanOpen(o.proc, &path, sys.ScanBase)
+		path := raw.NewPath(strconv.Itoa(o.pid) + "/root")
+		root, errno := raw.Open(o.proc, &path, raw.ForPaths)
 		if errno != 0 {
 			return nil, errno
 		}
@@ -142,7 +143,7 @@ func (o *opening) open() (*sys.FD, error) {
 			return fd, nil
 		}
 	}
-	if o.inside == sys.NoFD {
+	if o.inside == raw.NoFD {
 		return nil, o.lacks
 	}
 	return findPinInside(o.inside, o.path, o.id)

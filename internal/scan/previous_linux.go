@@ -4,7 +4,7 @@ import (
 	"slices"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -91,7 +91,7 @@ func (t *table) rememberedLocked(f *facts.Facts, old *facts.Namespace) *entry {
 	if n != nil && n.kind == old.Type && n.state == known {
 		return n
 	}
-	n = t.see(entry{inode: old.Inode, serial: old.Serial, kind: old.Type, fd: sys.NoFD, state: known,
+	n = t.see(entry{inode: old.Inode, serial: old.Serial, kind: old.Type, fd: raw.NoFD, state: known,
 		ownerUID: old.OwnerUID, ownerHidden: old.OwnerHidden, parentHidden: old.ParentHidden})
 	n.owner = t.rememberedLocked(f, f.Namespace(old.Owner))
 	n.parent = t.rememberedLocked(f, f.Namespace(old.Parent))
@@ -115,7 +115,7 @@ func (w *worker) keepsMounts(n *entry, i int) bool {
 	if p == nil || !p.whole || n.serial == 0 {
 		return false
 	}
-	ids, errno := sys.ListMounts(n.serial, w.ids[:0])
+	ids, errno := raw.ListMounts(n.serial, w.ids[:0])
 	w.ids = ids
 	if errno != 0 {
 		return false

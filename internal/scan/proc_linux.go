@@ -10,6 +10,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -39,8 +40,8 @@ var (
 
 // openProc opens the proc file system, lists its processes, and makes the table.
 func (s *scan) openProc() error {
-	path := sys.NewPath(s.opts.Proc)
-	dir, errno := sys.ScanOpen(sys.CurrentDir, &path, sys.ScanDir)
+	path := raw.NewPath(s.opts.Proc)
+	dir, errno := raw.Open(raw.CurrentDir, &path, raw.ForListing)
 	if errno != 0 {
 		return errno
 	}
@@ -60,7 +61,7 @@ func (s *scan) openProc() error {
 		}
 	}
 	s.table = newTable(dev, &s.opts)
-	path = sys.NewPath("self")
+	path = raw.NewPath("self")
 	text, _ := s.reader.Link(dir, &path)
 	s.proc.self, _ = procfs.PID(text)
 	return nil
@@ -70,7 +71,7 @@ func (s *scan) openProc() error {
 const listPatience = 10 * time.Second
 
 func (s *scan) listProcesses() error {
-	here := sys.NewPath(".")
+	here := raw.NewPath(".")
 	var errno syscall.Errno
 	s.workers = []*worker{newWorker(s, 0)}
 	s.patience = max(s.opts.Patience, listPatience) // without that there is nothing
@@ -118,7 +119,7 @@ func (s *scan) openOwn(t species.NamespaceType) *entry {
 	n, _ := s.table.open(t, func() (int, syscall.Errno) {
 		fd, err := sys.OpenThreadNamespace(t)
 		if err != nil {
-			return sys.NoFD, errnoOf(err)
+			return raw.NoFD, errnoOf(err)
 		}
 		return fd.Disown(), 0
 	})
@@ -127,15 +128,15 @@ func (s *scan) openOwn(t species.NamespaceType) *entry {
 
 // isOwnProc reports whether the proc file system is of our own PID namespace: that is where we have a single PID.
 func (s *scan) isOwnProc() bool {
-	path := sys.NewPath("self/status")
+	path := raw.NewPath("self/status")
 	text, errno := s.reader.Short(s.proc.dir, &path)
 	status, ok := procfs.ParseStatus(text, nil)
-	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == sys.OwnPID()
+	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == raw.OwnPID()
 }
 
 // isUnified reports whether processes are in no hierarchy of version 1.
 func (s *scan) isUnified() bool {
-	path := sys.NewPath("self/cgroup")
+	path := raw.NewPath("self/cgroup")
 	text, errno := s.reader.Short(s.proc.dir, &path)
 	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -27,14 +28,14 @@ func (w *worker) walk(i int) {
 		w.missing(pid, errno)
 		return
 	}
-	defer sys.QuickClose(dir)
-	s := subject{pid: pid, dir: dir, pidfd: sys.NoFD}
+	defer raw.CloseNoWait(dir)
+	s := subject{pid: pid, dir: dir, pidfd: raw.NoFD}
 	if w.scan.proc.own {
-		if s.pidfd, errno = sys.QuickPidfd(pid, false); errno == syscall.ESRCH {
+		if s.pidfd, errno = raw.OpenPidfd(pid, false); errno == syscall.ESRCH {
 			return
 		}
 		_ = w.checked(facts.Processes, errno)
-		defer sys.QuickClose(s.pidfd)
+		defer raw.CloseNoWait(s.pidfd)
 	}
 	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
 	if errno = w.identify(p, d, s); errno != 0 {
@@ -68,7 +69,7 @@ func (w *worker) missing(pid int, errno syscall.Errno) {
 
 // identify reads what tells one process from another. ESRCH: there is none any more.
 func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
-	text, errno := w.quick(facts.Processes, s.dir, &statPath)
+	text, errno := w.short(facts.Processes, s.dir, &statPath)
 	if errno != 0 {
 		return errno
 	}
@@ -90,9 +91,9 @@ func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
 
 // credentials asks the pidfd for credentials and cgroup; before Linux 6.13 it reads the credentials.
 func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
-	if s.pidfd != sys.NoFD && w.scan.infos.Load() {
-		var info sys.ScanInfo
-		errno := sys.QuickPidfdInfo(s.pidfd, &info)
+	if s.pidfd != raw.NoFD && w.scan.infos.Load() {
+		var info raw.ProcessInfo
+		errno := raw.PidfdInfo(s.pidfd, &info)
 		if errno == 0 {
 			p.UID, p.GID = int(int32(info.UID)), int(int32(info.GID))
 			if w.scan.proc.unified {
@@ -109,7 +110,7 @@ func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
 
 // status reads credentials and PIDs from text, which is expensive.
 func (w *worker) status(p *facts.Process, d *draft, s subject) {
-	text, errno := w.quick(facts.Processes, s.dir, &statusPath)
+	text, errno := w.short(facts.Processes, s.dir, &statusPath)
 	if errno != 0 {
 		return
 	}
@@ -198,7 +199,7 @@ func (w *worker) translate(n *entry, pid int, into *span) bool {
 	w.numbers = append(w.numbers, pid)
 	for depth--; depth >= 0; depth-- {
 		fd := w.scan.table.fd(chain[depth])
-		if fd == sys.NoFD {
+		if fd == raw.NoFD {
 			w.numbers = w.numbers[:start]
 			return false
 		}

@@ -8,7 +8,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // Run finds what there is; given old facts, for less. What could not be seen is among the problems. The error is that of
@@ -19,7 +19,7 @@ func Run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, err
 	if err := ctx.Err(); err != nil {
 		return nil, err
 	}
-	if ctx.Done() == nil && sys.IsLikeMainThread() {
+	if ctx.Done() == nil && raw.IsLikeMainThread() {
 		return run(ctx, opts, old)
 	}
 	found, err := Within(math.MaxInt64, ctx.Done(), func() (*facts.Facts, error) { return run(ctx, opts, old) }, func(*facts.Facts) {})

@@ -5,7 +5,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/taskiter"
 )
 
@@ -67,7 +67,7 @@ func (w *worker) readOwnCgroup(p *facts.Process, d *draft) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	if c := w.readCgroup(dir); w.isSame(p.Start, dir) {
 		d.cgroup = c
 	}
@@ -122,7 +122,7 @@ func (w *worker) readLeader(p *facts.Process, d *draft) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	text, errno := w.short(facts.Details, dir, &cmdlinePath)
 	if errno != 0 {
 		return
@@ -132,7 +132,7 @@ func (w *worker) readLeader(p *facts.Process, d *draft) {
 	if c == nil && w.scan.opts.has(facts.Cgroups) {
 		c = w.readCgroup(dir)
 	}
-	text, errno = w.quick(facts.Details, dir, &statPath)
+	text, errno = w.short(facts.Details, dir, &statPath)
 	if stat, ok := procfs.ParseStat(text); errno == 0 && ok && stat.Start == p.Start {
 		p.Cmdline, d.cgroup = words, c
 	}

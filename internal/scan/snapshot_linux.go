@@ -7,6 +7,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
@@ -48,7 +49,7 @@ func (s *scan) takeSnapshot() {
 			continue
 		}
 		all.tasks = append(all.tasks, numberedTask{int32(t.TGID), int32(t.TID), int32(i)})
-		if t.TID == sys.OwnPID() {
+		if t.TID == raw.OwnPID() {
 			s.proc.own = s.isOwnProcFor(&t) && s.hasSameClock(&t)
 			own = t.Links
 		}
@@ -88,9 +89,9 @@ func (s *snapshot) opens(own *[taskiter.Links]taskiter.Namespace) bool {
 			if is.Serial == 0 || is.Serial == own[at].Serial {
 				continue
 			}
-			fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: is.Serial, Type: facts.Types[at], Inode: is.Inode})
+			fd, errno := sys.OpenHandle(raw.Handle{Serial: is.Serial, Type: facts.Types[at], Inode: is.Inode})
 			if errno == 0 {
-				sys.ScanClose(fd)
+				raw.Close(fd)
 				return true
 			}
 			tries++
@@ -119,8 +120,8 @@ func (s *scan) hasSameClock(t *taskiter.Task) bool {
 	if species.IsInitialInode(uint64(t.Links[facts.Time].Inode)) {
 		return true
 	}
-	path := sys.NewPath("self/stat")
-	text, errno := s.reader.Quick(s.proc.dir, &path)
+	path := raw.NewPath("self/stat")
+	text, errno := s.reader.Short(s.proc.dir, &path)
 	stat, ok := procfs.ParseStat(text)
 	return errno == 0 && ok && stat.Start == ticks(t.Start)
 }

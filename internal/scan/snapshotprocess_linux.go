@@ -8,6 +8,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
@@ -102,7 +103,7 @@ func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType
 		}
 	}
 	n, _ := t.open(kind, func() (int, syscall.Errno) {
-		return sys.ScanOpenHandle(sys.NamespaceHandle{Serial: is.Serial, Type: kind, Inode: is.Inode})
+		return sys.OpenHandle(raw.Handle{Serial: is.Serial, Type: kind, Inode: is.Inode})
 	})
 	return n
 }
@@ -123,8 +124,8 @@ func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
-	w.findCgroup(d, subject{pid: p.PID, dir: dir, pidfd: sys.NoFD}, leads)
+	defer raw.CloseNoWait(dir)
+	w.findCgroup(d, subject{pid: p.PID, dir: dir, pidfd: raw.NoFD}, leads)
 	d.unconfirmed = true
 }
 
@@ -221,17 +222,17 @@ func (w *worker) lookAt(p *facts.Process, task *facts.Task, files ...int) {
 	if s.dir, errno = w.openDir(facts.FDs, w.scan.proc.dir, w.numbered(number)); errno != 0 { // threads are not listed there, but are there
 		return
 	}
-	defer sys.QuickClose(s.dir)
-	s.pidfd, errno = sys.QuickPidfd(number, task != nil)
+	defer raw.CloseNoWait(s.dir)
+	s.pidfd, errno = raw.OpenPidfd(number, task != nil)
 	if w.checked(facts.FDs, errno) != 0 {
 		return
 	}
-	defer sys.QuickClose(s.pidfd)
+	defer raw.CloseNoWait(s.pidfd)
 	fds, errno := w.openDir(facts.FDs, s.dir, &fdPath)
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(fds)
+	defer raw.CloseNoWait(fds)
 	if !w.isSame(start, s.dir) {
 		return
 	}
@@ -243,7 +244,7 @@ func (w *worker) lookAt(p *facts.Process, task *facts.Task, files ...int) {
 
 // isSame reports whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
 func (w *worker) isSame(start uint64, dir int) bool {
-	text, errno := w.quick(facts.Processes, dir, &statPath)
+	text, errno := w.short(facts.Processes, dir, &statPath)
 	stat, ok := procfs.ParseStat(text)
 	return errno == 0 && ok && stat.Start == start
 }

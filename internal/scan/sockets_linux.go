@@ -6,7 +6,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -25,8 +25,8 @@ func (l *descriptorLook) socket(fd int, inode uint64) {
 		l.problem(facts.Sockets, fd, errno)
 		return
 	}
-	var st sys.ScanStat
-	if errno := sys.ScanStatOf(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
+	var st raw.Status
+	if errno := raw.Stat(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
 		l.ownSocket(fd, own, inode)
 	}
 	l.worker.drop(facts.Sockets, own)
@@ -57,8 +57,8 @@ func (l *descriptorLook) referSocket(to facts.Ref, fd int) {
 
 // duplicate returns a duplicate of a descriptor, for drop. ENOSYS: there is no pidfd, or the kernel cannot do it.
 func (l *descriptorLook) duplicate(source facts.Sources, fd int) (int, syscall.Errno) {
-	if l.of.pidfd == sys.NoFD {
-		return sys.NoFD, syscall.ENOSYS
+	if l.of.pidfd == raw.NoFD {
+		return raw.NoFD, syscall.ENOSYS
 	}
 	return l.worker.take(source, l.of.pidfd, fd)
 }
@@ -66,13 +66,13 @@ func (l *descriptorLook) duplicate(source facts.Sources, fd int) (int, syscall.E
 // networkOf asks a socket for the number of its network namespace (Linux 5.14), and only for an unknown one for the namespace
 // itself, which requires CAP_NET_ADMIN over it.
 func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
-	cookie, cookieErrno := sys.QuickCookie(socket)
+	cookie, cookieErrno := raw.Cookie(socket)
 	if cookieErrno == 0 {
 		if n := l.worker.scan.table.withCookie(cookie); n != nil {
 			return n, 0
 		}
 	}
-	n, errno := l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return sys.ScanNetworkOfSocket(socket) })
+	n, errno := l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) { return raw.NetworkOfSocket(socket) })
 	if n != nil && cookieErrno == 0 {
 		l.worker.scan.table.setCookie(cookie, n)
 	}
@@ -82,16 +82,16 @@ func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 // networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
 // file system of their own like that.
 func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
-	var st sys.ScanStat
-	if errno := sys.ScanStatOf(own, &st); errno != 0 || !st.IsTun() {
+	var st raw.Status
+	if errno := raw.Stat(own, &st); errno != 0 || !st.IsTun() {
 		return nil, syscall.ENOTTY
 	}
 	return l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
 		call := l.worker.beginPassing(facts.TunTap, true)
 		if call == nil {
-			return sys.NoFD, syscall.ETIMEDOUT
+			return raw.NoFD, syscall.ETIMEDOUT
 		}
-		fd, errno := sys.ScanNetworkOfTun(own)
+		fd, errno := raw.NetworkOfTun(own)
 		call.endWith(fd)
 		return fd, errno
 	})
@@ -172,18 +172,18 @@ func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
 	var peeked, others []int
 	defer func() { // of what is left a call was given up
 		for _, own := range peeked {
-			sys.ScanClose(own)
+			raw.Close(own)
 		}
 		for _, own := range others {
 			ours.drop(own)
 		}
 	}()
-	found, errno = sys.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
+	found, errno = raw.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
 	call.end()
 	t := l.worker.scan.table
 	for _, own := range peeked {
-		var st sys.ScanStat
-		if sys.ScanStatOf(own, &st) != 0 || st.Dev != t.dev {
+		var st raw.Status
+		if raw.Stat(own, &st) != 0 || st.Dev != t.dev {
 			ours.add(own)
 			others = append(others, own)
 		} else if n := t.opened(own, species.NaNS); n != nil {

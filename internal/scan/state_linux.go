@@ -97,7 +97,7 @@ func (s *scan) close() {
 type subject struct {
 	pid, tid int // tid is 0 for a process
 	dir      int // in /proc
-	pidfd    int // sys.NoFD without
+	pidfd    int // raw.NoFD without
 }
 
 // problems returns those that were noted since the last time.

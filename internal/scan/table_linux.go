@@ -5,6 +5,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -36,7 +37,7 @@ type entry struct {
 	kind   species.NamespaceType
 	state  state
 	ref    facts.Ref // one more than the place in table.rooms
-	fd     int32     // that is held, sys.NoFD if none is
+	fd     int32     // that is held, raw.NoFD if none is
 	member int32     // the first process seen in it whose mounts can be read
 	claim  int32     // the process whose command line and cgroup are read for it
 
@@ -62,7 +63,7 @@ func newTable(dev uint64, opts *Options) *table {
 		dev:       dev,
 		hierarchy: opts.has(facts.Hierarchy),
 		ownership: opts.has(facts.Ownership),
-		limit:     sys.ScanLimit() / 2,
+		limit:     sys.DescriptorLimit() / 2,
 		byInode:   make(map[uint32]facts.Ref, sizeHint),
 		bySerial:  make(map[uint64]*entry, sizeHint),
 		byCookie:  make(map[uint64]*entry),
@@ -91,7 +92,7 @@ func (t *table) withNumber(inode uint64) *entry {
 // see returns the entry of a namespace that is like this: the one that there is, or a new one. A descriptor in there is
 // owned by the table from then on, and asked for what is not known. It returns nil if that is none of a namespace.
 func (t *table) see(is entry) *entry {
-	was, opened := t.withNumber(is.inode), is.fd != sys.NoFD
+	was, opened := t.withNumber(is.inode), is.fd != raw.NoFD
 	switch {
 	case was == nil:
 	case was.state == mentioned:
@@ -100,7 +101,7 @@ func (t *table) see(is entry) *entry {
 		}
 	case t.hasNumber(was, int(is.fd)):
 		if opened {
-			sys.QuickClose(int(is.fd))
+			raw.CloseNoWait(int(is.fd))
 		}
 		if opened || is.state == mentioned {
 			return was
@@ -109,8 +110,8 @@ func (t *table) see(is entry) *entry {
 	}
 	if is.kind == species.NaNS {
 		var errno syscall.Errno
-		if is.kind, errno = sys.QuickType(int(is.fd)); errno != 0 {
-			sys.ScanClose(int(is.fd))
+		if is.kind, errno = raw.Type(int(is.fd)); errno != 0 {
+			raw.Close(int(is.fd))
 			return nil
 		}
 	}
@@ -121,8 +122,8 @@ func (t *table) see(is entry) *entry {
 	if n.serial != 0 {
 		t.bySerial[n.serial] = n
 	}
-	if opened && n.fd == sys.NoFD {
-		sys.ScanClose(int(is.fd))
+	if opened && n.fd == raw.NoFD {
+		raw.Close(int(is.fd))
 	}
 	return n
 }
@@ -137,11 +138,11 @@ func (t *table) put(was *entry, is entry) *entry {
 		}
 	}
 	fd := int(is.fd)
-	is.ref, is.member, is.claim, is.fd = n.ref, n.member, n.claim, sys.NoFD
+	is.ref, is.member, is.claim, is.fd = n.ref, n.member, n.claim, raw.NoFD
 	if *n = is; is.state != gone {
 		t.byInode[uint32(is.inode)] = n.ref
 	}
-	if fd != sys.NoFD {
+	if fd != raw.NoFD {
 		t.hold(n, fd)
 	}
 	return n
@@ -204,7 +205,7 @@ func (t *table) hasNumber(n *entry, fd int) bool {
 	if n.state != known {
 		return false
 	}
-	if fd != sys.NoFD {
+	if fd != raw.NoFD {
 		return t.isBehind(n, fd)
 	}
 	return t.exists(n)
@@ -213,7 +214,7 @@ func (t *table) hasNumber(n *entry, fd int) bool {
 // isBehind reports whether the namespace behind fd, with the inode number of n, is n: without a descriptor having been
 // held, the number may be another one's by now.
 func (t *table) isBehind(n *entry, fd int) bool {
-	if n.fd != sys.NoFD || n.serial == 0 {
+	if n.fd != raw.NoFD || n.serial == 0 {
 		return true
 	}
 	serial, err := sys.SerialOf(fd, n.kind)
@@ -222,15 +223,15 @@ func (t *table) isBehind(n *entry, fd int) bool {
 
 // exists reports whether a namespace still has its inode number: it is held, or can be opened and held now.
 func (t *table) exists(n *entry) bool {
-	if n.fd != sys.NoFD || !t.handles || n.serial == 0 {
+	if n.fd != raw.NoFD || !t.handles || n.serial == 0 {
 		return true
 	}
-	fd, errno := sys.ScanOpenHandle(sys.NamespaceHandle{Serial: n.serial, Type: n.kind, Inode: uint32(n.inode)})
+	fd, errno := sys.OpenHandle(raw.Handle{Serial: n.serial, Type: n.kind, Inode: uint32(n.inode)})
 	if errno != 0 {
 		return errno != syscall.ESTALE
 	}
-	if t.hold(n, fd); n.fd == sys.NoFD {
-		sys.ScanClose(fd)
+	if t.hold(n, fd); n.fd == raw.NoFD {
+		raw.Close(fd)
 	}
 	return true
 }
@@ -240,7 +241,7 @@ func (t *table) ask(n *entry, fd int) {
 	n.ownerUID = -1
 	n.serial, _ = sys.SerialOf(fd, n.kind)
 	if t.ownership || t.hierarchy && n.kind == species.CLONE_NEWUSER {
-		n.owner, n.ownerHidden = t.relative(n, fd, species.CLONE_NEWUSER, sys.ScanOwner)
+		n.owner, n.ownerHidden = t.relative(n, fd, species.CLONE_NEWUSER, raw.Owner)
 	}
 	switch n.kind {
 	case species.CLONE_NEWUSER:
@@ -252,7 +253,7 @@ func (t *table) ask(n *entry, fd int) {
 		}
 	case species.CLONE_NEWPID:
 		if t.hierarchy {
-			n.parent, n.parentHidden = t.relative(n, fd, species.CLONE_NEWPID, sys.ScanParent)
+			n.parent, n.parentHidden = t.relative(n, fd, species.CLONE_NEWPID, raw.Parent)
 		}
 	}
 }
@@ -266,9 +267,9 @@ func (t *table) relative(n *entry, fd int, kind species.NamespaceType, open func
 	if errno != 0 {
 		return nil, errno == syscall.EPERM && (!species.IsInitialInode(n.inode) || n.kind != kind)
 	}
-	var st sys.ScanStat
-	if errno := sys.QuickStat(other, &st); errno != 0 {
-		sys.ScanClose(other)
+	var st raw.Status
+	if errno := raw.StatNoWait(other, &st); errno != 0 {
+		raw.Close(other)
 		return nil, false
 	}
 	return t.see(entry{inode: st.Ino, kind: kind, fd: int32(other), state: known}), false
@@ -277,9 +278,9 @@ func (t *table) relative(n *entry, fd int, kind species.NamespaceType, open func
 // release closes what is held.
 func (t *table) release() {
 	for n := range t.each {
-		if n.fd != sys.NoFD {
+		if n.fd != raw.NoFD {
 			ours.drop(int(n.fd))
-			n.fd = sys.NoFD
+			n.fd = raw.NoFD
 		}
 	}
 }

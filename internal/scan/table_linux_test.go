@@ -6,6 +6,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/internal/testutil"
@@ -68,7 +69,7 @@ func TestNoProblemOfANamespaceThatIsGone(t *testing.T) {
 	testutil.NeedKernel(t, 6, 18)
 	s := opened(t)
 	s.startWorkers()
-	n := s.table.see(entry{inode: 1, serial: 1 << 60, kind: species.CLONE_NEWNS, fd: sys.NoFD, state: known})
+	n := s.table.see(entry{inode: 1, serial: 1 << 60, kind: species.CLONE_NEWNS, fd: raw.NoFD, state: known})
 	s.mounts.todo, s.mounts.tables = []*entry{n}, make([]*facts.MountTable, 1)
 	s.workers[0].mountsOf(0)
 	require.Equal(t, gone, n.state)

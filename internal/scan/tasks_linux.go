@@ -5,7 +5,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // tasks looks at the threads of a process but the one that has its PID.
@@ -18,7 +18,7 @@ func (w *worker) tasks(p *facts.Process, d *draft, s subject) {
 	if errno != 0 {
 		return
 	}
-	defer sys.QuickClose(dir)
+	defer raw.CloseNoWait(dir)
 	p.Tasks, d.tasks = make([]facts.Task, 0, len(w.tids)), make([]taskDraft, 0, len(w.tids))
 	for _, tid := range w.tids {
 		if tid == s.pid {
@@ -35,14 +35,14 @@ func (w *worker) tasks(p *facts.Process, d *draft, s subject) {
 // without its name and start. It is false if the long way has to be taken.
 func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, process subject) bool {
 	opts := &w.scan.opts
-	if process.pidfd == sys.NoFD || !w.scan.pidfds.Load() || !w.scan.infos.Load() || opts.has(facts.Details) {
+	if process.pidfd == raw.NoFD || !w.scan.pidfds.Load() || !w.scan.infos.Load() || opts.has(facts.Details) {
 		return false
 	}
-	pidfd, errno := sys.QuickPidfd(t.TID, true)
+	pidfd, errno := raw.OpenPidfd(t.TID, true)
 	if errno != 0 {
 		return false
 	}
-	defer sys.QuickClose(pidfd)
+	defer raw.CloseNoWait(pidfd)
 	if !isThreadOf(pidfd, process.pid) {
 		return false
 	}
@@ -66,8 +66,8 @@ func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, 
 }
 
 func isThreadOf(pidfd, pid int) bool {
-	var info sys.ScanInfo
-	return sys.QuickPidfdInfo(pidfd, &info) == 0 && info.TGID == pid
+	var info raw.ProcessInfo
+	return raw.PidfdInfo(pidfd, &info) == 0 && info.TGID == pid
 }
 
 // task looks at a thread of a process in whose task directory it is, and reports whether it is still there.
@@ -76,11 +76,11 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 	if errno != 0 {
 		return false
 	}
-	defer sys.QuickClose(own)
-	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: sys.NoFD}
-	if process.pidfd != sys.NoFD && w.scan.pidfds.Load() {
-		if s.pidfd, errno = sys.QuickPidfd(t.TID, true); errno == 0 {
-			defer sys.QuickClose(s.pidfd)
+	defer raw.CloseNoWait(own)
+	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: raw.NoFD}
+	if process.pidfd != raw.NoFD && w.scan.pidfds.Load() {
+		if s.pidfd, errno = raw.OpenPidfd(t.TID, true); errno == 0 {
+			defer raw.CloseNoWait(s.pidfd)
 		}
 	}
 	// As with processes: own is of a thread of this process, and when it still answers, the pidfd is of it.
@@ -110,7 +110,7 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 }
 
 func (w *worker) taskStat(s subject) (procfs.Stat, bool) {
-	text, errno := w.quick(facts.Tasks, s.dir, &statPath)
+	text, errno := w.short(facts.Tasks, s.dir, &statPath)
 	if errno != 0 {
 		return procfs.Stat{}, false
 	}
@@ -121,7 +121,7 @@ func (w *worker) innerTIDs(n *entry, texts *taskDraft, s subject) {
 	if n != nil && w.scan.proc.own && w.translate(n, s.tid, &texts.tids) {
 		return
 	}
-	text, errno := w.quick(facts.Tasks, s.dir, &statusPath)
+	text, errno := w.short(facts.Tasks, s.dir, &statusPath)
 	if errno != 0 {
 		return
 	}

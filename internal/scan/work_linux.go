@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 )
@@ -88,7 +89,7 @@ func newWorker(s *scan, share int) *worker {
 }
 
 // numbered returns the path of a number, for the next call.
-func (w *worker) numbered(n int) *sys.Path { return w.caller.number.Number(n) }
+func (w *worker) numbered(n int) *raw.Path { return w.caller.number.Number(n) }
 
 func (w *worker) keep(text []byte) span {
 	start := w.text.Len()

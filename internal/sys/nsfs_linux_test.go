@@ -3,32 +3,15 @@ package sys_test
 import (
 	"os"
 	"testing"
-	"unsafe"
 
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
-
-// struct nsfs_file_handle of linux/nsfs.h: __u64 ns_id; __u32 ns_type; __u32 ns_inum.
-func TestLayoutOfNamespaceHandles(t *testing.T) {
-	type nsfsFileHandle struct {
-		id       uint64
-		typ, ino uint32
-	}
-	require.EqualValues(t, 16, unsafe.Sizeof(nsfsFileHandle{}))
-	require.EqualValues(t, 8, unsafe.Offsetof(nsfsFileHandle{}.typ))
-	require.EqualValues(t, 12, unsafe.Offsetof(nsfsFileHandle{}.ino))
-	h := sys.NamespaceHandle{Serial: 0x0102030405060708, Type: species.CLONE_NEWNET, Inode: 0xf0000001}
-	bytes := h.Bytes()
-	require.Len(t, bytes, 16)
-	want := nsfsFileHandle{h.Serial, uint32(h.Type), h.Inode}
-	require.Equal(t, unsafe.Slice((*byte)(unsafe.Pointer(&want)), 16), bytes)
-	require.Equal(t, h, sys.ParseNamespaceHandle(bytes))
-}
 
 // The kernel's own answers fit together.
 func TestNamespaceHandlesOfTheKernel(t *testing.T) {
@@ -42,8 +25,8 @@ func TestNamespaceHandlesOfTheKernel(t *testing.T) {
 		require.NoError(t, err)
 		serial, err := sys.SerialOf(fd.Int(), of)
 		require.NoError(t, err)
-		require.Equal(t, sys.NamespaceHandle{Serial: serial, Type: of, Inode: uint32(id.Ino)}, h)
-		again, err := h.Open()
+		require.Equal(t, raw.Handle{Serial: serial, Type: of, Inode: uint32(id.Ino)}, h)
+		again, err := sys.Own(sys.OpenHandle(h))
 		require.NoError(t, err)
 		same, err := sys.IDOf(again.Int())
 		require.NoError(t, err)
@@ -66,14 +49,4 @@ func TestPIDsOfOurOwnNamespace(t *testing.T) {
 		restore()
 		require.ErrorIs(t, err, unix.ENOTTY)
 	}
-}
-
-func FuzzNamespaceHandle(f *testing.F) {
-	f.Add(make([]byte, 16))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) < 16 {
-			return
-		}
-		require.Equal(t, b[:16], sys.ParseNamespaceHandle(b).Bytes())
-	})
 }

@@ -6,7 +6,9 @@ package taskiter
 
 import (
 	"math"
+	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -44,8 +46,7 @@ const (
 
 // A record of a descriptor.
 const (
-	fileInode   = 0
-	fileLink    = 8
+	fileLink    = 0
 	fileKind    = fileLink + linkSize
 	fileType    = fileKind + 4
 	fileTGID    = fileKind + 8
@@ -230,10 +231,8 @@ func (w *writer) numbers() {
 
 // What struct inode and the others have in their fields.
 const (
-	typeMask, socketType, deviceType = 0o170000, 0o140000, 0o020000
+	typeMask, socketType, deviceType = syscall.S_IFMT, syscall.S_IFSOCK, syscall.S_IFCHR
 	tunDevice                        = 10<<20 | 200
-	nsfsMagic                        = 0x6e736673
-	unixFamily                       = 1
 )
 
 // files writes the program that is run for each open descriptor. It lets through those of namespaces, of TUN and TAP
@@ -252,7 +251,7 @@ func (w *writer) files(unix bool) {
 
 	w.load(r8, r9, w.at("inode", "i_sb"))
 	w.load(r8, r8, w.at("super_block", "s_magic"))
-	skip = append(skip, w.ifNot(r8, nsfsMagic))
+	skip = append(skip, w.ifNot(r8, raw.NsfsMagic))
 	w.load(r8, r9, w.at("inode", "i_private"))
 	w.read(onStackFile+fileType, 4, r8, w.at("ns_common", "ns_type"))
 	w.copyNamespace(onStackFile+fileLink, r8, "")
@@ -272,7 +271,6 @@ func (w *writer) files(unix bool) {
 	w.here(found...)
 	w.read(onStackFile+fileTGID, 4, r7, w.at("task_struct", "tgid"))
 	w.read(onStackFile+fileTID, 4, r7, w.at("task_struct", "pid"))
-	w.read(onStackFile+fileInode, 8, r9, w.at("inode", "i_ino"))
 	w.write(r6, onStackFile, fileSize)
 	w.here(skip...)
 	w.exit()
@@ -292,7 +290,7 @@ func (w *writer) socket(unix bool) (found, skip []jump) {
 	found = append(found, w.ifDifferent(r8, r3))
 	if unix {
 		w.loadWord(r1, fp, onStackFile+fileFamily)
-		found = append(found, w.ifEqual(r1, unixFamily))
+		found = append(found, w.ifEqual(r1, syscall.AF_UNIX))
 	}
 	return found, append(skip, w.goTo())
 }

@@ -55,7 +55,6 @@ type File struct {
 	TGID, TID, FD int
 	Kind          FileKind
 	Type          species.NamespaceType // of a Held one
-	Inode         uint64
 	Namespace     Namespace
 }
 
@@ -189,7 +188,7 @@ func (s *Snapshot) Files(f func(File)) {
 		f(File{
 			TGID: s.localOf(u32(r, fileTGID)), TID: s.localOf(u32(r, fileTID)), FD: int(u32(r, fileFD)),
 			Kind: FileKind(u32(r, fileKind)), Type: species.NamespaceType(u32(r, fileType)),
-			Inode: u64(r, fileInode), Namespace: namespaceIn(r[fileLink:]),
+			Namespace: namespaceIn(r[fileLink:]),
 		})
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/internal/testutil"
@@ -70,8 +71,8 @@ func TestTaskIsLikeProc(t *testing.T) {
 			require.NoError(t, err)
 			id, _ := species.IDwithType(link)
 			require.EqualValues(t, id.Ino, task.Links[i].Inode, "%v", kind)
-			handle := sys.NamespaceHandle{Serial: task.Links[i].Serial, Type: kind, Inode: task.Links[i].Inode}
-			fd, err := handle.Open()
+			handle := raw.Handle{Serial: task.Links[i].Serial, Type: kind, Inode: task.Links[i].Inode}
+			fd, err := sys.Own(sys.OpenHandle(handle))
 			require.NoError(t, err, "%v", kind)
 			require.NoError(t, fd.Close())
 			i++
@@ -132,7 +133,9 @@ func TestFiles(t *testing.T) {
 			found[f.FD] = f.Kind
 			if f.Kind == taskiter.Held && f.FD == int(held.Fd()) {
 				require.Equal(t, species.CLONE_NEWUTS, f.Type)
-				require.EqualValues(t, f.Namespace.Inode, f.Inode)
+				var st unix.Stat_t
+				require.NoError(t, unix.Fstat(f.FD, &st))
+				require.EqualValues(t, st.Ino, f.Namespace.Inode)
 			}
 		})
 		return found

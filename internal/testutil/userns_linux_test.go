@@ -23,7 +23,7 @@ func TestInUserns(t *testing.T) {
 			require.Equal(t, []string{"0", "1"}, []string{fields[0], fields[2]})
 			require.Equal(t, os.Getenv(usernsOutsideEnv), fields[1])
 			require.Equal(t, os.Getenv("NSOPS_TEST_CALLER") == "root", fields[1] == strconv.Itoa(nobodysID))
-			require.FileExists(t, "userns.go", "same directory")
+			require.FileExists(t, "userns_linux.go", "same directory")
 		})
 	})
 }

@@ -1,0 +1,213 @@
+package sys
+
+import (
+	"errors"
+	"os"
+	"runtime"
+	"strconv"
+	"syscall"
+	"time"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// Child is a child process of ours that was not waited for yet.
+type Child struct {
+	PID     int
+	process *Process
+}
+
+// Adopt takes hold of a child of ours that is not reaped yet, such as one made with CLONE_PARENT. If it cannot, it ends
+// and reaps the child. ECHILD: somebody else has reaped it, as the kernel does itself while SIGCHLD is ignored; what has
+// the PID now, if anything, is not ours.
+func Adopt(pid int) (*Child, error) {
+	p, err := OpenProcess(pid)
+	switch {
+	case err == unix.ESRCH:
+		return nil, unix.ECHILD
+	case err != nil: // without a descriptor to spare there is only the number
+		if isChild(unix.P_PID, pid) {
+			_ = unix.Kill(pid, unix.SIGKILL)
+			_ = Retry(func() error { _, err := syscall.Wait4(pid, nil, 0, nil); return err })
+		}
+		return nil, err
+	case !isChild(unix.P_PIDFD, p.Int()):
+		_ = p.Close()
+		return nil, unix.ECHILD
+	}
+	return &Child{PID: pid, process: p}, nil
+}
+
+// isChild reports whether a process is a child of ours that is not reaped yet: man 2 waitid. It leaves that as it is.
+func isChild(how, id int) bool {
+	return Retry(func() error { return unix.Waitid(how, id, nil, unix.WEXITED|unix.WNOHANG|unix.WNOWAIT, nil) }) == nil
+}
+
+// Pidfd returns the child's pidfd, readable when it has ended.
+func (c *Child) Pidfd() int { return c.process.Int() }
+
+// Kill ends the child and, if it leads one, the rest of its process group. If somebody else has reaped the child, its
+// PID may be anybody's: then it ends what is left of the group, or before Linux 6.9 nothing.
+func (c *Child) Kill() {
+	c.killGroup()
+	_ = c.process.Kill(unix.SIGKILL)
+}
+
+// killGroup goes by the pidfd. Before 6.9 a group has a number only, and while the child has not ended that is its own.
+func (c *Child) killGroup() {
+	defer runtime.KeepAlive(c)
+	if !pretended(GroupSignals) {
+		err := unix.PidfdSendSignal(c.Pidfd(), unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+		if err != unix.EINVAL {
+			return
+		}
+	}
+	if group, err := unix.Getpgid(c.PID); err == nil && group == c.PID && c.process.Alive() {
+		_ = unix.Kill(-c.PID, unix.SIGKILL)
+	}
+}
+
+// Wait waits for the end of the child until the deadline (zero: without end), and reaps it. ok is false if the deadline
+// came first. A child that somebody else reaped has status 0.
+func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
+	defer runtime.KeepAlive(c)
+	if !c.reap(&status) {
+		if _, err := WaitReadable(deadline, c.Pidfd()); err != nil || !c.reap(&status) {
+			return 0, false
+		}
+	}
+	_ = c.process.Close()
+	return status, true
+}
+
+// WaitLater reaps the child whenever it ends: one that hangs in the kernel does so for as long as somebody else likes.
+// No thread waits meanwhile, if that can be. The child is not to be used any more.
+func (c *Child) WaitLater() {
+	var status syscall.WaitStatus
+	if c.reap(&status) {
+		_ = c.process.Close()
+		return
+	}
+	go func() {
+		if polled, err := pollable(c.Pidfd()); err == nil {
+			if raw, err := polled.SyscallConn(); err == nil {
+				_ = raw.Read(func(uintptr) bool { return c.reap(&status) })
+			}
+			_ = polled.Close()
+		}
+		if _, ok := c.Wait(time.Time{}); !ok { // it has ended, and who traces it does not reap it yet
+			_, _ = c.waitid(unix.WEXITED)
+			_ = c.process.Close()
+		}
+	}()
+}
+
+// pollable returns a copy of a descriptor that the Go runtime waits for without a thread.
+func pollable(fd int) (*os.File, error) {
+	copied, err := DupFD(fd)
+	if err != nil {
+		return nil, err
+	}
+	if err := unix.SetNonblock(copied.Int(), true); err != nil {
+		_ = copied.Close()
+		return nil, err
+	}
+	return os.NewFile(uintptr(copied.Disown()), "pidfd"), nil
+}
+
+// awaitStop waits until the child, which is to be traced, has stopped.
+func (c *Child) awaitStop() error {
+	info, err := c.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
+	if err == nil && info.Code != stopped && info.Code != trapped {
+		err = errors.New("the child did not live to be used")
+	}
+	return err
+}
+
+// reap reaps the child if it has ended.
+func (c *Child) reap(status *syscall.WaitStatus) bool {
+	info, err := c.waitid(unix.WEXITED | unix.WNOHANG)
+	switch {
+	case err == unix.ECHILD:
+		*status = 0
+	case err != nil || info.Signo == 0:
+		return false
+	case info.Code == exited:
+		*status = syscall.WaitStatus(info.Status << 8)
+	default: // killed; the bit for a core dump is of no interest
+		*status = syscall.WaitStatus(info.Status)
+	}
+	return true
+}
+
+// waitid goes by the pidfd: if somebody else has reaped the child, another one may have its PID.
+func (c *Child) waitid(options int) (info childInfo, err error) {
+	defer runtime.KeepAlive(c)
+	err = Retry(func() error {
+		return unix.Waitid(unix.P_PIDFD, c.Pidfd(), (*unix.Siginfo)(unsafe.Pointer(&info)), options, nil)
+	})
+	return info, err
+}
+
+// CLD_EXITED, CLD_TRAPPED and CLD_STOPPED, the siginfo codes of a child that was not killed.
+const (
+	exited  = 1
+	trapped = 4
+	stopped = 5
+)
+
+// childInfo is siginfo_t as waitid(2) fills it in: man 2 sigaction. The union is aligned like a pointer.
+type childInfo struct {
+	Signo, Errno, Code int32
+	_                  [(unsafe.Sizeof(uintptr(0)) - 4) / 4]int32
+	PID, UID, Status   int32
+	_                  [128]byte
+}
+
+// PathOf returns a path that leads to an open file of this process.
+func PathOf(f *FD) string { return "/proc/self/fd/" + strconv.Itoa(f.Int()) }
+
+// Spawn starts a program as a child of the calling thread. Its descriptors are files, in that order, from 0 on.
+func Spawn(program *FD, argv, env []string, files []int) (*Child, error) {
+	return start(&syscall.SysProcAttr{}, program, argv, env, files)
+}
+
+// start passes the program on after the files and leaves it open: between fork and exec the numbers are given out anew,
+// and any other number of it may have been taken by then.
+func start(how *syscall.SysProcAttr, program *FD, argv, env []string, files []int) (*Child, error) {
+	defer runtime.KeepAlive(program)
+	path := "/proc/self/fd/" + strconv.Itoa(len(files))
+	pidfd := -1
+	how.PidFD = &pidfd
+	attr := syscall.ProcAttr{Env: env, Sys: how}
+	for _, fd := range append(files, program.Int()) {
+		attr.Files = append(attr.Files, uintptr(fd))
+	}
+	pid, err := syscall.ForkExec(path, argv, &attr)
+	for try := 0; err == unix.ETXTBSY && try < 100; try++ { // another child still has the descriptor a copy was written with
+		time.Sleep(time.Millisecond)
+		pid, err = syscall.ForkExec(path, argv, &attr)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &Child{PID: pid, process: NewProcess(pidfd)}, nil
+}
+
+// Exec replaces the process and lets it keep a descriptor that otherwise is close-on-exec. It returns only an error.
+// No child that another thread starts meanwhile gets the descriptor.
+func Exec(path string, argv, env []string, kept *FD) error {
+	syscall.ForkLock.Lock()
+	defer syscall.ForkLock.Unlock()
+	defer runtime.KeepAlive(kept)
+	if _, err := unix.FcntlInt(uintptr(kept.Int()), unix.F_SETFD, 0); err != nil {
+		return err
+	}
+	err := syscall.Exec(path, argv, env)
+	syscall.CloseOnExec(kept.Int())
+	return err
+}
+
+// Exit ends the process at once: no hook of package os runs.
+func Exit(status int) { syscall.Exit(status) }

@@ -1,0 +1,174 @@
+package sys
+
+import (
+	"fmt"
+	"iter"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/raw"
+)
+
+// WithFullRights runs f on the calling thread, to which the goroutine is locked, so that a program that f starts may do
+// what this thread may: meanwhile its real IDs are the effective ones, and its effective capabilities are ambient, unless
+// it is root, whose programs have them anyway. Otherwise execve(2) would take them away, or take the program for one that
+// is set-user-ID (AT_SECURE). No other thread changes. The error is f's, or says what could not be had.
+func WithFullRights(f func() error) error {
+	before, err := threadCredentials()
+	if err == nil {
+		err = before.raise()
+	}
+	if err == nil {
+		err = f()
+	}
+	if failed := before.restore(); failed != nil {
+		runtime.LockOSThread() // one lock too many: the thread ends with its goroutine
+		return fmt.Errorf("restore the thread's credentials: %w", failed)
+	}
+	return err
+}
+
+// credentials are those of a thread that raise changes.
+type credentials struct {
+	uid, gid   [3]int // real, effective, saved
+	caps       capSets
+	raised     []uintptr // made ambient
+	idsChanged bool
+	capsRaised bool
+}
+
+// capSets are a thread's capabilities, as in man 2 capget: bit n%32 of element n/32.
+type capSets [2]unix.CapUserData
+
+func threadCredentials() (*credentials, error) {
+	c := &credentials{}
+	c.uid[0], c.uid[1], c.uid[2] = unix.Getresuid()
+	c.gid[0], c.gid[1], c.gid[2] = unix.Getresgid()
+	if err := unix.Capget(capHeader(), &c.caps[0]); err != nil {
+		return c, fmt.Errorf("capget: %w", err)
+	}
+	return c, nil
+}
+
+func capHeader() *unix.CapUserHeader {
+	return &unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+}
+
+// raise keeps the real IDs as saved ones, so that there is a way back without privilege.
+func (c *credentials) raise() error {
+	if c.uid[0] != c.uid[1] || c.gid[0] != c.gid[1] {
+		c.idsChanged = true
+		if err := setThreadIDs([3]int{c.uid[1], c.uid[1], c.uid[0]}, [3]int{c.gid[1], c.gid[1], c.gid[0]}); err != nil {
+			return err
+		}
+	}
+	return c.raiseAmbient()
+}
+
+// raiseAmbient makes effective capabilities ambient, for which they must be inheritable first.
+func (c *credentials) raiseAmbient() error {
+	lost := c.lost()
+	if len(lost) == 0 {
+		return nil
+	}
+	wanted := c.caps
+	for _, n := range lost {
+		wanted[n/32].Inheritable |= 1 << (n % 32)
+	}
+	c.capsRaised = true
+	if err := unix.Capset(capHeader(), &wanted[0]); err != nil {
+		return fmt.Errorf("make capabilities inheritable: %w", err)
+	}
+	for _, n := range lost {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_RAISE, n, 0, 0); err != nil {
+			return fmt.Errorf("make capability %d ambient: %w", n, err)
+		}
+		c.raised = append(c.raised, n)
+	}
+	return nil
+}
+
+// lost returns the effective capabilities that a program would not get, but could.
+func (c *credentials) lost() (numbers []uintptr) {
+	for n := range c.own() {
+		if c.canInherit(n) && mayRaise() {
+			numbers = append(numbers, n)
+		}
+	}
+	return numbers
+}
+
+// own yields the effective capabilities that are the thread's own: none if it is root, whose programs have them, unless
+// the securebits say otherwise, nor what is ambient.
+func (c *credentials) own() iter.Seq[uintptr] {
+	return func(yield func(uintptr) bool) {
+		if c.uid[1] == 0 && securebits()&secbitNoRoot == 0 {
+			return
+		}
+		for n := range uintptr(64) {
+			if c.caps[n/32].Effective&(1<<(n%32)) != 0 && !isAmbient(n) && !yield(n) {
+				return
+			}
+		}
+	}
+}
+
+// KeepsCapabilities says whether the calling thread has capabilities that no program gets which it starts, since they
+// have left the bounding set, or the securebits forbid to make them ambient.
+func KeepsCapabilities() bool {
+	c, err := threadCredentials()
+	if err != nil {
+		return false
+	}
+	for n := range c.own() {
+		if !c.canInherit(n) || !mayRaise() {
+			return true
+		}
+	}
+	return false
+}
+
+// Of linux/securebits.h.
+const secbitNoRoot, secbitNoRaise = 1 << 0, 1 << 6
+
+func securebits() int {
+	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	return bits
+}
+
+func mayRaise() bool { return securebits()&secbitNoRaise == 0 }
+
+func isAmbient(n uintptr) bool {
+	set, err := unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, n, 0, 0)
+	return err == nil && set == 1
+}
+
+func (c *credentials) canInherit(n uintptr) bool {
+	bounded, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, n, 0, 0, 0)
+	return err == nil && bounded == 1 || c.caps[n/32].Inheritable&(1<<(n%32)) != 0
+}
+
+// restore undoes what raise did.
+func (c *credentials) restore() error {
+	for _, n := range c.raised {
+		if err := unix.Prctl(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_LOWER, n, 0, 0); err != nil {
+			return err
+		}
+	}
+	if c.capsRaised {
+		if err := unix.Capset(capHeader(), &c.caps[0]); err != nil {
+			return err
+		}
+	}
+	if c.idsChanged {
+		return setThreadIDs(c.uid, c.gid)
+	}
+	return nil
+}
+
+// setThreadIDs sets real, effective and saved IDs of the calling thread alone.
+func setThreadIDs(uid, gid [3]int) error {
+	return os.NewSyscallError("setresuid", asError(raw.SetIDs(uid, gid)))
+}

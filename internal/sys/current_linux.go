@@ -1,0 +1,161 @@
+package sys
+
+import (
+	"runtime"
+	"sync/atomic"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/species"
+)
+
+// The functions of this file are what a visit to a namespace begins with. They allocate nothing and return descriptors as
+// numbers, which raw.CloseNoWait closes.
+
+// OpenCurrent opens the calling thread's namespace of type t, to which raw.SetnsNoWait leads back; for PID namespaces it is
+// that of the thread's children. The goroutine is locked to its thread. It looks into the process's own /proc, not into
+// one of a container that the thread may be in.
+func OpenCurrent(t species.NamespaceType) (int, error) {
+	link, ok := currentLinks[t]
+	if !ok {
+		return raw.NoFD, unix.EINVAL
+	}
+	return openCurrent(link)
+}
+
+// OpenForChildren opens the calling thread's time namespace for children, into which unshare(2) put it.
+func OpenForChildren() (int, error) { return openCurrent(link("time_for_children")) }
+
+var (
+	currentNet   = link("net")
+	currentLinks = map[species.NamespaceType]*raw.Path{
+		species.CLONE_NEWNS:     link("mnt"),
+		species.CLONE_NEWCGROUP: link("cgroup"),
+		species.CLONE_NEWUTS:    link("uts"),
+		species.CLONE_NEWIPC:    link("ipc"),
+		species.CLONE_NEWUSER:   link("user"),
+		species.CLONE_NEWPID:    link("pid_for_children"),
+		species.CLONE_NEWNET:    currentNet,
+		species.CLONE_NEWTIME:   link("time"),
+	}
+)
+
+func link(name string) *raw.Path {
+	path := raw.NewPath("thread-self/ns/" + name)
+	return &path
+}
+
+func openCurrent(path *raw.Path) (int, error) {
+	if pretended(ProcLinks) {
+		return raw.NoFD, unix.ENOENT
+	}
+	proc, err := keptProcDir()
+	if err != nil {
+		return raw.NoFD, err
+	}
+	fd, errno := raw.OpenNoWait(proc.number, path, unix.O_RDONLY)
+	return fd, asError(errno)
+}
+
+// recent is a thread that opens its own network namespace again and again. A pidfd of it, kept, makes that twice as fast
+// as the links of /proc (6.11). It keeps no namespace alive, and it cannot be mistaken for another thread's: a number that
+// was given away belongs to a pidfd whose thread is gone, which says so (ESRCH).
+var recent struct {
+	busy   atomic.Bool // whoever set it has the rest for itself
+	off    bool        // the kernel cannot do it, or the descriptor was taken from us
+	tid    int
+	pidfd  *FD // nil before the first
+	misses int // by other threads, in a row
+	// ours is the network namespace of the threads that nobody has switched. It is never asked, but while it is open,
+	// the kernel needs not make a file of that namespace anew for each visit, which is most of what opening takes.
+	ours *FD
+}
+
+// patience is after how many calls of others in a row one of them becomes the recent thread.
+const patience = 8
+
+// OpenCurrentNet opens the network namespace of the calling thread, whose number is tid. The goroutine is locked to it.
+func OpenCurrentNet(tid int) (int, error) {
+	if !pretended(PidfdThread) && !pretended(ProcLinks) && recent.busy.CompareAndSwap(false, true) {
+		fd, ok := recentNet(tid)
+		recent.busy.Store(false)
+		if ok {
+			return fd, nil
+		}
+	}
+	return openCurrent(currentNet)
+}
+
+// OpenKept opens what is otherwise opened when it is first needed, and kept. It is for tests that count descriptors.
+func OpenKept() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	tid, _ := raw.Thread()
+	if fd, err := OpenCurrentNet(tid); err == nil {
+		raw.CloseNoWait(fd)
+	}
+	_, _ = keptProcDir()
+}
+
+func recentNet(tid int) (fd int, ok bool) {
+	if recent.off {
+		return raw.NoFD, false
+	}
+	if recent.tid == tid {
+		recent.misses = 0
+		if fd, errno := pidfdNet(); errno != unix.ESRCH {
+			return fd, errno == 0
+		}
+		recent.misses = patience // it was another thread of that number
+	}
+	recent.misses++
+	if recent.pidfd != nil && recent.misses <= patience || !becomeRecent(tid) {
+		return raw.NoFD, false
+	}
+	fd, errno := pidfdNet()
+	return fd, errno == 0
+}
+
+// pidfdNet does without the pidfd for good if that cannot be asked (before 6.11), or is none any more: some code that
+// closes descriptors of others did so.
+func pidfdNet() (int, syscall.Errno) {
+	fd, errno := raw.PidfdNamespace(recent.pidfd.number, unix.PIDFD_GET_NET_NAMESPACE)
+	switch errno {
+	case unix.ENOTTY, unix.EINVAL, unix.EBADF, unix.EOPNOTSUPP:
+		recent.off = true
+	}
+	return fd, errno
+}
+
+// becomeRecent has the pidfd changed under the number that it has, for the sake of who counts descriptors.
+func becomeRecent(tid int) bool {
+	recent.misses = 0
+	if recent.pidfd == nil {
+		return becomeFirst(tid)
+	}
+	fd, err := openPidfd(tid, true)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = fd.Close() }()
+	if err := unix.Dup3(fd.number, recent.pidfd.number, unix.O_CLOEXEC); err != nil {
+		return false
+	}
+	recent.tid = tid
+	return true
+}
+
+func becomeFirst(tid int) bool {
+	if recent.ours == nil {
+		recent.ours, _ = keep(func() (*FD, error) { return OpenNamespace("/proc/thread-self/ns/net") })
+	}
+	fd, err := keep(func() (*FD, error) { return openPidfd(tid, true) })
+	if err != nil {
+		recent.off = err == unix.EINVAL // before 6.9
+		return false
+	}
+	recent.pidfd, recent.tid = fd, tid
+	return true
+}

@@ -1,0 +1,116 @@
+package sys
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"runtime"
+
+	"golang.org/x/sys/unix"
+)
+
+// memfd makes an anonymous file; flags that the kernel is too old for (before 6.3) are left out.
+func memfd(name string, flags, newer int) (*FD, error) {
+	if pretended(MemoryFiles) {
+		return nil, unix.EACCES
+	}
+	fd, err := open(func() (int, error) { return unix.MemfdCreate(name, flags|newer|unix.MFD_CLOEXEC) })
+	if err == unix.EINVAL {
+		fd, err = open(func() (int, error) { return unix.MemfdCreate(name, flags|unix.MFD_CLOEXEC) })
+	}
+	return fd, err
+}
+
+// Buffer returns a nameless, empty file for what is too long for a message: in memory, or where memfd_create(2) is
+// forbidden, in one of the directories for temporary files.
+func Buffer() (*FD, error) {
+	fd, err := memfd("nsops-data", 0, unix.MFD_NOEXEC_SEAL)
+	if err == nil {
+		return fd, nil
+	}
+	fd, second := unlinked(func(string) error { return nil })
+	if second != nil {
+		return nil, fmt.Errorf("memfd_create: %w; %w", err, second)
+	}
+	return fd, nil
+}
+
+// Fill writes data to a file.
+func Fill(fd *FD, data []byte) error {
+	_, err := io.Copy(writer{fd}, bytes.NewReader(data))
+	if err == unix.EFBIG {
+		return fmt.Errorf("the limit of file sizes (ulimit -f): %w", err)
+	}
+	return err
+}
+
+// ReadBuffer reads the first size bytes of a file that this process has made. io.ErrUnexpectedEOF: it has fewer.
+func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
+	defer runtime.KeepAlive(fd)
+	var st unix.Stat_t
+	if err := unix.Fstat(fd.Int(), &st); err != nil {
+		return nil, err
+	}
+	if uint64(st.Size) < size {
+		return nil, io.ErrUnexpectedEOF
+	}
+	data := make([]byte, size)
+	for done := 0; done < len(data); {
+		n, err := unix.Pread(fd.Int(), data[done:], int64(done))
+		switch {
+		case err == unix.EINTR:
+		case err != nil:
+			return nil, err
+		case n == 0:
+			return nil, io.ErrUnexpectedEOF
+		}
+		done += max(n, 0)
+	}
+	return data, nil
+}
+
+// unlinked returns a file without a name that only this process has, in the first directory for temporary files that
+// suits and can be written to. TMPDIR does not count: in a set-user-ID program it is that of a user with fewer rights.
+func unlinked(suits func(dir string) error) (*FD, error) {
+	var all []error
+	for _, dir := range []string{"/dev/shm", "/tmp", "/var/tmp"} {
+		err := suits(dir)
+		if err == nil {
+			var fd *FD
+			if fd, err = unlinkedIn(dir); err == nil {
+				return fd, nil
+			}
+		}
+		all = append(all, err)
+	}
+	return nil, errors.Join(all...)
+}
+
+func unlinkedIn(dir string) (*FD, error) {
+	file, err := os.CreateTemp(dir, "nsops-")
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	if err := os.Remove(file.Name()); err != nil {
+		return nil, err
+	}
+	return DupFD(int(file.Fd()))
+}
+
+// writer writes to a descriptor without the poller of package os.
+type writer struct{ fd *FD }
+
+func (w writer) Write(data []byte) (done int, err error) {
+	defer runtime.KeepAlive(w.fd)
+	for done < len(data) {
+		n, err := unix.Write(w.fd.Int(), data[done:])
+		if err != nil && err != unix.EINTR {
+			return done, err
+		}
+		done += max(n, 0)
+	}
+	return done, nil
+}

@@ -1,0 +1,210 @@
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strconv"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
+)
+
+// Process is a process, or one of its threads, held by a pidfd: its number may be given away, this may not.
+type Process struct {
+	fd     *FD
+	task   *FD  // instead, the directory in /proc of a thread, where there are no pidfds of threads (before 6.9)
+	pid    int  // in our PID namespace, 0 if not known
+	thread bool // the calling thread
+}
+
+// OpenProcess takes hold of the process with that PID in our PID namespace, or of the thread with that TID. ESRCH:
+// there is none.
+func OpenProcess(pid int) (*Process, error) {
+	fd, err := openPidfd(pid, false)
+	if (err == unix.ENOENT || err == unix.EINVAL) && pid > 0 { // it depends on the kernel
+		return openTID(pid)
+	}
+	if err != nil {
+		return nil, explainPidfd(err)
+	}
+	return &Process{fd: fd, pid: pid}, nil
+}
+
+// explainPidfd names the call where that is what is to blame. Rights it takes none.
+func explainPidfd(err error) error {
+	switch err {
+	case unix.ENOSYS:
+		return fmt.Errorf("a seccomp filter refuses pidfd_open(2): %w", err)
+	case unix.EPERM, unix.EACCES:
+		return fmt.Errorf("pidfd_open(2) takes no rights: %s: %w", refuser(), err)
+	}
+	return err
+}
+
+// openPidfd is pidfd_open(2), which of a larger number would take the lower 32 bits for a PID.
+func openPidfd(pid int, thread bool) (*FD, error) {
+	if pid > math.MaxInt32 {
+		return nil, unix.ESRCH
+	}
+	return Own(raw.OpenPidfd(pid, thread))
+}
+
+// NewProcess takes ownership of a pidfd.
+func NewProcess(pidfd int) *Process { return &Process{fd: NewFD(pidfd)} }
+
+// Int returns the pidfd, for as long as the Process is kept. It is -1 for a thread without one; see IsJoinable.
+func (p *Process) Int() int {
+	if p.fd == nil {
+		return raw.NoFD
+	}
+	return p.fd.Int()
+}
+
+// Close lets the process go; again, or on nil, it does nothing.
+func (p *Process) Close() error {
+	if p == nil {
+		return nil
+	}
+	_ = p.task.Close()
+	return p.fd.Close()
+}
+
+// Alive says whether the process still runs, with any of its threads: a zombie does not.
+func (p *Process) Alive() bool {
+	defer runtime.KeepAlive(p)
+	switch {
+	case p.thread:
+		return true
+	case p.task != nil:
+		return p.taskAlive()
+	}
+	fds := []unix.PollFd{{Fd: int32(p.fd.Int()), Events: unix.POLLIN}}
+	n := 0
+	err := Retry(func() (err error) { n, err = unix.Poll(fds, 0); return err })
+	return err == nil && n == 0
+}
+
+// Kill sends a signal to the process.
+func (p *Process) Kill(signal unix.Signal) error {
+	defer runtime.KeepAlive(p)
+	return unix.PidfdSendSignal(p.fd.Int(), signal, nil, 0)
+}
+
+// Identity returns the identity of the process.
+func (p *Process) Identity() (Identity, error) {
+	defer runtime.KeepAlive(p)
+	if p.fd != nil && !pretended(PidfdInode) {
+		var fs unix.Statfs_t
+		if err := Retry(func() error { return unix.Fstatfs(p.fd.Int(), &fs) }); err != nil {
+			return Identity{}, err
+		}
+		if fs.Type == unix.PID_FS_MAGIC {
+			id, err := IDOf(p.fd.Int())
+			return Identity{Inode: id.Ino}, err
+		}
+	}
+	stat, err := p.Stat()
+	return Identity{Start: stat.Start}, err
+}
+
+// IsKernelThread says whether the process is part of the kernel. Only children of PID 2, and that itself, can be; a
+// kernel thread has no PID in other PID namespaces than the initial one. So /proc is asked only for those, and for all
+// before 6.13, where the pidfd does not know the parent.
+func (p *Process) IsKernelThread() bool {
+	if parent := p.parent(); parent != 0 && parent != 2 {
+		return false
+	}
+	stat, err := p.Stat()
+	return err == nil && stat.KernelThread
+}
+
+// parent returns the PID of the parent as the pidfd tells it (Linux 6.13), 0 if it does not.
+func (p *Process) parent() int {
+	defer runtime.KeepAlive(p)
+	var info raw.ProcessInfo
+	if p.fd == nil || pretended(PidfdInfo) || raw.PidfdInfo(p.fd.Int(), &info) != 0 {
+		return 0
+	}
+	return info.PPID
+}
+
+// Stat reads /proc/PID/stat. The error is ESRCH when the process is gone.
+func (p *Process) Stat() (procfs.Stat, error) {
+	dir, err := p.ProcDir()
+	if err != nil {
+		return procfs.Stat{}, err
+	}
+	text, err := readProc(dir + "/stat")
+	if err != nil {
+		return procfs.Stat{}, gone(err)
+	}
+	stat, ok := procfs.ParseStat(text)
+	if !ok {
+		return procfs.Stat{}, fmt.Errorf("stat of a process is %q", text)
+	}
+	return stat, nil
+}
+
+// ProcDir returns the folder of the process in /proc. The number comes from the pidfd's own entry there, so it is
+// right even if /proc belongs to another PID namespace than ours.
+func (p *Process) ProcDir() (string, error) {
+	defer runtime.KeepAlive(p)
+	if err := checkProc(); err != nil {
+		return "", err
+	}
+	switch {
+	case p.thread:
+		return "/proc/thread-self", nil
+	case p.task != nil:
+		return "/proc/thread-self/fd/" + strconv.Itoa(p.task.Int()), nil
+	}
+	text, err := readProc("/proc/thread-self/fdinfo/" + strconv.Itoa(p.fd.Int()))
+	if err != nil {
+		return "", err
+	}
+	info := procfs.ParseFDInfo(text)
+	switch {
+	case !info.Pidfd:
+		return "", fmt.Errorf("fdinfo of a pidfd is %q", text)
+	case info.PID == -1:
+		return "", unix.ESRCH
+	case info.PID == 0:
+		return "", fmt.Errorf("/proc is of a PID namespace that does not show the process: %w", unix.ESRCH)
+	}
+	return "/proc/" + strconv.Itoa(info.PID), nil
+}
+
+// readProc reads a short file of /proc. Package os would ask the poller, in vain, whether it can wait for it.
+func readProc(path string) ([]byte, error) {
+	fd, err := open(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = fd.Close() }()
+	buf, n := make([]byte, 2048), 0
+	err = Retry(func() (err error) { n, err = unix.Read(fd.Int(), buf); return err })
+	return buf[:max(n, 0)], err
+}
+
+func checkProc() error {
+	var fs unix.Statfs_t
+	if err := Retry(func() error { return unix.Statfs("/proc/", &fs) }); err != nil {
+		return fmt.Errorf("/proc: %w", err)
+	}
+	if fs.Type != unix.PROC_SUPER_MAGIC {
+		return errors.New("/proc is not a proc file system")
+	}
+	return nil
+}
+
+// gone makes of the errors of files in /proc what they mean there.
+func gone(err error) error {
+	if errors.Is(err, unix.ENOENT) {
+		return unix.ESRCH
+	}
+	return err
+}

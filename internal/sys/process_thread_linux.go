@@ -1,0 +1,196 @@
+package sys
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"strconv"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/species"
+)
+
+// OpenThreadOf takes hold of the thread tid of the process, as numbered in our PID namespace. ESRCH: there is no such
+// thread in that process. Before 6.9 the way leads through /proc/PID/task, which has only threads of that process, but by
+// their numbers in the PID namespace of /proc.
+func (p *Process) OpenThreadOf(tid int) (*Process, error) {
+	thread, err := openThread(tid)
+	switch {
+	case err == unix.EINVAL && tid > 0:
+		thread, err = p.openTask(tid)
+	case err == nil:
+		err = isThreadOf(p.pid, tid)
+	}
+	// The numbers were not given away while what is held by them lives.
+	if err == nil && (!thread.Alive() || !p.Alive()) {
+		err = unix.ESRCH
+	}
+	if err != nil {
+		_ = thread.Close()
+		return nil, err
+	}
+	return thread, nil
+}
+
+// openThread takes hold of a thread by a pidfd of its own; EINVAL before 6.9.
+func openThread(tid int) (*Process, error) {
+	if pretended(PidfdThread) {
+		return nil, unix.EINVAL
+	}
+	fd, err := openPidfd(tid, true)
+	if err != nil {
+		return nil, err
+	}
+	return &Process{fd: fd, pid: tid}, nil
+}
+
+// isThreadOf returns ESRCH unless the process has that thread.
+func isThreadOf(pid, tid int) error {
+	if err := unix.Tgkill(pid, tid, 0); err != unix.EPERM {
+		return err
+	}
+	return nil
+}
+
+// openTask takes hold of a thread by its directory in /proc, which becomes empty, and does not become that of another
+// thread, when the thread ends.
+func (p *Process) openTask(tid int) (*Process, error) {
+	dir, err := p.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	task, err := openDir(dir + "/task/" + strconv.Itoa(tid))
+	if err != nil {
+		return nil, gone(err)
+	}
+	return &Process{task: task, pid: tid}, nil
+}
+
+// taskAlive says whether the thread has namespaces, which it gives up when it ends.
+func (p *Process) taskAlive() bool {
+	var text [64]byte
+	_, err := unix.Readlinkat(p.task.Int(), "ns/uts", text[:])
+	return err != unix.ENOENT && err != unix.ESRCH
+}
+
+// openTID is OpenProcess for a thread that leads no process.
+func openTID(tid int) (*Process, error) {
+	thread, err := openThread(tid)
+	if err != unix.EINVAL {
+		return thread, err
+	}
+	if err := checkProc(); err != nil {
+		return nil, err
+	}
+	text, err := readProc("/proc/" + strconv.Itoa(tid) + "/status")
+	if err != nil {
+		return nil, gone(err)
+	}
+	status, ok := procfs.ParseStatus(text, nil)
+	if !ok || status.TGID == 0 {
+		return nil, fmt.Errorf("status of a thread is %q", text)
+	}
+	pid := status.TGID
+	fd, err := openPidfd(pid, false)
+	if err != nil {
+		return nil, err
+	}
+	process := &Process{fd: fd, pid: pid}
+	defer func() { _ = process.Close() }()
+	if err := isThreadOf(pid, tid); err != nil { // if /proc is of another PID namespace than ours
+		return nil, err
+	}
+	return process.OpenThreadOf(tid)
+}
+
+// IsJoinable reports whether there is a pidfd, for which setns(2) joins the namespaces of the process. There is none of a
+// thread before Linux 6.9.
+func (p *Process) IsJoinable() bool { return p.fd != nil && !pretended(SetnsPidfd) }
+
+// Exists returns ESRCH unless there is a process or thread with that number in our PID namespace.
+func Exists(pid int) error {
+	if pid > math.MaxInt32 {
+		return unix.ESRCH
+	}
+	if err := unix.Kill(pid, 0); !errors.Is(err, unix.EPERM) {
+		return err
+	}
+	return nil
+}
+
+// Start returns when the process started, in clock ticks after boot.
+func (p *Process) Start() (uint64, error) {
+	stat, err := p.Stat()
+	return stat.Start, err
+}
+
+// OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It takes the right to
+// inspect the process, but none over its mount namespace.
+func (p *Process) OpenRoot() (*FD, error) {
+	fd, err := p.openRoot()
+	if other := p.insteadOf(err); other != nil {
+		defer func() { _ = other.Close() }()
+		return other.openRoot()
+	}
+	return fd, err
+}
+
+func (p *Process) openRoot() (*FD, error) {
+	defer runtime.KeepAlive(p)
+	dir, err := p.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := openDir(dir + "/root")
+	if err == nil && !p.Alive() {
+		_ = fd.Close()
+		return nil, unix.ESRCH
+	}
+	return fd, gone(err)
+}
+
+// OpenThread takes hold of the calling thread, whose goroutine is locked to it: OpenNamespace and NamespaceID then tell
+// what "current" is, where /proc/self would show the main thread's. It holds a pidfd where there are such of threads
+// (6.9) and they know their namespaces (6.11); otherwise it stands for whichever thread asks, through /proc.
+func OpenThread() *Process {
+	p := &Process{thread: true}
+	if pretended(PidfdThread) || pretended(PidfdNamespaces) {
+		return p
+	}
+	if fd, err := openPidfd(raw.OwnTID(), true); err == nil {
+		p.fd = fd
+	}
+	return p
+}
+
+// OpenThreadNamespace opens the calling thread's namespace of type t.
+func OpenThreadNamespace(t species.NamespaceType) (*FD, error) {
+	p := OpenThread()
+	defer func() { _ = p.Close() }()
+	return p.OpenNamespace(t)
+}
+
+// ThreadNamespaceID returns the identity of the calling thread's namespace of type t.
+func ThreadNamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
+	return idOfFD(OpenThreadNamespace(t))
+}
+
+// AwaitThreadEnd waits for the end of a thread of this process that is about to end, but not for long.
+func AwaitThreadEnd(tid int) {
+	const patience, look = 20 * time.Millisecond, 20 * time.Microsecond
+	own := raw.OwnPID()
+	for deadline := time.Now().Add(patience); unix.Tgkill(own, tid, 0) == nil && time.Now().Before(deadline); {
+		time.Sleep(look)
+	}
+}
+
+// OnMainThread reports whether the calling thread is the process's first; see raw.Thread.
+func OnMainThread() bool {
+	_, main := raw.Thread()
+	return main
+}

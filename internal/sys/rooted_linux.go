@@ -1,0 +1,114 @@
+package sys
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"strconv"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/raw"
+)
+
+func openDir(path string) (*FD, error) {
+	return open(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+}
+
+// OpenRootHere opens the calling thread's root directory, as a place to resolve paths from (O_PATH).
+func OpenRootHere() (*FD, error) { return openDir("/") }
+
+// Resolve finds path below root as a process with that root directory would: absolute symbolic links and ".." stay
+// within it, and links of /proc that lead elsewhere are refused (openat2(2) RESOLVE_IN_ROOT). The file is not
+// opened (O_PATH), so that a FIFO, a device or a lack of rights to read it does not matter yet. With nofollow a
+// symbolic link at the end is found itself.
+func Resolve(root *FD, path string, nofollow bool) (*FD, error) {
+	if pretended(RootedPaths) {
+		return nil, unix.ENOSYS
+	}
+	how := unix.OpenHow{
+		Flags:   unix.O_PATH | unix.O_CLOEXEC,
+		Resolve: unix.RESOLVE_IN_ROOT | unix.RESOLVE_NO_MAGICLINKS,
+	}
+	if nofollow {
+		how.Flags |= unix.O_NOFOLLOW
+	}
+	return retryEAGAIN(func() (int, error) { return unix.Openat2(root.Int(), path, &how) })
+}
+
+// retryEAGAIN tries again when a rename elsewhere kept the kernel from being sure that ".." stayed within the root.
+func retryEAGAIN(f func() (int, error)) (*FD, error) {
+	const attempts = 128
+	for i := 0; ; i++ {
+		fd, err := open(f)
+		if !errors.Is(err, syscall.EAGAIN) || i == attempts {
+			return fd, err
+		}
+	}
+}
+
+// Reopen opens for reading the very file that Resolve found, through the /proc that is kept open. Only regular files and
+// directories are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a
+// regular file.
+func Reopen(found *FD) (*FD, error) {
+	var st unix.Stat_t
+	if err := Retry(func() error { return unix.Fstat(found.Int(), &st) }); err != nil {
+		return nil, err
+	}
+	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
+		return nil, unix.EINVAL
+	}
+	proc, err := keptProcDir()
+	if err != nil {
+		return nil, err
+	}
+	return open(func() (int, error) {
+		path := "thread-self/fd/" + strconv.Itoa(found.Int())
+		return unix.Openat(proc.number, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
+	})
+}
+
+// Impatient returns a file whose Read says EAGAIN where others wait for something to read. Package os waits for a
+// descriptor that does not (O_NONBLOCK) when it gets it, so it is made so afterwards.
+func Impatient(fd *FD, name string) (*os.File, error) {
+	if err := unix.SetNonblock(fd.Int(), false); err != nil {
+		return nil, err
+	}
+	f := os.NewFile(uintptr(fd.Int()), name)
+	err := unix.SetNonblock(fd.Disown(), true)
+	return f, err
+}
+
+// ReadLink returns where the symbolic link leads that Resolve found.
+func ReadLink(found *FD) (string, error) {
+	buffer := make([]byte, unix.PathMax)
+	n, err := unix.Readlinkat(found.Int(), "", buffer)
+	if errors.Is(err, unix.ENOENT) { // the kernel's answer for what is no link
+		return "", &fs.PathError{Op: "readlink", Path: "", Err: unix.EINVAL}
+	}
+	return string(buffer[:max(0, n)]), err
+}
+
+// OpenOn opens for reading what lies at path, if it is on the file system with that device number, and else is EINVAL.
+// Nothing else is opened, whoever exchanges it meanwhile: it might not answer, or be a device for which that means something.
+func OpenOn(dev uint64, dir int, path *raw.Path) (int, syscall.Errno) {
+	found, errno := raw.Open(dir, path, unix.O_PATH)
+	if errno != 0 {
+		return raw.NoFD, errno
+	}
+	defer raw.Close(found)
+	var st raw.Status
+	if errno := raw.Stat(found, &st); errno != 0 {
+		return raw.NoFD, errno
+	}
+	if st.Dev != dev {
+		return raw.NoFD, unix.EINVAL
+	}
+	proc, err := keptProcDir()
+	if err != nil {
+		return raw.NoFD, raw.Errno(err)
+	}
+	own := raw.NewPath("thread-self/fd/" + strconv.Itoa(found))
+	return raw.Open(proc.number, &own, raw.ForReading)
+}

@@ -1,0 +1,146 @@
+package testutil
+
+import (
+	"fmt"
+	"io/fs"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/nsops/nsops/internal/sys"
+)
+
+// patience is how long a discarded thread, a dying child or a mount that goes away in the background is waited for.
+const patience = 5 * time.Second
+
+// Run runs the tests of a package, for TestMain: os.Exit(testutil.Run(m)). It prints what they left behind, which
+// makes the result 1 even if all of them passed.
+func Run(m *testing.M) int {
+	if os.Getenv("GORACE") == "" { // with -race, every child would linger for a second
+		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
+	}
+	allowAll()
+	sys.OpenKept()
+	start := readState()
+	code := m.Run()
+	leaks := start.leaks(patience)
+	for _, leak := range leaks {
+		fmt.Fprintln(os.Stderr, "LEAK after all tests:", leak)
+	}
+	if len(leaks) > 0 && code == 0 {
+		return 1
+	}
+	return code
+}
+
+// allowAll lets other users execute the test binary, some tests again as one: a umask may have it belong to its maker
+// only. Whoever may not change it has no such tests.
+func allowAll() {
+	const self, all = "/proc/self/exe", fs.FileMode(0o755)
+	if info, err := os.Stat(self); err == nil && info.Mode().Perm()&all != all {
+		_ = os.Chmod(self, all)
+	}
+}
+
+// CheckLeaks fails the test if it leaves something behind, once its other clean-up functions have run: so call it
+// first. It is not for tests that run in parallel with others.
+func CheckLeaks(t testing.TB) {
+	t.Helper()
+	start := readState()
+	t.Cleanup(func() {
+		t.Helper()
+		for _, leak := range start.leaks(patience) {
+			t.Errorf("LEAK: %s", leak)
+		}
+	})
+}
+
+// leaks returns what is there now and was not then, or the other way round. It waits for that to go away.
+func (s state) leaks(patience time.Duration) []string {
+	deadline := time.Now().Add(patience)
+	for {
+		leaks := s.compare(readState())
+		if len(leaks) == 0 || time.Now().After(deadline) {
+			return leaks
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+}
+
+func (s state) compare(now state) []string {
+	return slices.Concat(
+		added("descriptor left open", s.fds, withoutKept(s.fds, now.fds)),
+		added("descriptor closed that was somebody else's", now.fds, s.fds),
+		named(added("child left", s.children, now.children)),
+		added("mount left", s.mounts, now.mounts),
+		added("mount gone", now.mounts, s.mounts),
+		strays(s.home, now.threads),
+	)
+}
+
+// added returns the facts that are there more often after than before.
+func added(what string, before, after map[string]int) []string {
+	var found []string
+	for _, fact := range slices.Sorted(maps.Keys(after)) {
+		if after[fact] > before[fact] {
+			found = append(found, what+": "+fact)
+		}
+	}
+	return found
+}
+
+// named adds what the children are called and do.
+func named(found []string) []string {
+	for i, leak := range found {
+		p := readProcess(leak[strings.LastIndexByte(leak, ' ')+1:])
+		found[i] = fmt.Sprintf("%s (%s) in state %s", leak, p.name, p.state)
+	}
+	return found
+}
+
+// keptOnce are the ends of what a process may open once and keep: the network poller of the Go runtime, and the copy
+// of the executable that workers of package call run.
+var keptOnce = []string{
+	" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]", " -> /memfd:nsops-worker (deleted)", " -> /nsops-worker",
+}
+
+// keptPrograms are what package taskiter keeps.
+const keptPrograms = " -> anon_inode:bpf_link"
+
+// withoutKept returns the descriptors without those that may be new.
+func withoutKept(before, after map[string]int) map[string]int {
+	after = maps.Clone(after)
+	maps.DeleteFunc(after, func(fact string, _ int) bool { return before[fact] == 0 && strings.HasSuffix(fact, keptPrograms) })
+	for _, suffix := range keptOnce {
+		kept := func(fact string) bool { return strings.HasSuffix(fact, suffix) }
+		if slices.ContainsFunc(slices.Collect(maps.Keys(before)), kept) {
+			continue
+		}
+		if fds := slices.Sorted(maps.Keys(after)); slices.ContainsFunc(fds, kept) {
+			delete(after, fds[slices.IndexFunc(fds, kept)])
+		}
+	}
+	return after
+}
+
+// strays returns the threads that are in other namespaces than all were, and which.
+func strays(home string, threads map[string]string) []string {
+	var found []string
+	for _, tid := range slices.Sorted(maps.Keys(threads)) {
+		if threads[tid] == home {
+			continue
+		}
+		found = append(found, fmt.Sprintf("thread %s in other namespaces: has %s, lacks %s",
+			tid, without(threads[tid], home), without(home, threads[tid])))
+	}
+	return found
+}
+
+// without returns the words of a that are not in b.
+func without(a, b string) []string {
+	others := strings.Fields(b)
+	return slices.DeleteFunc(strings.Fields(a), func(word string) bool { return slices.Contains(others, word) })
+}
