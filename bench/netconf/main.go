@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -27,8 +28,8 @@ var config = netconf.Config{
 	MAC:    "02:00:00:00:00:02",
 	MTU:    1400,
 	Addresses: []netconf.Address{
-		{Address: "10.88.0.2/24", Gateway: "10.88.0.1"},
-		{Address: "fd00:88::2/64", Gateway: "fd00:88::1"},
+		{Address: netip.MustParsePrefix("10.88.0.2/24"), Gateway: netip.MustParseAddr("10.88.0.1")},
+		{Address: netip.MustParsePrefix("fd00:88::2/64"), Gateway: netip.MustParseAddr("fd00:88::1")},
 	},
 }
 
@@ -74,11 +75,7 @@ func measure(rounds int) error {
 	}
 	defer func() { _ = host.Close() }()
 	routes := []*route{
-		{name: "**netconf.Apply**", configure: func(netns string) error {
-			place := netconf.Place{Host: host, Target: netconf.Target{Name: netns}}
-			_, err := netconf.Apply(context.Background(), place, config)
-			return err
-		}},
+		{name: "**netconf**", configure: func(netns string) error { return apply(host, netns) }},
 		{name: "`ip -batch`, twice", configure: batches},
 		{name: "12 `ip` commands", configure: func(netns string) error { return ip(commands(netns)...) }},
 	}
@@ -87,6 +84,26 @@ func measure(rounds int) error {
 	}
 	printTable(routes)
 	return nil
+}
+
+// apply does what the command netconf does.
+func apply(host handle.NsHandle, netns string) error {
+	target, err := handle.GetFromName(netns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = target.Close() }()
+	session, err := netconf.Open(context.Background(), netconf.Place{Host: host, Target: target})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	plan, err := session.Plan(config)
+	if err != nil {
+		return err
+	}
+	_, err = plan.Apply()
+	return err
 }
 
 // interleave configures fresh network namespaces, in another order of the routes in each round.

@@ -1,6 +1,5 @@
-// Command netconf gives a container an interface: see package netconf below, which does it.
-//
-// It is for reading: the commented steps of a CNI plugin. It is no CNI plugin, and needs root.
+// Command netconf gives a container an interface: see package netconf below. It is for reading: the steps of a CNI
+// plugin. It is no CNI plugin, and needs root. The host's side is the network namespace that it runs in.
 package main
 
 import (
@@ -9,7 +8,6 @@ import (
 	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"syscall"
@@ -20,131 +18,134 @@ import (
 	"github.com/nsops/nsops/handle"
 )
 
-const usage = `usage: netconf --pid PID | --path FILE | --name NAME  [--config FILE] [--dry-run]
-       netconf --pid PID | --path FILE | --name NAME  --show | --delete
+const usage = `usage: netconf --pid PID | --path FILE | --name NAME  [--dry-run | --show | --delete]
 
-Gives a network namespace an interface, as the JSON configuration on stdin or in
-FILE says. Prints JSON on stdout, what went wrong on stderr; exit status 1 then.
+Gives a network namespace an interface, as the JSON configuration on stdin says.
+Prints JSON on stdout, what went wrong on stderr; exit status 1 then.
+
 `
 
 func main() {
 	call.HandleReexec() // a worker, in the target's namespaces, ends here
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+	var o options
+	err := o.parse(os.Args[1:])
+	if errors.Is(err, flag.ErrHelp) {
+		return
+	}
+	var result any
+	if err == nil {
+		result, err = o.run()
+	}
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "netconf:", err)
 		os.Exit(1)
 	}
+	encoder := json.NewEncoder(os.Stdout)
+	encoder.SetIndent("", "  ")
+	_ = encoder.Encode(result)
 }
 
 // options are what the command line says.
 type options struct {
-	place                  netconf.Place
-	config                 string
-	dryRun, show, deletion bool
-	timeout                time.Duration
+	netconf.Place
+	name, config         string
+	dryRun, show, remove bool
+	timeout              time.Duration
 }
 
-func parse(args []string, stderr io.Writer) (o options, err error) {
+func (o *options) parse(args []string) error {
 	f := flag.NewFlagSet("netconf", flag.ContinueOnError)
-	f.SetOutput(stderr)
-	f.Usage = func() {
-		fmt.Fprint(stderr, usage, "\n")
-		f.PrintDefaults()
-	}
-	f.IntVar(&o.place.Target.PID, "pid", 0, "the target is the network namespace of process `PID`")
-	f.StringVar(&o.place.Target.Path, "path", "", "the target is the network namespace at `FILE`")
-	f.StringVar(&o.place.Target.Name, "name", "", "the target is the network namespace that ip netns calls `NAME`")
-	f.StringVar(&o.config, "config", "-", "configuration `FILE`, - for stdin")
+	f.IntVar(&o.PID, "pid", 0, "the target is the network namespace of process `PID`")
+	f.StringVar(&o.Sandbox, "path", "", "the target is the network namespace at `FILE`")
+	f.StringVar(&o.name, "name", "", "the target is the network namespace that ip netns calls `NAME`")
+	f.StringVar(&o.config, "config", "/dev/stdin", "configuration `FILE`")
 	f.BoolVar(&o.dryRun, "dry-run", false, "print what would be done and do nothing")
 	f.BoolVar(&o.show, "show", false, "print links, addresses and routes of the target")
-	f.BoolVar(&o.deletion, "delete", false, "take away what was made for the target")
-	f.StringVar(&o.place.RunDir, "run-dir", netconf.DefaultRunDir, "`FOLDER` of locks and records")
+	f.BoolVar(&o.remove, "delete", false, "take away what was made for the target")
+	f.StringVar(&o.Lock, "lock", netconf.DefaultLock, "`FILE` to lock")
 	f.DurationVar(&o.timeout, "timeout", 30*time.Second, "give up, and undo what was made, after that `TIME`")
-	if err := f.Parse(args); err != nil {
-		return o, err
+	f.Usage = func() {
+		fmt.Fprint(os.Stderr, usage)
+		f.PrintDefaults()
 	}
-	if f.NArg() > 0 {
-		return o, fmt.Errorf("what is %q? See netconf --help", f.Arg(0))
+	count := func(conditions ...bool) (n int) {
+		for _, is := range conditions {
+			if is {
+				n++
+			}
+		}
+		return n
 	}
-	return o, o.check()
-}
-
-// check refuses what would otherwise be found out after stdin was read.
-func (o options) check() error {
-	t := o.place.Target
+	err := f.Parse(args)
 	switch {
-	case count(t.PID != 0, t.Path != "", t.Name != "") != 1:
-		return errors.New("exactly one of --pid, --path, --name is needed")
-	case count(o.dryRun, o.show, o.deletion) > 1:
-		return errors.New("only one of --dry-run, --show, --delete")
+	case err != nil:
+	case f.NArg() > 0:
+		err = fmt.Errorf("what is %q? See netconf --help", f.Arg(0))
+	case count(o.PID != 0, o.Sandbox != "", o.name != "") != 1:
+		err = errors.New("exactly one of --pid, --path, --name is needed")
+	case count(o.dryRun, o.show, o.remove) > 1:
+		err = errors.New("only one of --dry-run, --show, --delete")
 	}
-	return nil
+	return err
 }
 
-func count(conditions ...bool) (n int) {
-	for _, is := range conditions {
-		if is {
-			n++
+// run returns what is to be printed. The end of the command closes what it opens.
+func (o *options) run() (any, error) {
+	var c netconf.Config
+	if !o.show && !o.remove {
+		file, err := os.Open(o.config)
+		if err != nil {
+			return nil, err
+		}
+		if c, err = netconf.ReadConfig(file); err != nil {
+			return nil, err
 		}
 	}
-	return n
-}
-
-// run does what the command line says. The host's side is the network namespace that the command runs in.
-func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) error {
-	o, err := parse(args, stderr)
-	if errors.Is(err, flag.ErrHelp) {
-		return nil
+	if err := o.open(); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return err
-	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
 	ctx, cancel := context.WithTimeoutCause(ctx, o.timeout, fmt.Errorf("not done within %v", o.timeout))
 	defer cancel()
-	if o.place.Host, err = handle.Get(); err != nil {
-		return err
-	}
-	defer func() { _ = o.place.Host.Close() }()
-	result, err := o.do(ctx, stdin, stderr)
-	if err != nil {
-		return err
-	}
-	encoder := json.NewEncoder(stdout)
-	encoder.SetIndent("", "  ")
-	return encoder.Encode(result)
-}
-
-// do returns what is to be printed.
-func (o options) do(ctx context.Context, stdin io.Reader, stderr io.Writer) (any, error) {
-	switch {
-	case o.show:
-		return netconf.Show(ctx, o.place)
-	case o.deletion:
-		return netconf.Delete(ctx, o.place)
-	}
-	config, err := o.readConfig(stdin)
+	session, err := netconf.Open(ctx, o.Place)
 	if err != nil {
 		return nil, err
 	}
-	if o.dryRun {
-		return netconf.MakePlan(ctx, o.place, config)
+	defer session.Close()
+	switch {
+	case o.show:
+		return session.Show()
+	case o.remove:
+		deleted, err := session.Delete()
+		return map[string][]string{"deleted": deleted}, err
 	}
-	result, err := netconf.Apply(ctx, o.place, config)
-	if err == nil && !result.Changed {
-		fmt.Fprintln(stderr, "netconf: all is as configured, nothing was done")
+	plan, err := session.Plan(c)
+	switch {
+	case err != nil:
+		return nil, err
+	case o.dryRun:
+		return map[string]any{"target": o.Sandbox, "steps": plan.Steps()}, nil
+	case len(plan.Steps()) == 0:
+		fmt.Fprintln(os.Stderr, "netconf: all is as configured, nothing was done")
 	}
-	return result, err
+	return plan.Apply()
 }
 
-func (o options) readConfig(stdin io.Reader) (netconf.Config, error) {
-	if o.config == "-" {
-		return netconf.ReadConfig(stdin)
+// open opens the namespaces. The host's side is the one that the command runs in.
+func (o *options) open() (err error) {
+	switch {
+	case o.PID != 0:
+		o.Sandbox = fmt.Sprintf("/proc/%d/ns/net", o.PID)
+		o.Target, err = handle.GetFromPid(o.PID)
+	case o.name != "":
+		o.Sandbox = "/run/netns/" + o.name
+		o.Target, err = handle.GetFromName(o.name)
+	default:
+		o.Target, err = handle.GetFromPath(o.Sandbox)
 	}
-	file, err := os.Open(o.config)
-	if err != nil {
-		return netconf.Config{}, err
+	if err == nil {
+		o.Host, err = handle.Get()
 	}
-	defer func() { _ = file.Close() }()
-	return netconf.ReadConfig(file)
+	return err
 }

@@ -9,6 +9,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -34,21 +35,26 @@ const config = `{"bridge": {"name": "br0", "addresses": ["10.88.0.1/24"]},
 // host is a process whose network namespace is the host's side: the command never sees the machine's.
 type host struct {
 	*testutil.Target
-	t      *testing.T
-	runDir string
+	t    *testing.T
+	lock string
 }
 
 func newHost(t *testing.T) host {
 	testutil.NeedRoot(t)
-	return host{testutil.StartTarget(t, testutil.TargetOptions{}), t, t.TempDir()}
+	return host{testutil.StartTarget(t, testutil.TargetOptions{}), t, t.TempDir() + "/lock"}
+}
+
+func (h host) command(args ...string) *exec.Cmd {
+	nsenter := []string{"--net=" + h.ProcDir() + "/ns/net", "--", "/proc/" + strconv.Itoa(os.Getpid()) + "/exe", "--lock", h.lock}
+	cmd := exec.Command("nsenter", append(nsenter, args...)...)
+	cmd.Env = append(os.Environ(), commandEnv+"=1")
+	return cmd
 }
 
 // netconf runs the command. It returns what it prints, and the exit status.
 func (h host) netconf(stdin string, args ...string) (stdout, stderr string, status int) {
 	h.t.Helper()
-	nsenter := []string{"--net=" + h.ProcDir() + "/ns/net", "--", "/proc/" + strconv.Itoa(os.Getpid()) + "/exe", "--run-dir", h.runDir}
-	cmd := exec.Command("nsenter", append(nsenter, args...)...)
-	cmd.Env = append(os.Environ(), commandEnv+"=1")
+	cmd := h.command(args...)
 	var out, err bytes.Buffer
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = strings.NewReader(stdin), &out, &err
 	if failed := cmd.Run(); failed != nil {
@@ -89,7 +95,7 @@ func TestCommand(t *testing.T) {
 	require.True(t, json.Valid([]byte(stdout)))
 
 	shown := h.object("", "--path", target.ProcDir()+"/ns/net", "--show")
-	require.Len(t, shown["links"], 2)
+	require.Len(t, shown["interfaces"], 2)
 	require.Len(t, h.object("", "--pid", pid, "--delete")["deleted"], 2)
 	require.Empty(t, h.object("", "--pid", pid, "--delete")["deleted"])
 	require.NotContains(t, h.Sh("ip link"), "br0")
@@ -108,7 +114,7 @@ func TestCommandName(t *testing.T) {
 	stdout, err := cmd.Output()
 	require.NoError(t, err, stderr.String())
 	d := json.NewDecoder(bytes.NewReader(stdout))
-	for _, key := range []string{"cniVersion", "links", "deleted"} {
+	for _, key := range []string{"ips", "interfaces", "deleted"} {
 		var object map[string]any
 		require.NoError(t, d.Decode(&object))
 		require.Contains(t, object, key)
@@ -127,9 +133,9 @@ func TestCommandFails(t *testing.T) {
 		{"--pid 1 --show --delete", "", "netconf: only one of --dry-run, --show, --delete\n"},
 		{"--pid 1 x", "", "netconf: what is \"x\"? See netconf --help\n"},
 		{"--pid x", "", "invalid value \"x\" for flag -pid"},
-		{"--path " + ns, config, "netconf: apply to " + ns + ": is our own network namespace\n"},
-		{"--pid 4194304", config, "netconf: apply to process 4194304: open net namespace of process 4194304: no such process\n"},
-		{"--pid 1", "", "netconf: config JSON: there is none\n"},
+		{"--path " + ns, config, "netconf: " + ns + " is our own network namespace: name another target\n"},
+		{"--pid 4194304", config, "netconf: open net namespace of process 4194304: no such process\n"},
+		{"--pid 1", "", "netconf: config JSON: there is none: give it on stdin, or with --config\n"},
 		{"--pid 1", `{"brigde": 1}`, "netconf: config JSON: json: unknown field \"brigde\"\n"},
 		{"--pid 1 --config " + file, "", "netconf: config mtu: \"9\" is not from 68 to 65535\n"},
 		{"--pid 1 --config /nowhere", "", "netconf: open /nowhere: no such file or directory\n"},
@@ -143,6 +149,63 @@ func TestCommandFails(t *testing.T) {
 	require.Zero(t, status)
 	require.Empty(t, stdout)
 	require.True(t, strings.HasPrefix(stderr, "usage: netconf --pid PID"))
+}
+
+// TestCommandKilled kills the command at any time. What it has made is taken away by --delete, and can then be made.
+func TestCommandKilled(t *testing.T) {
+	testutil.CheckLeaks(t)
+	h := newHost(t)
+	target := testutil.StartTarget(t, testutil.TargetOptions{Setup: "mount -t tmpfs none /etc"})
+	pid := strconv.Itoa(target.PID)
+	withDNS := strings.Replace(config, "{", `{"dns": {"nameservers": ["10.88.0.1"]}, "sysctls": {"net.ipv4.ip_forward": "1"}, `, 1)
+	state := func() string {
+		return h.Sh("ip -o address") + target.Sh("ip -o address; ip route; ls -A /etc; cat /proc/sys/net/ipv4/ip_forward")
+	}
+	before := state()
+	start := time.Now()
+	h.object(withDNS, "--pid", pid)
+	took := time.Since(start)
+	h.object("", "--pid", pid, "--delete")
+	for i := range 20 {
+		cmd := h.command("--pid", pid)
+		cmd.Stdin = strings.NewReader(withDNS)
+		require.NoError(t, cmd.Start())
+		time.Sleep(took * time.Duration(i) / 20)
+		require.NoError(t, cmd.Process.Kill())
+		_ = cmd.Wait()
+		h.object("", "--pid", pid, "--delete")
+		require.Equal(t, before, state(), "after %d/20 of %v", i, took)
+	}
+	h.object(withDNS, "--pid", pid)
+	require.NotEqual(t, before, state())
+}
+
+// TestCommandInterrupted: SIGINT undoes what was made, or comes too late.
+func TestCommandInterrupted(t *testing.T) {
+	h := newHost(t)
+	target := testutil.StartTarget(t, testutil.TargetOptions{})
+	before := h.Sh("ip -o address") + target.Sh("ip -o address; ip route")
+	pid := strconv.Itoa(target.PID)
+	start := time.Now()
+	h.object(config, "--pid", pid)
+	took := time.Since(start)
+	h.object("", "--pid", pid, "--delete")
+	interrupted := 0
+	for i := range 20 {
+		cmd := h.command("--pid", pid)
+		cmd.Stdin = strings.NewReader(config)
+		require.NoError(t, cmd.Start())
+		time.Sleep(took * time.Duration(i) / 20)
+		require.NoError(t, cmd.Process.Signal(os.Interrupt))
+		_ = cmd.Wait()
+		if cmd.ProcessState.ExitCode() == 1 {
+			interrupted++
+		} else { // it was done, or had not begun
+			h.object("", "--pid", pid, "--delete")
+		}
+		require.Equal(t, before, h.Sh("ip -o address")+target.Sh("ip -o address; ip route"), "after %d/20 of %v", i, took)
+	}
+	t.Log(interrupted, "runs were undone")
 }
 
 func TestCommandTimeout(t *testing.T) {

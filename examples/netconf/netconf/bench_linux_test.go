@@ -2,6 +2,7 @@ package netconf
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func BenchmarkConfigure(b *testing.B) {
 	host := newNetns(b)
 	ip(b, host, "link", "add", "br0", "type", "bridge")
 	ip(b, host, "link", "set", "br0", "up")
-	place := Place{Host: host, RunDir: b.TempDir()}
+	place := Place{Host: host, Lock: b.TempDir() + "/lock"}
 	var apply, commands []time.Duration
 	round := func() {
 		targets := make([]handle.NsHandle, 2*inRow)
@@ -44,8 +45,8 @@ func BenchmarkConfigure(b *testing.B) {
 			commands = append(commands, timed(func() { twelveCommands(b, host, target, i) }))
 		}
 		for _, target := range targets[:inRow] {
-			place.Target = pathOf(target)
-			_, err := Delete(b.Context(), place)
+			place.Target = target
+			_, err := remove(b, place)
 			require.NoError(b, err)
 		}
 		for i := range inRow {
@@ -61,8 +62,8 @@ func BenchmarkConfigure(b *testing.B) {
 }
 
 func configure(b *testing.B, place Place, target handle.NsHandle) {
-	place.Target = pathOf(target)
-	_, err := Apply(b.Context(), place, simple())
+	place.Target = target
+	_, err := apply(b, place, simple())
 	require.NoError(b, err)
 }
 
@@ -81,7 +82,7 @@ func report(b *testing.B, name string, times []time.Duration) {
 // twelveCommands does with ip(8) what scripts do: create, move, rename, configure. They run on threads that are in the
 // right namespace already, which is faster than `ip netns exec` and `ip -n`.
 func twelveCommands(b *testing.B, host, target handle.NsHandle, i int) {
-	vars := strings.NewReplacer("VETH", fmt.Sprintf("v%d", i), "PEER", fmt.Sprintf("p%d", i), "TARGET", pathOf(target).Path)
+	vars := strings.NewReplacer("VETH", fmt.Sprintf("v%d", i), "PEER", fmt.Sprintf("p%d", i), "TARGET", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(target)))
 	run := func(ns handle.NsHandle, commands ...string) {
 		in(b, ns, func() {
 			for _, command := range commands {

@@ -18,45 +18,44 @@ import (
 func TestParallelOneTarget(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.CheckLeaks(t)
-	p := newPlace(t, pathOf(newNetns(t)))
-	results, errs := all(8, func(int) (*Result, error) { return Apply(t.Context(), p, simple()) })
+	p := newPlace(t, newNetns(t))
+	results, errs := all(8, func(int) (applied, error) { return apply(t, p, simple()) })
 	changed := 0
 	for i, r := range results {
 		require.NoError(t, errs[i])
-		if r.Changed {
+		if r.changed {
 			changed++
 		}
 	}
 	require.Equal(t, 1, changed)
-	deleted, errs := all(4, func(int) (*Deleted, error) { return Delete(t.Context(), p) })
+	deleted, errs := all(4, func(int) ([]string, error) { return remove(t, p) })
 	links := 0
 	for i, d := range deleted {
 		require.NoError(t, errs[i])
-		links += len(d.Links)
+		links += len(d)
 	}
 	require.Equal(t, 2, links)
-	requireEmpty(t, p.RunDir)
 }
 
 // TestParallelOneBridge has the bridge made, used and deleted by many at a time, again and again.
 func TestParallelOneBridge(t *testing.T) {
 	testutil.NeedRoot(t)
-	host, dir := newNetns(t), t.TempDir()
+	host, lock := newNetns(t), t.TempDir()+"/lock"
 	before := ip(t, host, "-o", "address")
 	places := make([]Place, 5)
 	for i := range places {
-		places[i] = Place{host, pathOf(newNetns(t)), dir}
+		places[i] = Place{Host: host, Target: newNetns(t), Lock: lock}
 	}
 	_, errs := all(len(places), func(i int) (any, error) {
 		for range 2 {
-			if _, err := Apply(t.Context(), places[i], Config{Bridge: Bridge{Name: "br0"}}); err != nil {
+			if _, err := apply(t, places[i], Config{Bridge: Bridge{Name: "br0"}}); err != nil {
 				return nil, err
 			}
-			state, err := Show(t.Context(), places[i])
-			if err != nil || !strings.HasPrefix(state.Links[1].Flags, "up|") {
+			state, err := show(t, places[i])
+			if err != nil || !strings.HasPrefix(state.Interfaces[1].Flags, "up|") {
 				t.Errorf("%v %+v", err, state)
 			}
-			if _, err := Delete(t.Context(), places[i]); err != nil {
+			if _, err := remove(t, places[i]); err != nil {
 				return nil, err
 			}
 		}
@@ -81,46 +80,24 @@ func all[T any](n int, f func(i int) (T, error)) ([]T, []error) {
 
 func TestLockIsWaitedFor(t *testing.T) {
 	testutil.NeedRoot(t)
-	p := newPlace(t, pathOf(newNetns(t)))
-	s, err := p.open(t.Context())
+	p := newPlace(t, newNetns(t))
+	s, err := Open(t.Context(), p)
 	require.NoError(t, err)
-	require.NoError(t, s.lockTarget())
-	before := listing(t, p)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err = Apply(ctx, p, simple())
+	_, err = Open(ctx, p)
 	require.ErrorIs(t, err, context.DeadlineExceeded)
 	require.ErrorContains(t, err, "somebody else has it")
-	require.Equal(t, before, listing(t, p))
-	time.AfterFunc(50*time.Millisecond, s.close)
+	time.AfterFunc(50*time.Millisecond, s.Close)
 	_, err = apply(t, p, simple())
 	require.NoError(t, err)
 }
 
-func TestTryLock(t *testing.T) {
-	sessions := [3]session{}
-	p := Place{RunDir: t.TempDir()}
-	for i := range sessions {
-		sessions[i] = session{Place: p, locks: -1}
-		require.NoError(t, sessions[i].openLocks())
-	}
-	a, b, c := &sessions[0], &sessions[1], &sessions[2]
-	require.NoError(t, tryLock(a.locks, "x", shared))
-	require.NoError(t, tryLock(b.locks, "x", shared))
-	require.ErrorIs(t, tryLock(c.locks, "x", exclusive), syscall.EAGAIN)
-	require.NoError(t, tryLock(c.locks, "y", exclusive))
-	require.ErrorIs(t, tryLock(a.locks, "y", shared), syscall.EAGAIN)
-	a.closeLocks()
-	require.ErrorIs(t, tryLock(c.locks, "x", exclusive), syscall.EAGAIN)
-	require.NoError(t, tryLock(b.locks, "x", unlocked))
-	require.NoError(t, tryLock(c.locks, "x", exclusive))
-	b.closeLocks()
-	c.closeLocks()
-}
-
 // TestLockFile: whoever can write to the folder could put a link there.
 func TestLockFile(t *testing.T) {
-	s := session{Place: Place{RunDir: t.TempDir()}, locks: -1}
-	require.NoError(t, os.Symlink("/dev/null", s.RunDir+"/lock"))
-	require.ErrorIs(t, s.openLocks(), syscall.ELOOP)
+	testutil.NeedRoot(t)
+	p := newPlace(t, newNetns(t))
+	require.NoError(t, os.Symlink("/dev/null", p.Lock))
+	_, err := Open(t.Context(), p)
+	require.ErrorIs(t, err, syscall.ELOOP)
 }

@@ -1,177 +1,180 @@
 package netconf
 
 import (
+	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
+
+	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/species"
 )
 
-// resolvCall puts something in place of the target's /etc/resolv.conf. The worker joins the mount namespace, too, and the
-// user namespace, without which a file could not be made in a file system of that. It is root where everything may be a
-// trap: it enters nothing through a symbolic link that leads out of the folder it is in (os.Root), opens nothing but
-// regular files, and never writes to a file that it has not just made.
-type resolvCall struct {
-	Target string // handle's UniqueId of the network namespace
-	OwnEtc folder // the caller's /etc, which is not to be changed
-	Etc    folder // the only one that may be changed; the zero value: any other
-	Want   entry
-	Look   bool // change nothing
-}
-
-// replaced is what resolv.conf was before, and where. In a record it is what Delete puts back.
-type replaced struct {
-	Etc folder `json:"etc"`
-	Old entry  `json:"old"`
-}
-
-// folder identifies a folder.
-type folder struct{ Dev, Ino uint64 }
-
-// entry is what resolv.conf is.
-type entry struct {
-	Kind string      `json:"kind"`           // "absent", "file" or "link"
-	Text string      `json:"text,omitempty"` // of a file; of a link, where it leads
-	Mode fs.FileMode `json:"mode,omitempty"` // permissions of a file
-}
-
-const (
-	resolvName  = "resolv.conf"
-	resolvTemp  = ".resolv.conf.nsops-netconf"
-	maxResolv   = 64 << 10 // bytes of a file that is to be put back one day
-	kindAbsent  = "absent"
-	kindFile    = "file"
-	kindLink    = "link"
-	defaultMode = 0o644
-)
-
-// run returns what was there before, which equals Want if nothing was, or would be, changed.
-func (c *resolvCall) run() (r replaced, err error) {
-	if err := inTarget(c.Target); err != nil {
-		return r, err
+// addResolvConf adds a step for name servers that are not as configured.
+func (p *Plan) addResolvConf() error {
+	text := p.DNS.text()
+	if text == "" {
+		return nil
 	}
-	etc, err := openEtc()
-	if err != nil {
-		return r, err
-	}
-	defer func() { _ = etc.Close() }()
-	if r.Etc, err = c.checkEtc(etc); err != nil {
-		return r, err
-	}
-	if r.Old, err = readEntry(etc); err != nil || c.Look || r.Old.same(c.Want) {
-		return r, err
-	}
-	return r, c.Want.put(etc)
-}
-
-// same compares all but the permissions.
-func (e entry) same(other entry) bool { return e.Kind == other.Kind && e.Text == other.Text }
-
-// openEtc opens /etc, unless that leads out of the root.
-func openEtc() (*os.Root, error) {
-	root, err := os.OpenRoot("/")
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = root.Close() }()
-	return root.OpenRoot("etc")
-}
-
-// checkEtc makes sure that it is the target's: with a mount namespace of its own a process may still see the host's
-// files, and another process in the same network namespace has others.
-func (c *resolvCall) checkEtc(etc *os.Root) (folder, error) {
-	info, err := etc.Stat(".")
-	if err != nil {
-		return folder{}, err
-	}
-	switch is := folderOf(info.Sys().(*syscall.Stat_t)); {
-	case is == c.OwnEtc:
-		return is, errors.New("the target's /etc is the host's")
-	case c.Etc != folder{} && is != c.Etc:
-		return is, errors.New("it is not the /etc that was changed; give the PID that was given then")
-	default:
-		return is, nil
-	}
-}
-
-func folderOf(st *syscall.Stat_t) folder { return folder{st.Dev, st.Ino} }
-
-// ownEtc identifies the calling process's /etc.
-func ownEtc() (folder, error) {
-	var st syscall.Stat_t
-	if err := syscall.Stat("/etc", &st); err != nil {
-		return folder{}, &fs.PathError{Op: "stat", Path: "/etc", Err: err}
-	}
-	return folderOf(&st), nil
-}
-
-func readEntry(etc *os.Root) (entry, error) {
-	info, err := etc.Lstat(resolvName)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return entry{Kind: kindAbsent}, nil
-	case err != nil:
-		return entry{}, err
-	case info.Mode().Type() == fs.ModeSymlink:
-		where, err := etc.Readlink(resolvName)
-		return entry{Kind: kindLink, Text: where}, err
-	case !info.Mode().IsRegular():
-		return entry{}, fmt.Errorf("/etc/%s is neither file nor symbolic link: %s", resolvName, info.Mode())
-	}
-	return readFile(etc)
-}
-
-// readFile looks again at what it has opened. O_NONBLOCK: it may have become a FIFO since.
-func readFile(etc *os.Root) (entry, error) {
-	file, err := etc.OpenFile(resolvName, os.O_RDONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return entry{}, err
-	}
-	defer func() { _ = file.Close() }()
-	info, err := file.Stat()
-	if err != nil {
-		return entry{}, err
-	}
-	if !info.Mode().IsRegular() || info.Size() > maxResolv {
-		return entry{}, fmt.Errorf("/etc/%s is no regular file of up to %d bytes", resolvName, maxResolv)
-	}
-	text, err := io.ReadAll(io.LimitReader(file, maxResolv))
-	return entry{kindFile, string(text), info.Mode().Perm()}, err
-}
-
-// put replaces resolv.conf, whatever it is, in one rename(2): it is never half written, and a symbolic link is not
-// followed. A mount point cannot be renamed over: EBUSY.
-func (e entry) put(etc *os.Root) error {
-	if e.Kind == kindAbsent {
-		return etc.Remove(resolvName)
-	}
-	if err := etc.Remove(resolvTemp); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	found, err := p.resolvConf("look", text)
+	if err != nil || found.Same {
 		return err
 	}
-	err := e.create(etc)
-	if err == nil {
-		err = etc.Rename(resolvTemp, resolvName)
+	write := func() error {
+		_, err := p.resolvConf("write", text)
+		return err
 	}
-	if errors.Is(err, syscall.EBUSY) {
-		err = fmt.Errorf("/etc/%s is a mount point; change it where it is mounted from: %w", resolvName, err)
-	}
-	if err != nil {
-		_ = etc.Remove(resolvTemp)
+	p.steps = append(p.steps, step{"write /etc/resolv.conf in the target", true, p.changing(resolvConf, found.Etc, write)})
+	return nil
+}
+
+func (s *Session) restoreResolvConf(etc string) error {
+	found, err := s.resolvConf("restore", etc)
+	if err == nil && found.Etc != etc {
+		err = errors.New("resolv.conf is not the one that was changed: give the PID that was given then")
 	}
 	return err
 }
 
-// create makes the file that is renamed.
-func (e entry) create(etc *os.Root) error {
-	if e.Kind == kindLink {
-		return etc.Symlink(e.Text, resolvTemp)
+func init() {
+	call.RegisterReexec("netconf.resolvConf", func(arg any) (any, error) { return arg.(*resolvCall).run() }, resolvCall{})
+}
+
+// resolvConf runs a resolvCall in the target. To restore goes on when the context has ended.
+func (s *Session) resolvConf(op, text string) (found resolvFound, err error) {
+	etc, err := os.Stat("/etc")
+	if err != nil || s.PID == 0 {
+		return found, cmp.Or(err, fmt.Errorf("dns %w", ErrNeedsPID))
 	}
-	file, err := etc.OpenFile(resolvTemp, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	ctx := s.ctx
+	if op == "restore" {
+		ctx = context.WithoutCancel(ctx)
+	}
+	ctx, cancel := context.WithTimeout(ctx, 10*time.Second) // the target's file system may be one that never answers
+	defer cancel()
+	err = call.NewCall("netconf.resolvConf").TargetPid(s.PID).Context(ctx).
+		Namespaces(species.CLONE_NEWUSER, species.CLONE_NEWNS, species.CLONE_NEWNET).
+		Arg(resolvCall{op, text, s.Target.UniqueId(), idOf(etc)}).SpawnInNamespaces(&found)
+	return found, err
+}
+
+// resolvCall looks at the target's resolv.conf, or changes it. It runs in the mount namespace and, so that it owns the
+// files that it makes, in the user namespace: that takes a process. It is root where everything may be a trap, so it
+// leaves /etc through no symbolic link, and writes to no file that it has not just made. The end of the process closes
+// its descriptors.
+type resolvCall struct {
+	Op      string // "look", "write" or "restore"
+	Text    string // of resolv.conf; to restore, idOf the only /etc that is to be restored
+	Target  string // the network namespace in which it has to be
+	HostEtc string // idOf the /etc in which it must not be
+}
+
+// resolvFound is what was there before.
+type resolvFound struct {
+	Etc  string // idOf /etc
+	Same bool   // resolv.conf was as wanted
+}
+
+// idOf returns device and inode number.
+func idOf(folder fs.FileInfo) string {
+	st := folder.Sys().(*syscall.Stat_t)
+	return fmt.Sprint(st.Dev, " ", st.Ino)
+}
+
+// Names in /etc. There is a complete resolv.conf at each moment, and what it was before.
+const (
+	resolvConf  = "resolv.conf"
+	resolvNew   = ".resolv.conf.netconf-new"
+	resolvSaved = ".resolv.conf.netconf-saved" // a hard link to it; if there was none, a symbolic link to resolvNone
+	resolvNone  = ".resolv.conf.netconf-none"
+)
+
+// run is what the worker does.
+func (c *resolvCall) run() (found resolvFound, err error) {
+	etc, err := c.open()
+	if err != nil {
+		return found, err
+	}
+	info, err := etc.Stat(".")
+	if err != nil {
+		return found, err
+	}
+	found.Etc = idOf(info)
+	switch {
+	case found.Etc == c.HostEtc:
+		err = errors.New("the target's /etc is the host's: configure that one yourself")
+	case c.Op == "write":
+		err = c.write(etc)
+	case c.Op == "restore" && found.Etc == c.Text:
+		err = restore(etc)
+	case c.Op == "look":
+		file, failed := etc.OpenFile(resolvConf, os.O_RDONLY|syscall.O_NONBLOCK, 0) // it may be a FIFO
+		if failed == nil {
+			text, _ := io.ReadAll(io.LimitReader(file, int64(len(c.Text))+1))
+			found.Same = string(text) == c.Text
+		}
+	}
+	return found, err
+}
+
+// open opens /etc, unless it leads out of the root, or another process has got the PID.
+func (c *resolvCall) open() (*os.Root, error) {
+	own, err := handle.Get()
+	if err != nil || own.UniqueId() != c.Target {
+		return nil, cmp.Or(err, fmt.Errorf("in %s, not %s: %w", own.UniqueId(), c.Target, handle.ErrStale))
+	}
+	root, err := os.OpenRoot("/")
+	if err != nil {
+		return nil, err
+	}
+	return root.OpenRoot("etc")
+}
+
+// write saves resolv.conf, unless an earlier run has done so, and replaces it, whatever it is, with rename(2).
+func (c *resolvCall) write(etc *os.Root) error {
+	err := etc.Link(resolvConf, resolvSaved)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = etc.Symlink(resolvNone, resolvSaved)
+	}
+	if errors.Is(err, syscall.EXDEV) {
+		return fmt.Errorf("/etc/resolv.conf is a mount point: change it where it is mounted from: %w", err)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	_ = etc.Remove(resolvNew) // of a run that was killed
+	file, err := etc.OpenFile(resolvNew, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
 	}
-	_, err = file.WriteString(e.Text)
-	return errors.Join(err, file.Chmod(e.Mode), file.Close())
+	_, err = file.WriteString(c.Text)
+	if err = cmp.Or(err, file.Chmod(0o644)); err != nil {
+		return err
+	}
+	return etc.Rename(resolvNew, resolvConf)
+}
+
+// restore does nothing if nothing was saved.
+func restore(etc *os.Root) error {
+	_ = etc.Remove(resolvNew)
+	to, err := etc.Readlink(resolvSaved)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case to == resolvNone:
+		err = etc.Remove(resolvConf)
+	default:
+		err = etc.Rename(resolvSaved, resolvConf)
+	}
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		_ = etc.Remove(resolvSaved) // rename(2) leaves it if both are the same file
+		return nil
+	}
+	return err
 }

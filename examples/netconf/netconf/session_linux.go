@@ -1,112 +1,99 @@
 package netconf
 
 import (
+	"cmp"
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
-	"runtime"
-	"syscall"
+	"os"
+	"time"
+
+	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/species"
 )
 
-// session is one operation on one target. The namespace is looked up once, here; from then on there is only the handle,
-// so that a PID or path that is used again cannot lead anywhere else.
-type session struct {
-	Place
-	ctx     context.Context
-	target  handle.NsHandle
-	id      identity // of the target
-	hostID  identity
-	outside *socket // in Place.Host
-	inside  *socket // in the target
-	locks   int     // descriptor of the file of locks, -1 until it is needed
+// Place says where a configuration goes to. The caller closes the handles; unlike a path or a PID, they cannot lead
+// elsewhere meanwhile.
+type Place struct {
+	Host    handle.NsHandle // network namespace of the bridge and the host end
+	Target  handle.NsHandle // network namespace that gets the interface, another one
+	PID     int             // a process in Target; only DNS needs it
+	Sandbox string          // the path of Target, for results and errors
+	Lock    string          // a file where only root may write; "": DefaultLock
 }
 
-// open finds the target, refuses our own namespace, and opens a socket in either. The caller closes the session.
-func (p Place) open(ctx context.Context) (s *session, err error) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	s = &session{Place: p, ctx: ctx, target: handle.None(), locks: -1}
+// DefaultLock is what all programs lock that use this package.
+const DefaultLock = "/run/nsops-netconf.lock"
+
+// Session is the right to change something: one program at a time has it.
+type Session struct {
+	Place
+	ctx             context.Context
+	outside, inside *netlink.Handle // sockets in Host and in Target
+	lock            *os.File
+	prefix          string // what the names of the target's host ends begin with
+}
+
+// Open waits until nobody else has a session, or the context ends, which is also that of what is done in the session.
+// The caller closes the session. Open requires CAP_SYS_ADMIN and CAP_NET_ADMIN over both namespaces.
+func Open(ctx context.Context, p Place) (s *Session, err error) {
+	s = &Session{Place: p, ctx: ctx, prefix: "nc" + hash(p.Host.UniqueId() + p.Target.UniqueId())[:10]}
 	defer func() {
 		if err != nil {
-			s.close()
+			s.Close()
 		}
 	}()
-	if s.target, err = p.Target.open(); err != nil {
+	if p.Target.Equal(p.Host) {
+		return s, fmt.Errorf("%s is our own network namespace: name another target", p.Sandbox)
+	}
+	if s.outside, err = openSocket(p.Host); err != nil {
 		return s, err
 	}
-	own, err := handle.Get()
-	if err != nil {
+	if s.inside, err = openSocket(p.Target); err != nil {
 		return s, err
 	}
-	defer func() { _ = own.Close() }()
-	return s, s.openSockets(own)
+	s.lock, err = os.OpenFile(cmp.Or(p.Lock, DefaultLock), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
+	for ; err == nil; time.Sleep(time.Millisecond) {
+		if err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
+			return s, err
+		}
+		if err = context.Cause(ctx); err != nil {
+			err = fmt.Errorf("lock %s: somebody else has it: %w", s.lock.Name(), err)
+		}
+	}
+	return s, err
 }
 
-func (s *session) openSockets(own handle.NsHandle) error {
-	ownID, err := s.identify(own)
-	if err != nil {
+// openSocket opens a netlink socket on a thread in the namespace, to which the socket belongs from then on.
+func openSocket(ns handle.NsHandle) (h *netlink.Handle, err error) {
+	if t, err := ns.Type(); err != nil || t != species.CLONE_NEWNET {
+		return nil, cmp.Or(err, fmt.Errorf("%s is no network namespace", ns))
+	}
+	err = onThread(ns, func() (err error) {
+		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 		return err
-	}
-	home := own
-	if s.hostID == ownID {
-		home = handle.None()
-	}
-	if s.outside, err = openSocket(s.Host, home); err != nil {
-		return fmt.Errorf("socket in the host's namespace: %w", err)
-	}
-	if s.inside, err = openSocket(s.target, own); err != nil {
-		return fmt.Errorf("socket in the target's namespace: %w", err)
-	}
-	return nil
+	})
+	return h, err
 }
 
-func (s *session) close() {
-	s.outside.close()
-	s.inside.close()
-	if s.target.IsOpen() {
-		_ = s.target.Close()
-	}
-	s.closeLocks()
+// onThread runs f on a thread of its own in a network namespace. The error is that of getting there, or of f.
+func onThread(ns handle.NsHandle, f func() error) error {
+	failed, err := handle.Execute(f, ns)
+	return cmp.Or(err, failed)
 }
 
-func (t Target) open() (handle.NsHandle, error) {
-	switch {
-	case t.PID != 0 && t.Path == "" && t.Name == "":
-		return handle.GetFromPid(t.PID)
-	case t.PID == 0 && t.Path != "" && t.Name == "":
-		return handle.GetFromPath(t.Path)
-	case t.PID == 0 && t.Path == "" && t.Name != "":
-		return handle.GetFromName(t.Name)
+// Close gives the session up. What was made stays.
+func (s *Session) Close() {
+	for _, h := range []*netlink.Handle{s.outside, s.inside} {
+		if h != nil {
+			h.Close()
+		}
 	}
-	return handle.None(), errors.New("a target is given by exactly one of PID, path and name")
+	_ = s.lock.Close() // also if it is nil
 }
 
-// identify finds out who target and host are, compares them and the calling thread's own namespace, and returns who
-// that is.
-func (s *session) identify(own handle.NsHandle) (ownID identity, err error) {
-	if s.id, err = identify(s.target); err != nil {
-		return ownID, fmt.Errorf("identity of the target: %w", err)
-	}
-	if s.hostID, err = identify(s.Host); err != nil {
-		return ownID, fmt.Errorf("identity of the host's namespace: %w", err)
-	}
-	ownID, err = identify(own)
-	if err == nil && (s.id == s.hostID || s.id == ownID) {
-		err = ErrOwnNamespace
-	}
-	return ownID, err
-}
-
-// identity is what tells a namespace from all others that exist now.
-type identity struct{ dev, ino uint64 }
-
-func identify(ns handle.NsHandle) (identity, error) {
-	var st syscall.Stat_t
-	err := syscall.Fstat(int(ns), &st)
-	return identity{st.Dev, st.Ino}, err
-}
-
-// String returns device and inode number, as handles print them.
-func (id identity) String() string { return fmt.Sprintf("%d:%d", id.dev, id.ino) }
+func hash(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }

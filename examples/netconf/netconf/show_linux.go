@@ -1,117 +1,92 @@
 package netconf
 
 import (
-	"cmp"
-	"context"
+	"errors"
+	"net"
 	"net/netip"
-	"slices"
 
 	"github.com/vishvananda/netlink"
 )
 
-// State is what a network namespace has.
-type State struct {
-	Namespace string       `json:"namespace"` // device and inode number
-	Links     []LinkState  `json:"links"`     // by index
-	Routes    []RouteState `json:"routes"`    // of the main table: IPv4 first, by destination, gateway, interface
+// Result is what a target has, in the shape of a CNI result of version 1.1.0.
+type Result struct {
+	CNIVersion string      `json:"cniVersion"`
+	Interfaces []Interface `json:"interfaces"` // of Apply: the bridge, the host end, the target's interface
+	IPs        []IP        `json:"ips,omitempty"`
+	Routes     []Route     `json:"routes,omitempty"`
+	DNS        DNS         `json:"dns,omitzero"` // of Apply
 }
 
-// LinkState is a link.
-type LinkState struct {
-	Index     int      `json:"index"`
-	Name      string   `json:"name"`
-	Type      string   `json:"type"` // such as veth; device for lo
-	MAC       string   `json:"mac,omitempty"`
-	MTU       int      `json:"mtu"`
-	Flags     string   `json:"flags"` // such as up|broadcast|running|multicast; see net.Flags
-	Alias     string   `json:"alias,omitempty"`
-	Master    int      `json:"master,omitempty"` // index of the bridge or the like
-	Addresses []string `json:"addresses"`        // with prefix lengths, sorted
+// Interface is a link.
+type Interface struct {
+	Name    string `json:"name"`
+	MAC     string `json:"mac"`
+	MTU     int    `json:"mtu,omitempty"`
+	Sandbox string `json:"sandbox,omitempty"` // "" on the host's side
+	Flags   string `json:"flags,omitempty"`   // of Show; see net.Flags
 }
 
-// RouteState is a route.
-type RouteState struct {
-	Dst       string `json:"dst"`
-	Gateway   string `json:"gw,omitempty"`
-	Interface string `json:"interface,omitempty"`
-	Metric    int    `json:"metric,omitempty"`
+// IP is an address of Interfaces[Interface].
+type IP struct {
+	Interface int          `json:"interface"`
+	Address   netip.Prefix `json:"address"`
+	Gateway   netip.Addr   `json:"gateway,omitzero"`
 }
 
-// Show lists links, addresses and routes of the target. It changes nothing and waits for nobody. The error is an
-// *Error.
-func Show(ctx context.Context, p Place) (*State, error) {
-	s, err := p.open(ctx)
-	if err == nil {
-		defer s.close()
-		var state *State
-		if state, err = readState(s.inside); err == nil {
-			state.Namespace = s.id.String()
-			return state, nil
+// Route is a route.
+type Route struct {
+	Dst     netip.Prefix `json:"dst"`
+	Gateway netip.Addr   `json:"gw,omitzero"`
+}
+
+// Show returns links, addresses and routes of the target.
+func (s *Session) Show() (*Result, error) {
+	r := &Result{CNIVersion: "1.1.0"}
+	links, err := list(s.inside.LinkList)
+	for i, link := range links {
+		l := link.Attrs()
+		r.Interfaces = append(r.Interfaces, Interface{l.Name, l.HardwareAddr.String(), l.MTU, s.Sandbox, l.Flags.String()})
+		addresses, failed := list(func() ([]netlink.Addr, error) { return s.inside.AddrList(link, netlink.FAMILY_ALL) })
+		for _, a := range addresses {
+			r.IPs = append(r.IPs, IP{Interface: i, Address: prefix(a.IPNet)})
 		}
+		err = errors.Join(err, failed)
 	}
-	return nil, &Error{"show", p.Target.String(), err}
-}
-
-func readState(s *socket) (*State, error) {
-	links, err := listLinks(s)
-	if err != nil {
-		return nil, err
-	}
-	addresses, err := listAddresses(s, nil)
-	if err != nil {
-		return nil, err
-	}
-	routes, err := listRoutes(s, nil)
-	if err != nil {
-		return nil, err
-	}
-	state := &State{Links: []LinkState{}, Routes: []RouteState{}}
-	names := map[int]string{}
-	for _, link := range links {
-		names[link.Attrs().Index] = link.Attrs().Name
-		state.Links = append(state.Links, linkState(link, addresses))
-	}
+	routes, failed := list(func() ([]netlink.Route, error) { return s.inside.RouteList(nil, netlink.FAMILY_ALL) })
 	for _, route := range routes {
-		state.Routes = append(state.Routes, routeState(route, names[route.LinkIndex]))
+		gateway, _ := netip.AddrFromSlice(route.Gw)
+		r.Routes = append(r.Routes, Route{prefix(route.Dst), gateway.Unmap()})
 	}
-	slices.SortFunc(state.Links, func(a, b LinkState) int { return cmp.Compare(a.Index, b.Index) })
-	slices.SortFunc(state.Routes, compareRoutes)
-	return state, nil
+	return r, errors.Join(err, failed)
 }
 
-func linkState(link netlink.Link, addresses []netlink.Addr) LinkState {
-	a := link.Attrs()
-	state := LinkState{Index: a.Index, Name: a.Name, Type: link.Type(), MAC: a.HardwareAddr.String(), MTU: a.MTU,
-		Flags: a.Flags.String(), Alias: a.Alias, Master: a.MasterIndex, Addresses: []string{}}
-	for _, address := range addresses {
-		if address.LinkIndex == a.Index {
-			state.Addresses = append(state.Addresses, address.IPNet.String())
+// prefix keeps the bits that are not of the subnet.
+func prefix(n *net.IPNet) netip.Prefix {
+	a, _ := netip.AddrFromSlice(n.IP)
+	bits, _ := n.Mask.Size()
+	return netip.PrefixFrom(a.Unmap(), bits)
+}
+
+// result is read off the configuration and the links, which have the MACs that they have got.
+func (p *Plan) result() *Result {
+	r := &Result{CNIVersion: "1.1.0", DNS: p.DNS}
+	for _, link := range []netlink.Link{p.bridge, p.host, p.peer} {
+		r.Interfaces = append(r.Interfaces, Interface{Name: link.Attrs().Name, MAC: link.Attrs().HardwareAddr.String()})
+	}
+	r.Interfaces[2].MTU, r.Interfaces[2].Sandbox = p.MTU, p.Sandbox
+	for _, a := range p.Addresses {
+		r.IPs = append(r.IPs, IP{2, a.Address, a.Gateway})
+		if a.Gateway.IsValid() {
+			r.Routes = append(r.Routes, a.route())
 		}
 	}
-	slices.Sort(state.Addresses)
-	return state
+	return r
 }
 
-func routeState(r netlink.Route, ifname string) RouteState {
-	state := RouteState{Dst: "default", Interface: ifname, Metric: r.Priority}
-	if r.Dst != nil {
-		state.Dst = r.Dst.String()
+// route returns the default route.
+func (a Address) route() Route {
+	if a.Gateway.Is4() {
+		return Route{netip.PrefixFrom(netip.IPv4Unspecified(), 0), a.Gateway}
 	}
-	if r.Gw != nil {
-		state.Gateway = r.Gw.String()
-	}
-	return state
-}
-
-func compareRoutes(a, b RouteState) int {
-	return cmp.Or(
-		comparePrefixes(a.Dst, b.Dst), cmp.Compare(a.Metric, b.Metric),
-		cmp.Compare(a.Gateway, b.Gateway), cmp.Compare(a.Interface, b.Interface),
-	)
-}
-
-func comparePrefixes(a, b string) int {
-	p, _ := netip.ParsePrefix(a)
-	q, _ := netip.ParsePrefix(b)
-	return cmp.Or(p.Addr().Compare(q.Addr()), cmp.Compare(p.Bits(), q.Bits()), cmp.Compare(a, b))
+	return Route{netip.PrefixFrom(netip.IPv6Unspecified(), 0), a.Gateway}
 }
