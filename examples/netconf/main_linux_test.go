@@ -166,15 +166,15 @@ func TestCommandKilled(t *testing.T) {
 	h.object(withDNS, "--pid", pid)
 	took := time.Since(start)
 	h.object("", "--pid", pid, "--delete")
-	for i := range 20 {
+	for i := range 12 {
 		cmd := h.command("--pid", pid)
 		cmd.Stdin = strings.NewReader(withDNS)
 		require.NoError(t, cmd.Start())
-		time.Sleep(took * time.Duration(i) / 20)
+		time.Sleep(took * time.Duration(i) / 12)
 		require.NoError(t, cmd.Process.Kill())
 		_ = cmd.Wait()
 		h.object("", "--pid", pid, "--delete")
-		require.Equal(t, before, state(), "after %d/20 of %v", i, took)
+		require.Equal(t, before, state(), "after %d/12 of %v", i, took)
 	}
 	h.object(withDNS, "--pid", pid)
 	require.NotEqual(t, before, state())
@@ -191,11 +191,11 @@ func TestCommandInterrupted(t *testing.T) {
 	took := time.Since(start)
 	h.object("", "--pid", pid, "--delete")
 	interrupted := 0
-	for i := range 20 {
+	for i := range 12 {
 		cmd := h.command("--pid", pid)
 		cmd.Stdin = strings.NewReader(config)
 		require.NoError(t, cmd.Start())
-		time.Sleep(took * time.Duration(i) / 20)
+		time.Sleep(took * time.Duration(i) / 12)
 		require.NoError(t, cmd.Process.Signal(os.Interrupt))
 		_ = cmd.Wait()
 		if cmd.ProcessState.ExitCode() == 1 {
@@ -203,7 +203,7 @@ func TestCommandInterrupted(t *testing.T) {
 		} else { // it was done, or had not begun
 			h.object("", "--pid", pid, "--delete")
 		}
-		require.Equal(t, before, h.Sh("ip -o address")+target.Sh("ip -o address; ip route"), "after %d/20 of %v", i, took)
+		require.Equal(t, before, h.Sh("ip -o address")+target.Sh("ip -o address; ip route"), "after %d/12 of %v", i, took)
 	}
 	t.Log(interrupted, "runs were undone")
 }
