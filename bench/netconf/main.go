@@ -69,13 +69,8 @@ func measure(rounds int) error {
 	if err := ip("link add br0 type bridge", "link set br0 up"); err != nil {
 		return err
 	}
-	host, err := handle.Get()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = host.Close() }()
 	routes := []*route{
-		{name: "**netconf**", configure: func(netns string) error { return apply(host, netns) }},
+		{name: "**netconf**", configure: apply},
 		{name: "`ip -batch`, twice", configure: batches},
 		{name: "12 `ip` commands", configure: func(netns string) error { return ip(commands(netns)...) }},
 	}
@@ -87,13 +82,13 @@ func measure(rounds int) error {
 }
 
 // apply does what the command netconf does.
-func apply(host handle.NsHandle, netns string) error {
+func apply(netns string) error {
 	target, err := handle.GetFromName(netns)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = target.Close() }()
-	session, err := netconf.Open(context.Background(), netconf.Place{Host: host, Target: target})
+	session, err := netconf.Open(netconf.Place{Target: target})
 	if err != nil {
 		return err
 	}
@@ -102,7 +97,7 @@ func apply(host handle.NsHandle, netns string) error {
 	if err != nil {
 		return err
 	}
-	_, err = plan.Apply()
+	_, err = plan.Apply(context.Background())
 	return err
 }
 

@@ -18,13 +18,12 @@ import (
 // network is the target's connection to a bridge on the host's side.
 type network struct {
 	place netconf.Place
-	dir   string // of the lock
 }
 
 // connect gives the target an interface, all or nothing. The addresses are for documentation (RFC 5737, RFC 3849), so
 // nothing on the machine uses them. The caller removes the network.
 func connect(ctx context.Context, pid int) (*network, error) {
-	n := &network{place: netconf.Place{Host: handle.None(), Target: handle.None()}}
+	n := &network{place: netconf.Place{Target: handle.None()}}
 	if err := n.connect(ctx, pid); err != nil {
 		return nil, errors.Join(err, n.close())
 	}
@@ -32,21 +31,19 @@ func connect(ctx context.Context, pid int) (*network, error) {
 }
 
 func (n *network) connect(ctx context.Context, pid int) (err error) {
-	if n.place.Host, err = handle.Get(); err != nil {
+	host, err := handle.Get()
+	if err != nil {
 		return err
 	}
-	if err = unix.Setns(int(n.place.Host), unix.CLONE_NEWNET); err != nil { // we are in there: it only asks for the rights
+	defer func() { _ = host.Close() }()
+	if err = unix.Setns(int(host), unix.CLONE_NEWNET); err != nil { // we are in there: it only asks for the rights
 		return fmt.Errorf("CAP_SYS_ADMIN in the user namespace that owns the network here is missing: %w", err)
 	}
 	if n.place.Target, err = handle.GetFromPid(pid); err != nil {
 		return err
 	}
 	n.place.Sandbox = fmt.Sprintf("/proc/%d/ns/net", pid)
-	if n.dir, err = os.MkdirTemp("", "nsops-demo-"); err != nil {
-		return err
-	}
-	n.place.Lock = n.dir + "/lock"
-	session, err := netconf.Open(ctx, n.place)
+	session, err := netconf.Open(n.place)
 	if err != nil {
 		return err
 	}
@@ -64,13 +61,13 @@ func (n *network) connect(ctx context.Context, pid int) (err error) {
 	if err != nil {
 		return err
 	}
-	_, err = plan.Apply()
+	_, err = plan.Apply(ctx)
 	return err
 }
 
 // remove takes the interface and the bridge away, also after Ctrl-C, and if the target has died.
 func (n *network) remove() error {
-	session, err := netconf.Open(context.Background(), n.place)
+	session, err := netconf.Open(n.place)
 	if err == nil {
 		_, err = session.Delete()
 		session.Close()
@@ -79,14 +76,8 @@ func (n *network) remove() error {
 }
 
 func (n *network) close() error {
-	var errs []error
-	for _, ns := range []*handle.NsHandle{&n.place.Host, &n.place.Target} {
-		if ns.IsOpen() {
-			errs = append(errs, ns.Close())
-		}
+	if !n.place.Target.IsOpen() {
+		return nil
 	}
-	if n.dir != "" {
-		errs = append(errs, os.RemoveAll(n.dir))
-	}
-	return errors.Join(errs...)
+	return n.place.Target.Close()
 }

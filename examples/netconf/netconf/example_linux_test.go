@@ -20,17 +20,12 @@ func Example() {
 }
 
 func example() error {
-	host, err := handle.Get()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = host.Close() }()
 	target, err := handle.GetFromName("c1")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = target.Close() }()
-	session, err := netconf.Open(context.Background(), netconf.Place{Host: host, Target: target, Sandbox: "/run/netns/c1"})
+	session, err := netconf.Open(netconf.Place{Target: target, Sandbox: "/run/netns/c1"})
 	if err != nil {
 		return err
 	}
@@ -44,7 +39,7 @@ func example() error {
 	if err != nil {
 		return err
 	}
-	result, err := plan.Apply()
+	result, err := plan.Apply(context.Background())
 	if err == nil {
 		fmt.Println(result.Interfaces[2].MAC)
 	}

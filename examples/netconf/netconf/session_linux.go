@@ -2,12 +2,11 @@ package netconf
 
 import (
 	"cmp"
-	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"os"
-	"time"
+	"net/netip"
+	"path"
+	"slices"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -16,84 +15,116 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Place says where a configuration goes to. The caller closes the handles; unlike a path or a PID, they cannot lead
-// elsewhere meanwhile.
+// Place says where a configuration goes to. The host's side is the network namespace of the thread that opens a session.
 type Place struct {
-	Host    handle.NsHandle // network namespace of the bridge and the host end
-	Target  handle.NsHandle // network namespace that gets the interface, another one
+	Target  handle.NsHandle // network namespace that gets the interface; unlike a path or a PID, it cannot become another
 	PID     int             // a process in Target; only DNS needs it
 	Sandbox string          // the path of Target, for results and errors
-	Lock    string          // a file where only root may write; "": DefaultLock
 }
 
-// DefaultLock is what all programs lock that use this package.
-const DefaultLock = "/run/nsops-netconf.lock"
-
-// Session is the right to change something: one program at a time has it.
+// Session has a netlink socket on the host's side and one in the target.
 type Session struct {
 	Place
-	ctx             context.Context
-	outside, inside *netlink.Handle // sockets in Host and in Target
-	lock            *os.File
-	prefix          string // what the names of the target's host ends begin with
+	outside, inside *netlink.Handle
+	hostEnd         string   // the name of the end of the pair, which has the number that lsns(8) shows
+	deleted         []string // links
 }
 
-// Open waits until nobody else has a session, or the context ends, which is also that of what is done in the session.
-// The caller closes the session. Open requires CAP_SYS_ADMIN and CAP_NET_ADMIN over both namespaces.
-func Open(ctx context.Context, p Place) (s *Session, err error) {
-	s = &Session{Place: p, ctx: ctx, prefix: "nc" + hash(p.Host.UniqueId() + p.Target.UniqueId())[:10]}
-	defer func() {
-		if err != nil {
-			s.Close()
-		}
-	}()
-	if p.Target.Equal(p.Host) {
-		return s, fmt.Errorf("%s is our own network namespace: name another target", p.Sandbox)
-	}
-	if s.outside, err = openSocket(p.Host); err != nil {
-		return s, err
-	}
-	if s.inside, err = openSocket(p.Target); err != nil {
-		return s, err
-	}
-	s.lock, err = os.OpenFile(cmp.Or(p.Lock, DefaultLock), os.O_RDWR|os.O_CREATE|unix.O_NOFOLLOW, 0o600)
-	for ; err == nil; time.Sleep(time.Millisecond) {
-		if err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); !errors.Is(err, unix.EWOULDBLOCK) {
-			return s, err
-		}
-		if err = context.Cause(ctx); err != nil {
-			err = fmt.Errorf("lock %s: somebody else has it: %w", s.lock.Name(), err)
-		}
-	}
-	return s, err
-}
+// group has all links that were made here, from birth on: so they can be told from others, even after a SIGKILL.
+const group = 0x6e736f70
 
-// openSocket opens a netlink socket on a thread in the namespace, to which the socket belongs from then on.
-func openSocket(ns handle.NsHandle) (h *netlink.Handle, err error) {
-	if t, err := ns.Type(); err != nil || t != species.CLONE_NEWNET {
-		return nil, cmp.Or(err, fmt.Errorf("%s is no network namespace", ns))
+// Open opens a session, which the caller closes. It requires CAP_SYS_ADMIN and CAP_NET_ADMIN over both namespaces.
+func Open(p Place) (*Session, error) {
+	host, err1 := handle.NamespacePath("/proc/thread-self/ns/net").ID()
+	target, err2 := p.Target.ID()
+	t, err3 := p.Target.Type()
+	err := errors.Join(err1, err2, err3)
+	if err != nil || t != species.CLONE_NEWNET || host == target {
+		return nil, cmp.Or(err, fmt.Errorf("%s is no network namespace, or is our own", p.Sandbox))
 	}
-	err = onThread(ns, func() (err error) {
-		h, err = netlink.NewHandle(unix.NETLINK_ROUTE)
+	s := &Session{Place: p, hostEnd: fmt.Sprintf("nc%d", target.Ino)}
+	if s.outside, err = netlink.NewHandle(unix.NETLINK_ROUTE); err != nil {
+		return nil, err
+	}
+	err = s.inTarget(func() (err error) { // a socket belongs to the namespace of the thread that opens it
+		s.inside, err = netlink.NewHandle(unix.NETLINK_ROUTE)
 		return err
 	})
-	return h, err
+	if err != nil {
+		s.outside.Close()
+		return nil, err
+	}
+	return s, nil
 }
 
-// onThread runs f on a thread of its own in a network namespace. The error is that of getting there, or of f.
-func onThread(ns handle.NsHandle, f func() error) error {
-	failed, err := handle.Execute(f, ns)
+// Close closes the sockets. What was made stays.
+func (s *Session) Close() {
+	s.outside.Close()
+	s.inside.Close()
+}
+
+// inTarget runs f on a thread of its own in the target's network namespace. The error is that of getting there, or of f.
+func (s *Session) inTarget(f func() error) error {
+	failed, err := handle.Execute(f, s.Target)
 	return cmp.Or(err, failed)
 }
 
-// Close gives the session up. What was made stays.
-func (s *Session) Close() {
-	for _, h := range []*netlink.Handle{s.outside, s.inside} {
-		if h != nil {
-			h.Close()
-		}
+// Show returns links, addresses and routes of the target.
+func (s *Session) Show() (*Result, error) {
+	links, err1 := s.inside.LinkList()
+	addresses, err2 := s.inside.AddrList(nil, netlink.FAMILY_ALL)
+	routes, err3 := s.inside.RouteList(nil, netlink.FAMILY_ALL)
+	r := &Result{CNIVersion: "1.1.0"}
+	for _, link := range links {
+		l := link.Attrs()
+		r.Interfaces = append(r.Interfaces, Interface{l.Name, l.HardwareAddr.String(), l.MTU, s.Sandbox, l.Flags.String()})
 	}
-	_ = s.lock.Close() // also if it is nil
+	for _, a := range addresses {
+		i := slices.IndexFunc(links, func(link netlink.Link) bool { return link.Attrs().Index == a.LinkIndex })
+		address, _ := netip.ParsePrefix(a.IPNet.String())
+		r.IPs = append(r.IPs, IP{i, Address{Address: address}})
+	}
+	for _, route := range routes {
+		dst, _ := netip.ParsePrefix(route.Dst.String())
+		gateway, _ := netip.AddrFromSlice(route.Gw)
+		r.Routes = append(r.Routes, Route{dst, gateway.Unmap()})
+	}
+	return r, errors.Join(err1, err2, err3)
 }
 
-func hash(s string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(s))) }
+// Delete takes away what was made for the target, also by a program that was killed: the pair; bridges that were made here
+// and have no ports; and resolv.conf, if there is a PID. Sysctls stay. It returns the names of the links.
+func (s *Session) Delete() ([]string, error) {
+	s.deleted = []string{}
+	err := errors.Join(s.deleteLinks("veth", s.hostEnd), s.deleteLinks("bridge", "*"))
+	if s.PID != 0 {
+		_, failed := s.resolvConf("restore", "")
+		err = errors.Join(err, failed)
+	}
+	return s.deleted, err
+}
+
+// deleteLinks deletes those of ours of a kind and with names of a pattern, but no bridge that has ports: unless it gets the
+// first at that very moment, as the kernel has no such request.
+func (s *Session) deleteLinks(kind, pattern string) error {
+	links, err := s.outside.LinkList()
+	for errors.Is(err, netlink.ErrDumpInterrupted) { // by another change
+		links, err = s.outside.LinkList()
+	}
+	for _, link := range links {
+		isPort := func(other netlink.Link) bool { return other.Attrs().MasterIndex == link.Attrs().Index }
+		isNamed, _ := path.Match(pattern, link.Attrs().Name)
+		if !isNamed || !isOurs(link, kind) || slices.ContainsFunc(links, isPort) {
+			continue
+		}
+		if failed := s.outside.LinkDel(link); failed != nil && !errors.Is(failed, unix.ENODEV) { // it goes with its peer
+			err = errors.Join(err, fmt.Errorf("delete %s: %w", link.Attrs().Name, failed))
+		}
+		s.deleted = append(s.deleted, link.Attrs().Name)
+	}
+	return err
+}
+
+func isOurs(link netlink.Link, kind string) bool {
+	return link.Type() == kind && link.Attrs().Group == group
+}

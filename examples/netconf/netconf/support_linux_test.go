@@ -1,7 +1,6 @@
 package netconf
 
 import (
-	"context"
 	"fmt"
 	"net"
 	"net/netip"
@@ -71,14 +70,20 @@ func ip(t testing.TB, ns handle.NsHandle, args ...string) string {
 	return string(output)
 }
 
+// place is where a test has its host's side, too.
+type place struct {
+	Place
+	Host handle.NsHandle
+}
+
 // newPlace returns a place with a new namespace on the host's side.
-func newPlace(t testing.TB, target handle.NsHandle) Place {
+func newPlace(t testing.TB, target handle.NsHandle) place {
 	t.Helper()
-	return Place{Host: newNetns(t), Target: target, Sandbox: "/the/target", Lock: t.TempDir() + "/lock"}
+	return place{Place{Target: target, Sandbox: "/the/target"}, newNetns(t)}
 }
 
 // placeOf is newPlace for a target with a process.
-func placeOf(t testing.TB, target *testutil.Target) Place {
+func placeOf(t testing.TB, target *testutil.Target) place {
 	t.Helper()
 	ns, err := handle.GetFromPid(target.PID)
 	require.NoError(t, err)
@@ -104,7 +109,7 @@ func addressOf(address, gateway string) Address {
 // withFiles adds what needs a process.
 func withFiles() Config {
 	c := simple()
-	c.DNS = DNS{Nameservers: []netip.Addr{netip.MustParseAddr("10.88.0.1")}, Search: []string{"a.test"}}
+	c.DNS = DNS{Nameservers: []netip.Addr{netip.MustParseAddr("10.88.0.1")}}
 	c.Sysctls = map[string]string{"net.ipv4.ip_forward": "1", "net.ipv6.conf.eth0.accept_ra": "0"}
 	return c
 }
@@ -125,7 +130,7 @@ func startTarget(t testing.TB, setup string) *testutil.Target {
 var discipline = regexp.MustCompile(`qdisc \w+`)
 
 // listing is all that there is on both sides, as text: what ip(8) says, and the files.
-func listing(t testing.TB, p Place) string {
+func listing(t testing.TB, p place) string {
 	t.Helper()
 	var s strings.Builder
 	for _, ns := range []handle.NsHandle{p.Host, p.Target} {
@@ -156,21 +161,17 @@ func listing(t testing.TB, p Place) string {
 	return s.String()
 }
 
-// session opens a session until the end of the test.
-func session(ctx context.Context, t testing.TB, p Place) *Session {
+// open opens a session on the host's side.
+func open(t testing.TB, p place) (s *Session, err error) {
 	t.Helper()
-	s, err := Open(ctx, p)
-	require.NoError(t, err)
-	t.Cleanup(s.Close)
-	return s
+	in(t, p.Host, func() { s, err = Open(p.Place) })
+	return s, err
 }
 
-// within does something in a session of its own, within a minute.
-func within[T any](t testing.TB, p Place, do func(*Session) (T, error)) (result T, err error) {
+// within does something in a session of its own.
+func within[T any](t testing.TB, p place, do func(*Session) (T, error)) (result T, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	s, err := Open(ctx, p)
+	s, err := open(t, p)
 	if err != nil {
 		return result, err
 	}
@@ -178,14 +179,14 @@ func within[T any](t testing.TB, p Place, do func(*Session) (T, error)) (result 
 	return do(s)
 }
 
-func plan(t testing.TB, p Place, c Config) ([]string, error) {
+func plan(t testing.TB, p place, c Config) ([]string, error) {
 	t.Helper()
 	return within(t, p, func(s *Session) ([]string, error) {
 		plan, err := s.Plan(c)
 		if err != nil {
 			return nil, err
 		}
-		return plan.Steps(), nil
+		return plan.Steps, nil
 	})
 }
 
@@ -195,26 +196,24 @@ type applied struct {
 	changed bool
 }
 
-func apply(t testing.TB, p Place, c Config) (applied, error) {
+func apply(t testing.TB, p place, c Config) (applied, error) {
 	t.Helper()
-	return within(t, p, func(s *Session) (applied, error) { return applyIn(s, c) })
+	return within(t, p, func(s *Session) (applied, error) {
+		plan, err := s.Plan(c)
+		if err != nil {
+			return applied{}, err
+		}
+		r, err := plan.Apply(t.Context())
+		return applied{r, len(plan.steps) > 0}, err
+	})
 }
 
-func applyIn(s *Session, c Config) (applied, error) {
-	plan, err := s.Plan(c)
-	if err != nil {
-		return applied{}, err
-	}
-	r, err := plan.Apply()
-	return applied{r, len(plan.steps) > 0}, err
-}
-
-func remove(t testing.TB, p Place) ([]string, error) {
+func remove(t testing.TB, p place) ([]string, error) {
 	t.Helper()
 	return within(t, p, (*Session).Delete)
 }
 
-func show(t testing.TB, p Place) (*Result, error) {
+func show(t testing.TB, p place) (*Result, error) {
 	t.Helper()
 	return within(t, p, (*Session).Show)
 }
