@@ -31,8 +31,8 @@ type Plan struct {
 // step is one change, which is made completely or not at all. undo is nil where that of an earlier step is enough.
 type step struct{ do, undo func() error }
 
-// Plan finds out which steps are to be taken. If there is a pair, and anything is not as configured, it is ErrDiffers:
-// whoever changed it, the container perhaps, had a reason.
+// Plan finds out which steps are to be taken. If there is a pair, but something is not as configured, the error is
+// ErrDiffers: the container may have changed it, and had a reason.
 func (s *Session) Plan(c Config) (*Plan, error) {
 	c, err := c.check()
 	if err != nil {

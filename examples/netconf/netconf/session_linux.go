@@ -15,7 +15,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Place says where a configuration goes to. The host's side is the network namespace of the thread that opens a session.
+// Place is the target. The host's side is the network namespace of the thread that opens a session.
 type Place struct {
 	Target  handle.NsHandle // network namespace that gets the interface; unlike a path or a PID, it cannot become another
 	PID     int             // a process in Target; only DNS needs it
@@ -26,11 +26,11 @@ type Place struct {
 type Session struct {
 	Place
 	outside, inside *netlink.Handle
-	hostEnd         string   // the name of the end of the pair, which has the number that lsns(8) shows
+	hostEnd         string   // the name of the host end: nc, and the number that lsns(8) shows for the target
 	deleted         []string // links
 }
 
-// group has all links that were made here, from birth on: so they can be told from others, even after a SIGKILL.
+// group is that of all links that are made here, from the request that makes them on: so they are known after a SIGKILL.
 const group = 0x6e736f70
 
 // Open opens a session, which the caller closes. It requires CAP_SYS_ADMIN and CAP_NET_ADMIN over both namespaces.
@@ -104,8 +104,8 @@ func (s *Session) Delete() ([]string, error) {
 	return s.deleted, err
 }
 
-// deleteLinks deletes those of ours of a kind and with names of a pattern, but no bridge that has ports: unless it gets the
-// first at that very moment, as the kernel has no such request.
+// deleteLinks deletes links that were made here, of a kind and with names of a pattern, but no bridge that has ports. The
+// kernel has no request for that: a bridge that gets its first port between the list and the deletion goes, too.
 func (s *Session) deleteLinks(kind, pattern string) error {
 	links, err := s.outside.LinkList()
 	for errors.Is(err, netlink.ErrDumpInterrupted) { // by another change
