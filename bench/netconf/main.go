@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"log"
 	"math/rand/v2"
+	"net/netip"
 	"os"
 	"os/exec"
 	"slices"
@@ -27,8 +28,8 @@ var config = netconf.Config{
 	MAC:    "02:00:00:00:00:02",
 	MTU:    1400,
 	Addresses: []netconf.Address{
-		{Address: "10.88.0.2/24", Gateway: "10.88.0.1"},
-		{Address: "fd00:88::2/64", Gateway: "fd00:88::1"},
+		{Address: netip.MustParsePrefix("10.88.0.2/24"), Gateway: netip.MustParseAddr("10.88.0.1")},
+		{Address: netip.MustParsePrefix("fd00:88::2/64"), Gateway: netip.MustParseAddr("fd00:88::1")},
 	},
 }
 
@@ -68,17 +69,8 @@ func measure(rounds int) error {
 	if err := ip("link add br0 type bridge", "link set br0 up"); err != nil {
 		return err
 	}
-	host, err := handle.Get()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = host.Close() }()
 	routes := []*route{
-		{name: "**netconf.Apply**", configure: func(netns string) error {
-			place := netconf.Place{Host: host, Target: netconf.Target{Name: netns}}
-			_, err := netconf.Apply(context.Background(), place, config)
-			return err
-		}},
+		{name: "**netconf**", configure: apply},
 		{name: "`ip -batch`, twice", configure: batches},
 		{name: "12 `ip` commands", configure: func(netns string) error { return ip(commands(netns)...) }},
 	}
@@ -87,6 +79,26 @@ func measure(rounds int) error {
 	}
 	printTable(routes)
 	return nil
+}
+
+// apply does what the command netconf does.
+func apply(netns string) error {
+	target, err := handle.GetFromName(netns)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = target.Close() }()
+	session, err := netconf.Open(netconf.Place{Target: target})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	plan, err := session.Plan(config)
+	if err != nil {
+		return err
+	}
+	_, err = plan.Apply(context.Background())
+	return err
 }
 
 // interleave configures fresh network namespaces, in another order of the routes in each round.

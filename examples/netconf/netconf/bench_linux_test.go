@@ -2,6 +2,7 @@ package netconf
 
 import (
 	"fmt"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -27,7 +28,7 @@ func BenchmarkConfigure(b *testing.B) {
 	host := newNetns(b)
 	ip(b, host, "link", "add", "br0", "type", "bridge")
 	ip(b, host, "link", "set", "br0", "up")
-	place := Place{Host: host, RunDir: b.TempDir()}
+	p := place{Host: host}
 	var apply, commands []time.Duration
 	round := func() {
 		targets := make([]handle.NsHandle, 2*inRow)
@@ -35,17 +36,15 @@ func BenchmarkConfigure(b *testing.B) {
 			targets[i] = newNetns(b)
 		}
 		time.Sleep(50 * time.Millisecond) // the kernel is done with what was before
-		in(b, host, func() {
-			for _, target := range targets[:inRow] {
-				apply = append(apply, timed(func() { configure(b, place, target) }))
-			}
-		})
+		for _, target := range targets[:inRow] {
+			apply = append(apply, timed(func() { configure(b, p, target) }))
+		}
 		for i, target := range targets[inRow:] {
 			commands = append(commands, timed(func() { twelveCommands(b, host, target, i) }))
 		}
 		for _, target := range targets[:inRow] {
-			place.Target = pathOf(target)
-			_, err := Delete(b.Context(), place)
+			p.Target = target
+			_, err := remove(b, p)
 			require.NoError(b, err)
 		}
 		for i := range inRow {
@@ -60,9 +59,9 @@ func BenchmarkConfigure(b *testing.B) {
 	b.ReportMetric(0, "ns/op") // of all that together
 }
 
-func configure(b *testing.B, place Place, target handle.NsHandle) {
-	place.Target = pathOf(target)
-	_, err := Apply(b.Context(), place, simple())
+func configure(b *testing.B, p place, target handle.NsHandle) {
+	p.Target = target
+	_, err := apply(b, p, simple())
 	require.NoError(b, err)
 }
 
@@ -81,7 +80,7 @@ func report(b *testing.B, name string, times []time.Duration) {
 // twelveCommands does with ip(8) what scripts do: create, move, rename, configure. They run on threads that are in the
 // right namespace already, which is faster than `ip netns exec` and `ip -n`.
 func twelveCommands(b *testing.B, host, target handle.NsHandle, i int) {
-	vars := strings.NewReplacer("VETH", fmt.Sprintf("v%d", i), "PEER", fmt.Sprintf("p%d", i), "TARGET", pathOf(target).Path)
+	vars := strings.NewReplacer("VETH", fmt.Sprintf("v%d", i), "PEER", fmt.Sprintf("p%d", i), "TARGET", fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(target)))
 	run := func(ns handle.NsHandle, commands ...string) {
 		in(b, ns, func() {
 			for _, command := range commands {

@@ -3,31 +3,45 @@ package netconf_test
 import (
 	"context"
 	"fmt"
+	"net/netip"
 	"os"
 
-	"github.com/nsops/nsops/call"
 	"github.com/nsops/nsops/examples/netconf/netconf"
 	"github.com/nsops/nsops/handle"
 )
 
-// A program that configures the network of process 4711. It has no output here, where there is no such process.
+// A program that gives an interface to the network namespace that ip netns calls c1. It has no output here, where there
+// is no such namespace.
 func Example() {
-	call.HandleReexec() // first thing in main: it is what name servers and sysctls are set with
-	host, err := handle.Get()
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return
+	if err := example(); err != nil {
+		fmt.Fprintln(os.Stderr, err) // all that was made is undone
 	}
-	defer func() { _ = host.Close() }()
-	place := netconf.Place{Host: host, Target: netconf.Target{PID: 4711}}
-	result, err := netconf.Apply(context.Background(), place, netconf.Config{
-		Bridge:    netconf.Bridge{Name: "br0", Addresses: []string{"10.88.0.1/24"}},
-		Addresses: []netconf.Address{{Address: "10.88.0.2/24", Gateway: "10.88.0.1"}},
-		DNS:       netconf.DNS{Nameservers: []string{"10.88.0.1"}},
+	// Output:
+}
+
+func example() error {
+	target, err := handle.GetFromName("c1")
+	if err != nil {
+		return err
+	}
+	defer func() { _ = target.Close() }()
+	session, err := netconf.Open(netconf.Place{Target: target, Sandbox: "/run/netns/c1"})
+	if err != nil {
+		return err
+	}
+	defer session.Close()
+	plan, err := session.Plan(netconf.Config{
+		Bridge: netconf.Bridge{Name: "br0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.88.0.1/24")}},
+		Addresses: []netconf.Address{
+			{Address: netip.MustParsePrefix("10.88.0.2/24"), Gateway: netip.MustParseAddr("10.88.0.1")},
+		},
 	})
 	if err != nil {
-		fmt.Fprintln(os.Stderr, err) // all that was made is undone
-		return
+		return err
 	}
-	fmt.Println(result.Interfaces[2].MAC)
+	result, err := plan.Apply(context.Background())
+	if err == nil {
+		fmt.Println(result.Interfaces[2].MAC)
+	}
+	return err
 }

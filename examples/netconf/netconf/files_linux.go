@@ -1,135 +1,151 @@
 package netconf
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 	"maps"
+	"os"
 	"slices"
 	"strings"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/species"
 )
 
-// callTimeout is how long a handler may run: the target's file system may be one that never answers.
-const callTimeout = 10 * time.Second
-
-// call runs a handler in namespaces of the target's process. What is undone goes on when the context has ended.
-func (s *session) call(handler string, arg, ret any, undo bool, types ...species.NamespaceType) error {
-	ctx := s.ctx
-	if undo {
-		ctx = context.WithoutCancel(ctx)
-	}
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	return call.NewCall(handler).TargetPid(s.Target.PID).Namespaces(types...).Arg(arg).Context(ctx).SpawnInNamespaces(ret)
-}
-
-// sysctls sets values, by path, and returns the old ones of those that changed.
-func (s *session) sysctls(c sysctlCall) (old map[string]string, err error) {
-	c.Target = s.target.UniqueId()
-	err = s.call(sysctlHandler, c, &old, c.Revert, species.CLONE_NEWNET)
-	return old, err
-}
-
-// resolv puts something in place of resolv.conf, and returns what was there.
-func (s *session) resolv(c resolvCall, undo bool) (old replaced, err error) {
-	if c.OwnEtc, err = ownEtc(); err != nil {
-		return old, err
-	}
-	c.Target = s.target.UniqueId()
-	err = s.call(resolvHandler, c, &old, undo, resolvTypes...)
-	return old, err
-}
-
-// resolvTypes are joined to change resolv.conf: net to be sure of the target.
-var resolvTypes = []species.NamespaceType{species.CLONE_NEWUSER, species.CLONE_NEWNS, species.CLONE_NEWNET}
-
-// wantedSysctls returns the configured values by path.
-func (b *build) wantedSysctls() map[string]string {
-	values := map[string]string{}
-	for name, value := range b.want.Sysctls {
-		path, _ := sysctlPath(name) // checked
-		values[path] = strings.TrimSpace(value)
-	}
-	return values
-}
-
-func (b *build) wantedResolv() entry {
-	return entry{kindFile, b.want.DNS.text(), defaultMode}
-}
-
-// sysctlSteps come when the interface is there, which brings files with it, and before it is up.
-func (b *build) sysctlSteps() []step {
-	if len(b.want.Sysctls) == 0 {
-		return nil
-	}
-	set := func() (err error) {
-		b.old.Sysctls, err = b.sysctls(sysctlCall{Values: b.wantedSysctls()})
-		return err
-	}
-	restore := func() error { return b.restoreSysctls(b.old.Sysctls) }
-	what := "set in the target"
-	for _, name := range slices.Sorted(maps.Keys(b.want.Sysctls)) {
-		what += " " + name + "=" + b.want.Sysctls[name]
-	}
-	return []step{{what: what, do: set, undo: restore}}
-}
-
-func (b *build) resolvSteps() []step {
-	if b.want.DNS.IsZero() {
-		return nil
-	}
-	set := func() error {
-		old, err := b.resolv(resolvCall{Want: b.wantedResolv()}, false)
-		if err == nil && !old.Old.same(b.wantedResolv()) {
-			b.old.Resolv = &old
+// addSysctls adds a step for each that is not as configured. A thread in the network namespace is enough: the files in
+// /proc/sys/net are those of whoever opens them.
+func (p *Plan) addSysctls() error {
+	write := func(path, value string) func() error {
+		return func() error {
+			return p.inTarget(func() error { return os.WriteFile("/proc/sys/"+path, []byte(value+"\n"), 0) })
 		}
-		return err
 	}
-	restore := func() error { return b.restoreResolv(b.old.Resolv) }
-	return []step{{what: "write /etc/resolv.conf in the target", do: set, undo: restore}}
-}
-
-// restInside returns the steps for those files that are not as configured.
-func (b *build) restInside() ([]step, error) {
-	var steps []step
-	if len(b.want.Sysctls) > 0 {
-		differing, err := b.sysctls(sysctlCall{Values: b.wantedSysctls(), Look: true})
+	for _, name := range slices.Sorted(maps.Keys(p.Sysctls)) {
+		path, value, old := sysctlPath(name), p.Sysctls[name], []byte(nil)
+		err := p.inTarget(func() (err error) {
+			old, err = os.ReadFile("/proc/sys/" + path)
+			return err
+		})
+		undo := write(path, strings.TrimSpace(string(old)))
+		if p.peer == nil && errors.Is(err, fs.ErrNotExist) { // it comes with the interface, and goes with it
+			err, undo = nil, nil
+		}
 		if err != nil {
-			return nil, err
+			return err
 		}
-		if len(differing) > 0 {
-			steps = append(steps, b.sysctlSteps()...)
-		}
+		isSet := slices.Equal(strings.Fields(string(old)), strings.Fields(value))
+		p.add(isSet, "set "+name+"="+value+" in the target", write(path, value), undo)
 	}
-	if !b.want.DNS.IsZero() {
-		old, err := b.resolv(resolvCall{Want: b.wantedResolv(), Look: true}, false)
-		if err != nil {
-			return nil, err
-		}
-		if !old.Old.same(b.wantedResolv()) {
-			steps = append(steps, b.resolvSteps()...)
-		}
-	}
-	if len(steps) > 0 {
-		steps = append(steps, b.recordSteps()...)
-	}
-	return steps, nil
+	return nil
 }
 
-func (s *session) restoreSysctls(old map[string]string) error {
-	if len(old) == 0 {
+// addResolvConf adds a step if resolv.conf is not as configured: the last one, so that no other fails after it.
+func (p *Plan) addResolvConf() error {
+	text := p.DNS.text()
+	if text == "" {
 		return nil
 	}
-	_, err := s.sysctls(sysctlCall{Values: maps.Clone(old), Revert: true})
+	host, _ := os.Lstat("/etc")
+	target, err := os.Lstat(fmt.Sprintf("/proc/%d/root/etc", p.PID))
+	if err != nil || os.SameFile(host, target) {
+		return errors.Join(errors.New("dns needs the PID of a process whose /etc is not the host's"), err)
+	}
+	isDone, err := p.resolvConf("look", text)
+	p.add(isDone, "write /etc/resolv.conf in the target", func() error {
+		_, err := p.resolvConf("write", text)
+		return err
+	}, nil)
 	return err
 }
 
-func (s *session) restoreResolv(old *replaced) error {
-	if old == nil {
+// resolvConf makes a call in the target. It joins the mount namespace and, to own the files that it makes, the user
+// namespace: that takes a process. It ends in time: the target's file system may be one that never answers.
+func (s *Session) resolvConf(op, text string) (isDone bool, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	err = call.NewCall("netconf.resolvConf").TargetPid(s.PID).Context(ctx).
+		Namespaces(species.CLONE_NEWUSER, species.CLONE_NEWNS, species.CLONE_NEWNET).
+		Arg(resolvCall{op, text, s.Target.UniqueId()}).SpawnInNamespaces(&isDone)
+	return isDone, err
+}
+
+func init() {
+	call.RegisterReexec("netconf.resolvConf", func(arg any) (any, error) { return arg.(*resolvCall).run() }, resolvCall{})
+}
+
+// resolvCall is what the worker does. It is root where everything may be a trap, so it leaves /etc through no symbolic
+// link. The end of the process closes its descriptors.
+type resolvCall struct {
+	Op     string // "look", "write" or "restore"
+	Text   string
+	Target string // the network namespace in which it has to be
+}
+
+func (c *resolvCall) run() (isDone bool, err error) {
+	own, err := handle.Get()
+	if err != nil || own.UniqueId() != c.Target { // another process has got the PID
+		return false, cmp.Or(err, fmt.Errorf("in %s, not %s: %w", own.UniqueId(), c.Target, handle.ErrStale))
+	}
+	root, err := os.OpenRoot("/")
+	if err != nil {
+		return false, err
+	}
+	etc, err := root.OpenRoot("etc")
+	switch {
+	case err != nil:
+		return false, err
+	case c.Op == "write":
+		return true, write(etc, c.Text)
+	case c.Op == "restore":
+		return true, restore(etc)
+	}
+	file, _ := etc.OpenFile(resolvConf, os.O_RDONLY|unix.O_NONBLOCK, 0) // it may be a FIFO, or not be there
+	text, _ := io.ReadAll(io.LimitReader(file, int64(len(c.Text))+1))
+	return string(text) == c.Text, nil
+}
+
+// Names in the target's /etc. There is a complete resolv.conf at each moment, and what it was before.
+const (
+	resolvConf  = "resolv.conf"
+	resolvNew   = ".resolv.conf.netconf-new"
+	resolvSaved = ".resolv.conf.netconf-saved" // a hard link to it; an empty file if there was none
+)
+
+// write replaces resolv.conf, which stays under another name, unless that is of an earlier run.
+func write(etc *os.Root, text string) error {
+	if info, err := etc.Lstat(resolvConf); err == nil && !info.Mode().IsRegular() {
+		return fmt.Errorf("/etc/resolv.conf is no regular file (%v): configure what it stands for", info.Mode())
+	}
+	err := etc.Link(resolvConf, resolvSaved) // EXDEV if it is a mount point
+	if errors.Is(err, fs.ErrNotExist) {
+		_, err = etc.OpenFile(resolvSaved, os.O_CREATE|os.O_EXCL, 0o600)
+	}
+	if err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	_ = etc.Remove(resolvNew) // of a run that was killed
+	defer func() { _ = etc.Remove(resolvNew) }()
+	if err := cmp.Or(etc.WriteFile(resolvNew, []byte(text), 0), etc.Chmod(resolvNew, 0o644)); err != nil {
+		return err
+	}
+	return etc.Rename(resolvNew, resolvConf)
+}
+
+// restore puts back what write has kept, if it has.
+func restore(etc *os.Root) error {
+	_ = etc.Remove(resolvNew)
+	err := etc.Rename(resolvSaved, resolvConf)
+	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
-	_, err := s.resolv(resolvCall{Etc: old.Etc, Want: old.Old}, true)
+	_ = etc.Remove(resolvSaved) // rename(2) leaves it if both are the same file
 	return err
 }

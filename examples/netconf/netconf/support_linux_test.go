@@ -1,11 +1,12 @@
 package netconf
 
 import (
-	"context"
 	"fmt"
 	"net"
+	"net/netip"
 	"os"
 	"os/exec"
+	"regexp"
 	"runtime"
 	"strings"
 	"testing"
@@ -56,17 +57,6 @@ func in(t testing.TB, ns handle.NsHandle, f func()) {
 	f()
 }
 
-// socketIn opens a socket in a network namespace, which the caller closes.
-func socketIn(t testing.TB, ns handle.NsHandle) (s *socket) {
-	t.Helper()
-	in(t, ns, func() {
-		var err error
-		s, err = openSocket(ns, handle.None())
-		require.NoError(t, err)
-	})
-	return s
-}
-
 // ip runs ip(8) in a network namespace.
 func ip(t testing.TB, ns handle.NsHandle, args ...string) string {
 	t.Helper()
@@ -80,30 +70,46 @@ func ip(t testing.TB, ns handle.NsHandle, args ...string) string {
 	return string(output)
 }
 
-// newPlace returns a place with a new namespace on the host's side.
-func newPlace(t testing.TB, target Target) Place {
-	t.Helper()
-	return Place{Host: newNetns(t), Target: target, RunDir: t.TempDir()}
+// place is where a test has its host's side, too.
+type place struct {
+	Place
+	Host handle.NsHandle
 }
 
-// pathOf names a namespace that has no process.
-func pathOf(ns handle.NsHandle) Target {
-	return Target{Path: fmt.Sprintf("/proc/%d/fd/%d", os.Getpid(), int(ns))}
+// newPlace returns a place with a new namespace on the host's side.
+func newPlace(t testing.TB, target handle.NsHandle) place {
+	t.Helper()
+	return place{Place{Target: target, Sandbox: "/the/target"}, newNetns(t)}
+}
+
+// placeOf is newPlace for a target with a process.
+func placeOf(t testing.TB, target *testutil.Target) place {
+	t.Helper()
+	ns, err := handle.GetFromPid(target.PID)
+	require.NoError(t, err)
+	t.Cleanup(func() { _ = ns.Close() })
+	p := newPlace(t, ns)
+	p.PID = target.PID
+	return p
 }
 
 // simple is a configuration for targets without a process.
 func simple() Config {
 	return Config{
-		Bridge: Bridge{Name: "br0", Addresses: []string{"10.88.0.1/24", "fd00:88::1/64"}},
+		Bridge: Bridge{Name: "br0", Addresses: []netip.Prefix{netip.MustParsePrefix("10.88.0.1/24"), netip.MustParsePrefix("fd00:88::1/64")}},
 		MAC:    "02:00:00:00:00:02", MTU: 1450,
-		Addresses: []Address{{"10.88.0.2/24", "10.88.0.1"}, {"fd00:88::2/64", "fd00:88::1"}},
+		Addresses: []Address{addressOf("10.88.0.2/24", "10.88.0.1"), addressOf("fd00:88::2/64", "fd00:88::1")},
 	}
+}
+
+func addressOf(address, gateway string) Address {
+	return Address{netip.MustParsePrefix(address), netip.MustParseAddr(gateway)}
 }
 
 // withFiles adds what needs a process.
 func withFiles() Config {
 	c := simple()
-	c.DNS = DNS{Nameservers: []string{"10.88.0.1"}, Search: []string{"a.test"}}
+	c.DNS = DNS{Nameservers: []netip.Addr{netip.MustParseAddr("10.88.0.1")}}
 	c.Sysctls = map[string]string{"net.ipv4.ip_forward": "1", "net.ipv6.conf.eth0.accept_ra": "0"}
 	return c
 }
@@ -120,50 +126,96 @@ func startTarget(t testing.TB, setup string) *testutil.Target {
 	return testutil.StartTarget(t, testutil.TargetOptions{Types: types, Setup: ownEtcSetup + setup})
 }
 
-// listing is all that there is on both sides, as text: what the package's own Show says, and what ip(8) says.
-func listing(t testing.TB, p Place) string {
+// discipline comes with the first time that a link is set up.
+var discipline = regexp.MustCompile(`qdisc \w+`)
+
+// listing is all that there is on both sides, as text: what ip(8) says, and the files.
+func listing(t testing.TB, p place) string {
 	t.Helper()
-	target, err := p.Target.open()
-	require.NoError(t, err)
-	defer func() { require.NoError(t, target.Close()) }()
 	var s strings.Builder
-	for _, ns := range []handle.NsHandle{p.Host, target} {
-		socket := socketIn(t, ns)
-		state, err := readState(socket)
-		socket.close()
-		require.NoError(t, err)
-		fmt.Fprintf(&s, "%+v\n", state)
+	for _, ns := range []handle.NsHandle{p.Host, p.Target} {
+		s.WriteString(discipline.ReplaceAllString(ip(t, ns, "-o", "link"), ""))
 		for _, args := range []string{"-o address", "-4 route show table all", "-6 route show table all"} {
 			s.WriteString(ip(t, ns, strings.Fields(args)...))
 		}
 	}
-	if p.Target.PID == 0 {
+	in(t, p.Target, func() {
+		for _, path := range []string{"ipv4/ip_forward", "ipv4/ip_default_ttl", "ipv4/ip_local_reserved_ports"} {
+			text, err := os.ReadFile("/proc/sys/net/" + path)
+			require.NoError(t, err)
+			s.Write(text)
+		}
+	})
+	if p.PID == 0 {
 		return s.String()
 	}
-	root := fmt.Sprintf("/proc/%d/root", p.Target.PID)
-	info, err := os.Lstat(root + "/etc/resolv.conf")
+	etc := fmt.Sprintf("/proc/%d/root/etc", p.PID)
+	entries, err := os.ReadDir(etc)
 	require.NoError(t, err)
-	text, err := os.ReadFile(root + "/etc/resolv.conf")
+	fmt.Fprintln(&s, entries)
+	info, err := os.Lstat(etc + "/resolv.conf")
+	require.NoError(t, err)
+	text, err := os.ReadFile(etc + "/resolv.conf")
 	require.NoError(t, err)
 	fmt.Fprintf(&s, "%s %s\n", info.Mode(), text)
-	in(t, target, func() {
-		text, err := os.ReadFile("/proc/sys/net/ipv4/ip_forward")
-		require.NoError(t, err)
-		s.Write(text)
-	})
 	return s.String()
 }
 
-// apply applies within a minute.
-func apply(t testing.TB, p Place, c Config) (*Result, error) {
+// open opens a session on the host's side.
+func open(t testing.TB, p place) (s *Session, err error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-	defer cancel()
-	r, err := Apply(ctx, p, c)
+	in(t, p.Host, func() { s, err = Open(p.Place) })
+	return s, err
+}
+
+// within does something in a session of its own.
+func within[T any](t testing.TB, p place, do func(*Session) (T, error)) (result T, err error) {
+	t.Helper()
+	s, err := open(t, p)
 	if err != nil {
-		require.IsType(t, &Error{}, err)
+		return result, err
 	}
-	return r, err
+	defer s.Close()
+	return do(s)
+}
+
+func plan(t testing.TB, p place, c Config) ([]string, error) {
+	t.Helper()
+	return within(t, p, func(s *Session) ([]string, error) {
+		plan, err := s.Plan(c)
+		if err != nil {
+			return nil, err
+		}
+		return plan.Steps, nil
+	})
+}
+
+// applied is a result, and whether anything was changed.
+type applied struct {
+	*Result
+	changed bool
+}
+
+func apply(t testing.TB, p place, c Config) (applied, error) {
+	t.Helper()
+	return within(t, p, func(s *Session) (applied, error) {
+		plan, err := s.Plan(c)
+		if err != nil {
+			return applied{}, err
+		}
+		r, err := plan.Apply(t.Context())
+		return applied{r, len(plan.steps) > 0}, err
+	})
+}
+
+func remove(t testing.TB, p place) ([]string, error) {
+	t.Helper()
+	return within(t, p, (*Session).Delete)
+}
+
+func show(t testing.TB, p place) (*Result, error) {
+	t.Helper()
+	return within(t, p, (*Session).Show)
 }
 
 // ping sends echo requests from a namespace until there is a reply: one may be lost while a bridge learns of a port.

@@ -1,105 +1,53 @@
 package netconf
 
 import (
-	"io/fs"
 	"os"
-	"path/filepath"
-	"strconv"
-	"syscall"
 	"testing"
 
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
 )
 
-// TestTargetRefused has every kind of wrong target for each of the four operations, which find out before they act.
-func TestTargetRefused(t *testing.T) {
+// TestPlaceRefused: what is no network namespace, or the host's own, is refused before anything is done.
+func TestPlaceRefused(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.CheckLeaks(t)
-	host := newNetns(t)
-	dir := t.TempDir()
-	fifo, file := filepath.Join(dir, "fifo"), filepath.Join(dir, "file")
-	require.NoError(t, syscall.Mkfifo(fifo, 0o600))
-	require.NoError(t, os.WriteFile(file, nil, 0o600))
-	for _, c := range []struct {
-		target Target
-		want   error
-	}{
-		{Target{}, nil},
-		{Target{PID: 1, Path: file}, nil},
-		{Target{Path: file, Name: "x"}, nil},
-		{Target{PID: -1}, syscall.EINVAL},
-		{Target{PID: 1 << 22}, syscall.ESRCH},
-		{Target{PID: os.Getpid()}, ErrOwnNamespace},
-		{Target{Path: "/proc/self/ns/net"}, ErrOwnNamespace},
-		{pathOf(host), ErrOwnNamespace},
-		{Target{Path: "/proc/self/ns/mnt"}, syscall.EINVAL},
-		{Target{Path: "/proc/" + strconv.Itoa(1<<22) + "/ns/net"}, fs.ErrNotExist},
-		{Target{Path: dir + "/none"}, fs.ErrNotExist},
-		{Target{Path: dir}, syscall.EINVAL},
-		{Target{Path: file}, syscall.EINVAL},
-		{Target{Path: fifo}, syscall.EINVAL},
-		{Target{Path: "/dev/null"}, syscall.EINVAL},
-		{Target{Name: "../x"}, syscall.EINVAL},
-		{Target{Name: "no-such-name-" + strconv.Itoa(os.Getpid())}, fs.ErrNotExist},
-	} {
-		p := Place{host, c.target, t.TempDir()}
-		for name, err := range operations(t, p) {
-			require.IsType(t, &Error{}, err, "%s %+v", name, c.target)
-			if c.want != nil {
-				require.ErrorIs(t, err, c.want, "%s %+v", name, c.target)
-			}
-		}
-		requireEmpty(t, p.RunDir)
-	}
-}
-
-func operations(t *testing.T, p Place) map[string]error {
-	_, applied := Apply(t.Context(), p, simple())
-	_, planned := MakePlan(t.Context(), p, simple())
-	_, shown := Show(t.Context(), p)
-	_, deleted := Delete(t.Context(), p)
-	return map[string]error{"apply": applied, "plan": planned, "show": shown, "delete": deleted}
-}
-
-func TestHostRefused(t *testing.T) {
-	testutil.NeedRoot(t)
-	target := pathOf(newNetns(t))
+	target := newNetns(t)
 	file, err := os.Open("/dev/null")
 	require.NoError(t, err)
 	defer func() { _ = file.Close() }()
-	for _, host := range []handle.NsHandle{handle.None(), handle.NsHandle(file.Fd())} {
-		for name, err := range operations(t, Place{host, target, t.TempDir()}) {
-			require.Error(t, err, name)
-		}
+	uts, err := handle.Of(species.CLONE_NEWUTS).Get()
+	require.NoError(t, err)
+	defer func() { _ = uts.Close() }()
+	for _, wrong := range []handle.NsHandle{handle.None(), handle.NsHandle(file.Fd()), uts, target} {
+		_, err = open(t, place{Place{Target: wrong}, target})
+		require.Error(t, err)
 	}
 }
 
-// TestStaleTarget: a target that ends takes the pair with it, and its successor is another.
+// TestStaleTarget: with the process, name servers are out of reach, and sysctls are not.
 func TestStaleTarget(t *testing.T) {
 	target := startTarget(t, "")
-	p := newPlace(t, Target{PID: target.PID})
+	p := placeOf(t, target)
 	_, err := apply(t, p, withFiles())
 	require.NoError(t, err)
 	target.Stop()
 	_, err = apply(t, p, withFiles())
-	require.ErrorIs(t, err, syscall.ESRCH)
+	require.ErrorContains(t, err, "dns needs the PID")
+	deleted, err := remove(t, p)
+	require.ErrorContains(t, err, "no such process")
+	require.Len(t, deleted, 2)
 }
 
 // TestInTarget: a worker that is not where the target was looked up refuses to work.
 func TestInTarget(t *testing.T) {
-	target := startTarget(t, "")
-	p := newPlace(t, Target{PID: target.PID})
-	s, err := p.open(t.Context())
-	require.NoError(t, err)
-	defer s.close()
-	require.NoError(t, s.target.Close())
-	s.target = newNetns(t) // as if the process had gone there since
-	_, err = s.sysctls(sysctlCall{Values: map[string]string{"net/ipv4/ip_forward": "1"}})
+	p := placeOf(t, startTarget(t, ""))
+	p.Target = newNetns(t) // as if the process had gone elsewhere since
+	before := listing(t, p)
+	_, err := apply(t, p, withFiles())
 	require.ErrorContains(t, err, "stale")
-	_, err = s.resolv(resolvCall{Want: entry{Kind: kindFile}}, false)
-	require.ErrorContains(t, err, "stale")
-	s.target = handle.None()
+	require.Equal(t, before, listing(t, p))
 }
