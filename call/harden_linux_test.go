@@ -30,7 +30,7 @@ func init() {
 	}, 0)
 }
 
-// attack plays the root of the target, beside the worker, and prints what of it succeeds.
+// attack does what a hostile root of the target might do to the worker, and prints what succeeds.
 func attack(pid string) {
 	number, err := strconv.Atoi(pid)
 	check(err)
@@ -115,7 +115,7 @@ func TestTargetsRootCannotReachIntoAWorker(t *testing.T) {
 	}
 }
 
-// The attacker can attach to other processes: the test above is one.
+// Shows that the attacks of the test above work on another process.
 func TestTargetsRootCanReachIntoItsOwn(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	found := attackFromInside(t, target, 1)
@@ -158,7 +158,7 @@ func TestSessionKeyringIsFresh(t *testing.T) {
 	var own string
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // the keyring is the thread's, which ends with it
+		runtime.LockOSThread() // the thread has the keyring, and ends with the goroutine
 		_, err := unix.KeyctlJoinSessionKeyring("nsops-test")
 		if err == nil {
 			var key int
@@ -193,7 +193,7 @@ func TestWorkerIsInASessionOfItsOwn(t *testing.T) {
 	}
 }
 
-// Started by descriptor, it would be called by that number.
+// execveat(2) names a process after the number of the descriptor.
 func TestWorkerHasTheNameOfItsProgram(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet})
 	own, err := os.ReadFile("/proc/self/comm")

@@ -68,7 +68,7 @@ int main(int argc, char **argv)
 `
 )
 
-const refusal = `would not start this code again`
+const refusal = `would not run the bootstrap`
 
 // What is executed again is the C program, without arguments, as the user that it runs as, and in no namespace.
 func TestLibraryInAProgramOfAnotherLanguage(t *testing.T) {
