@@ -121,7 +121,7 @@ func TestDeadlineKillsTheProcessGroup(t *testing.T) {
 	}
 }
 
-// childTime is how long a child of a worker sleeps, and tells it from those of other tests.
+// childTime is how long a child of a worker sleeps; it distinguishes it from those of other tests.
 var childTime = fmt.Sprint("1000.", os.Getpid())
 
 // sleepers returns the processes that the handler hang has started and that still run.

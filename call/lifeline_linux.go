@@ -83,8 +83,8 @@ func watch(lifeline int, group bool) {
 // kernel treats the signal of a lifeline as one from inside.
 func ignoresLifelines() bool { return os.Getpid() == 1 }
 
-// mayKillAnybody reports whether this process may kill the processes of all users, and so its lifelines can.
-func mayKillAnybody() bool { return os.Geteuid() == 0 && isInInitialUserNamespace() }
+// mayKillAllUsers reports whether this process may kill the processes of all users, and so its lifelines can.
+func mayKillAllUsers() bool { return os.Geteuid() == 0 && isInInitialUserNamespace() }
 
 // isInInitialUserNamespace asks once: a process with several threads cannot leave its user namespace.
 var isInInitialUserNamespace = sync.OnceValue(func() bool {

@@ -114,7 +114,7 @@ func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
 		s.env = without(s.env, coverEnv)
 		marks |= wire.MarkCover
 	}
-	if spawn && !mayKillAnybody() {
+	if spawn && !mayKillAllUsers() {
 		marks |= wire.MarkWatch
 	}
 	channel := s.ours.FD

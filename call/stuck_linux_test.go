@@ -20,7 +20,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// stuck is a descriptor that a hostile worker sends. Its friends decide how long close(2) of it takes, or the end of the
+// stuck is a descriptor that a hostile worker sends. Hostile processes decide how long close(2) of it takes, or the end of the
 // socket in which it is queued.
 type stuck struct {
 	Socket int    // to which the worker sends it

@@ -81,7 +81,7 @@ func TestHandlersChildrenDieWithTheCaller(t *testing.T) {
 			waitUntil(t, func() bool { family = descendants(t, worker); return len(family) == 2+2*len(test.users) }, "its children")
 			require.NoError(t, caller.Kill())
 			for _, pid := range append(family, worker) {
-				waitUntil(t, func() bool { return gone(pid) }, "somebody is still there")
+				waitUntil(t, func() bool { return gone(pid) }, "a process is still there")
 			}
 		})
 	}

@@ -16,7 +16,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	become()
+	runReexec()
 	os.Exit(testutil.Run(m))
 }
 

@@ -8,7 +8,7 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// full are records in which everything is said that those of their kind say.
+// full are records with all fields set that their kind has.
 var full = map[uint16]wire.Record{
 	wire.KindForked: {Pid: 1 << 30},
 	wire.KindJoined: {},
