@@ -48,9 +48,9 @@ const (
 	KillTimeout = time.Second
 )
 
-// NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1: outside of
-// containers that is the host's init process, whose namespaces usually are the caller's. Without Namespaces the types mnt,
-// uts, ipc and net are joined.
+// NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1: outside
+// of containers that is the host's init process, whose namespaces usually are the caller's. Without Namespaces the
+// types mnt, uts, ipc and net are joined.
 func NewCall(name string) *Call {
 	return &Call{name: name, pid: 1, types: defaultTypes, limit: DefaultMaxResult}
 }
@@ -90,8 +90,8 @@ func (c *Call) TargetPid(pid int) *Call {
 // Namespaces sets the types that are joined, instead of mnt, uts, ipc and net. A namespace that the target shares with
 // the calling thread is not joined again; MustDiffer makes that an error. With user, the worker is root of that user
 // namespace and has all capabilities in it; if it maps no root, the call fails, see User. With mnt, the worker's root
-// directory is the target's, see NamespaceRoot. With pid, the worker is visible in that PID namespace; it then executes a
-// sealed copy of the program, which each calling process makes once.
+// directory is the target's, see NamespaceRoot. With pid, the worker is visible in that PID namespace; it then executes
+// a sealed copy of the program, which each calling process makes once.
 func (c *Call) Namespaces(types ...species.NamespaceType) *Call {
 	c.types = c.union("namespaces", types)
 	return c
@@ -118,17 +118,17 @@ func (c *Call) union(op string, types []species.NamespaceType) species.Namespace
 }
 
 // RemountSys gives the worker a /sys that shows its network namespace, with nosuid, nodev and noexec, and read-only if
-// the old one was. It is mounted in a new mount namespace, so that no other process sees it. What is mounted below the old
-// /sys, such as cgroups, is hidden. It requires CAP_SYS_ADMIN in the user namespaces that own the network and the mount
-// namespace. See man 5 sysfs.
+// the old one was. It is mounted in a new mount namespace, so that no other process sees it. What is mounted below the
+// old /sys, such as cgroups, is hidden. It requires CAP_SYS_ADMIN in the user namespaces that own the network and the
+// mount namespace. See man 5 sysfs.
 func (c *Call) RemountSys() *Call {
 	c.flags |= wire.FlagRemountSys
 	return c
 }
 
-// Context sets a context. When it ends, the worker is killed, and once the handler runs, its process group, too; the call
-// returns context.Cause within KillTimeout. Without Context, a call may take DefaultTimeout. With a context that has no
-// deadline, the handler may run for ever. In each case the worker must start its handler within StartTimeout.
+// Context sets a context. When it ends, the worker is killed, and once the handler runs, its process group, too; the
+// call returns context.Cause within KillTimeout. Without Context, a call may take DefaultTimeout. With a context that
+// has no deadline, the handler may run for ever. In each case the worker must start its handler within StartTimeout.
 // SwitchToNamespaces checks the context once, before it changes anything.
 func (c *Call) Context(ctx context.Context) *Call {
 	c.ctx = ctx
@@ -147,19 +147,19 @@ func (c *Call) Env(assignments ...string) *Call {
 	return c
 }
 
-// Stdin sets the worker's standard input. Without it, that is /dev/null. An *os.File is passed on as it is, unless it is a
-// terminal. Any other reader is copied into a pipe; its last Read may return after the call does. Stdin has no effect on
-// SwitchToNamespaces.
+// Stdin sets the worker's standard input. Without it, that is /dev/null. An *os.File is passed on as it is, unless it
+// is a terminal. Any other reader is copied into a pipe; its last Read may return after the call does. Stdin has no
+// effect on SwitchToNamespaces.
 func (c *Call) Stdin(r io.Reader) *Call {
 	c.stdin = r
 	return c
 }
 
-// Stdout sets the worker's standard output. Without it, that is the caller's. An *os.File is passed on as it is, unless it
-// is a terminal. Any other writer gets a copy of what is written until the worker ends; an error of its Write is an error
-// of the call. The worker then writes to a socket, which cannot be opened as /dev/stdout. The reader of a pipe that is
-// passed on may hang for ever: a hostile worker can splice(2) a page into it that never becomes readable (FUSE). Stdout has
-// no effect on SwitchToNamespaces.
+// Stdout sets the worker's standard output. Without it, that is the caller's. An *os.File is passed on as it is, unless
+// it is a terminal. Any other writer gets a copy of what is written until the worker ends, even if other processes
+// could still write; an error of its Write is an error of the call. The worker then writes to a socket, which cannot be
+// opened as /dev/stdout. The reader of a pipe that is passed on may hang for ever: a hostile worker can splice(2) a
+// page into it that never becomes readable (FUSE). Stdout has no effect on SwitchToNamespaces.
 func (c *Call) Stdout(w io.Writer) *Call {
 	c.stdout = w
 	return c

@@ -57,7 +57,7 @@ func init() {
 }
 
 // If the target has called chroot(2), the worker must not reach files outside of that root.
-func TestChrootOfTheTargetIsTheWorkers(t *testing.T) {
+func TestWorkerHasTheRootOfAChrootedTarget(t *testing.T) {
 	for what, types := range map[string]uintptr{
 		"in our mount namespace": 0,
 		"in one of its own":      unix.CLONE_NEWNS,

@@ -69,7 +69,7 @@ func TestOurOwnNamespaceIsTheCallingThreads(t *testing.T) {
 	})
 }
 
-func TestWhatMustDifferIsATypeOfNamespace(t *testing.T) {
+func TestMustDifferRefusesOtherValues(t *testing.T) {
 	needBootstrap(t)
 	err := call.NewCall("nothing").TargetPid(os.Getpid()).MustDiffer(0x4000).SpawnInNamespaces(nil)
 	require.ErrorContains(t, requireError(t, err, call.StageTarget), "types that must differ")

@@ -1,9 +1,9 @@
 // Package call runs a function of this program inside another process's namespaces.
 //
 // The program starts itself again as a worker: a C constructor (package nsenter) joins the target's namespaces before
-// the Go runtime starts, then the registered handler runs there, and the caller gets its result. A thread of a Go program
-// cannot do that: join user and time namespaces, be in another PID namespace, or change the mount namespace of a whole
-// process. A program needs three lines:
+// the Go runtime starts, then the registered handler runs there, and the caller gets its result. A thread of a Go
+// program cannot do that: join user and time namespaces, be in another PID namespace, or change the mount namespace of
+// a whole process. A program needs three lines:
 //
 //	func main() {
 //		call.RegisterReexec("hostname", hostname, nil) // each handler, in every run of the program
@@ -11,16 +11,16 @@
 //		err := call.NewCall("hostname").TargetPid(pid).SpawnInNamespaces(&name)
 //
 // The API is that of nsfix; its users change the import path. Two things differ. Every run of the program must call
-// HandleReexec, before anything else: a worker that does not, because a condition such as an argument is missing, runs main
-// instead of the handler, and the call returns an error. And DropPrivs drops more. Where it is enough to switch one
-// thread, as for network namespaces, package handle is far cheaper.
+// HandleReexec, before anything else: a worker that does not, because a condition such as an argument is missing, runs
+// main instead of the handler, and the call returns an error. And DropPrivs drops more. Where it is enough to switch
+// one thread, as for network namespaces, package handle is far cheaper.
 //
 // A target is a process or thread. A namespace that only a pin or a descriptor keeps alive cannot be joined.
 //
 // # What a worker is
 //
 //	namespaces    mnt, uts, ipc, net of the target, or those of Call.Namespaces; the others are the calling thread's
-//	user          root of the joined user namespace, else the caller's effective user; that of Call.User; nobody with Call.DropPrivs
+//	user          root of the joined user namespace, else the caller's effective user; see Call.User, Call.DropPrivs
 //	capabilities  none inheritable or ambient; none that the target lacks with Call.TargetCapabilities, none with Call.DropPrivs
 //	groups        none with a joined user namespace, Call.User or Call.DropPrivs, else the caller's
 //	descriptors   0, 1, 2; 3, 4 and 5, sockets to the caller; those that the Go runtime opens
@@ -32,31 +32,32 @@
 //	GOMAXPROCS    1 at the start, unless the environment or Call.Env sets it; runtime.GOMAXPROCS changes it
 //	cgroup, seccomp filter, security label, resource limits: the caller's; joining namespaces changes none of them
 //
-// If a user namespace does not map its root, the call fails, unless Call.User names a user whom it maps, or the caller is
-// an ordinary user whom it maps. A worker never keeps a UID or GID of the caller that the namespace does not map.
+// If a user namespace does not map its root, the call fails, unless Call.User names a user whom it maps, or the caller
+// is an ordinary user whom it maps. A worker never keeps a UID or GID of the caller that the namespace does not map.
 //
 // The target's root cannot trace or inspect the worker: it is not dumpable, so its files in /proc belong to the initial
 // root. But if it is in the target's PID namespace, the target's root can kill it. A process with CAP_SYS_PTRACE in the
 // caller's user namespace can trace it if it sees it, see Call.TargetCapabilities. The worker and its process group are
-// killed when the caller ends; docs/privileges.md says what may survive. The worker is a child of the caller, which waits
-// for it: a program that reaps unknown children may lose its exit status, but never its result.
+// killed when the caller ends; docs/privileges.md says what may survive. The worker is a child of the caller, which
+// waits for it: a program that reaps unknown children may lose its exit status, but never its result.
 //
 // # What a handler must not do
 //
 // In the target's mount namespace every path is the target's. With cgo, functions of package os/user, the resolver of
 // package net and the C library may load shared libraries from there, with the worker's rights: look up users and hosts
 // before the call, or build with the tags osusergo and netgo. This includes the initialisation of packages, which runs
-// after the join. The target may have a forged /proc. The Go runtime reads /proc/self/cgroup and /proc/self/mountinfo when
-// it starts, and glibc reads /proc/self/maps: a hostile target can make that hang, for at most StartTimeout. Programs built
-// with -race read more of /proc; use them for tests only.
+// after the join. The target may have a forged /proc. The Go runtime reads /proc/self/cgroup and /proc/self/mountinfo
+// when it starts, and glibc reads /proc/self/maps: a hostile target can make that hang, for at most StartTimeout.
+// Programs built with -race read more of /proc; use them for tests only.
 //
 // # Programs with more rights than their user
 //
-// A set-user-ID or set-group-ID program, and one with file capabilities, may call. Its worker has the effective rights of
-// the calling thread, and its real IDs are the effective ones. So the kernel does not protect it from its environment:
-// variables that control loaders, C libraries, the Go runtime, shells and interpreters, such as LD_PRELOAD, GODEBUG and
-// BASH_ENV, are removed, unless Call.Env sets them. Such a program ignores NSOPS_CHANNEL. In every other program,
-// HandleReexec ends the process with status 125 if that variable is set and the bootstrap has not run.
+// A set-user-ID or set-group-ID program, and one with file capabilities, may call. Its worker has the effective rights
+// of the calling thread, and its real IDs are the effective ones. So the kernel does not protect it from its
+// environment: variables that control loaders, C libraries, the Go runtime, shells and interpreters, such as
+// LD_PRELOAD, GODEBUG and BASH_ENV, are removed, unless Call.Env sets them. Such a program ignores NSOPS_CHANNEL. In
+// every other program, HandleReexec ends the process with status 125 if that variable is set and the bootstrap has not
+// run.
 //
 // # Errors
 //
@@ -65,9 +66,9 @@
 //
 // # Privileges and kernels
 //
-// A call requires root, or effective in the calling thread CAP_SYS_ADMIN in the user namespaces that own the namespaces to
-// be joined and CAP_SYS_PTRACE over the target. Users without capabilities can join the namespaces of their own containers
-// together with their user namespace. A call requires Linux 5.10 with /proc mounted, and cgo at build time. It returns
-// ErrNotLinked without cgo, in a library of a program in another language, and in a program started as ld.so PROGRAM. See
-// man 2 setns, man 7 namespaces, docs/privileges.md.
+// A call requires root, or effective in the calling thread CAP_SYS_ADMIN in the user namespaces that own the namespaces
+// to be joined and CAP_SYS_PTRACE over the target. Users without capabilities can join the namespaces of their own
+// containers together with their user namespace. A call requires Linux 5.10 with /proc mounted, and cgo at build time.
+// It returns ErrNotLinked without cgo, in a library of a program in another language, and in a program started as ld.so
+// PROGRAM. See man 2 setns, man 7 namespaces, docs/privileges.md.
 package call

@@ -31,8 +31,8 @@ func depth() int {
 	return n
 }
 
-// workerEnv returns the environment of a worker with GOMAXPROCS=procs, and marks for applyMarks. With GOMAXPROCS set, the
-// Go runtime starts faster and does not watch the limits of a cgroup.
+// workerEnv returns the environment of a worker with GOMAXPROCS=procs, and marks for applyMarks. With GOMAXPROCS set,
+// the Go runtime starts faster and does not watch the limits of a cgroup.
 func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	env = environment(inherited(), c.env, []string{
 		wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1),

@@ -21,8 +21,8 @@ var (
 )
 
 // exchange is the caller's side of a running call. One thread waits until the worker ends, the context ends or
-// startTimeout is over. The records stay in the channel until then: waking up for each would cost more than reading them.
-// The exchange owns the descriptors.
+// startTimeout is over. The records stay in the channel until then: waking up for each would cost more than reading
+// them. The exchange owns the descriptors.
 type exchange struct {
 	channel *sys.Inbox
 	lines   *lifelines // the worker holds the other ends
@@ -193,7 +193,7 @@ func (x *exchange) receiveNext(buf []byte) error {
 // adopt opens the worker that our child has forked.
 func (x *exchange) adopt(pid int) (err error) {
 	x.worker, err = sys.Adopt(pid)
-	if errors.Is(err, syscall.ECHILD) { // it has ended and was reaped: by the kernel, as SIGCHLD is ignored, or by another part of this program
+	if errors.Is(err, syscall.ECHILD) { // it was reaped: by the kernel if SIGCHLD is ignored, or by this program
 		return nil
 	}
 	if err == nil {

@@ -52,7 +52,7 @@ func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
 }
 
 // While SIGCHLD is ignored, the worker may be reaped at any time, and another process get its PID.
-func TestForgottenWorkerIsNotLookedForByNumber(t *testing.T) {
+func TestReapedWorkerIsNotOpenedByNumber(t *testing.T) {
 	text, err := exec.Command("setsid", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!").Output()
 	require.NoError(t, err)
 	stranger, err := strconv.Atoi(strings.TrimSpace(string(text)))

@@ -31,7 +31,7 @@ func failWith(t testing.TB, handler, arg string) *call.Error {
 	return e
 }
 
-func TestErrorsSurviveTheWay(t *testing.T) {
+func TestErrorsReachTheCaller(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for arg, test := range map[string]struct {
 		text    string
@@ -180,7 +180,7 @@ func TestArgumentsAndResultsThatJSONCannotCarry(t *testing.T) {
 	require.ErrorContains(t, err, "not a pointer")
 }
 
-func TestEnvironmentThatIsNoneIsAnError(t *testing.T) {
+func TestInvalidEnvironmentIsAnError(t *testing.T) {
 	needBootstrap(t)
 	for _, assignment := range []string{"NAME", "", "NAME=a\x00b", "NA\x00ME=a"} {
 		c := ours("nothing").Env("GOOD=1", assignment).Env("GOOD=2")

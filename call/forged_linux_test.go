@@ -29,7 +29,7 @@ for dir in 1 self thread-self; do
 	ln -s /bin/sh /proc/$dir/exe
 done`
 
-func TestForgedProcDeceivesNobody(t *testing.T) {
+func TestForgedProcIsNotRead(t *testing.T) {
 	for _, o := range []testutil.TargetOptions{
 		{Setup: forgedProc, Hostname: "forger"},
 		{Setup: forgedProc, Hostname: "forger", OwnRoot: true},

@@ -27,8 +27,9 @@ func handle() {
 	_ = sys.HoldExecutable() // a call tries again, and returns the error
 }
 
-// isSetByUser reports whether only the user who has started this program can have set the channel's variable: the program
-// is set-user-ID, set-group-ID or has file capabilities, which a worker never is. It must run whatever that user sets.
+// isSetByUser reports whether only the user who has started this program can have set the channel's variable: the
+// program is set-user-ID, set-group-ID or has file capabilities, which a worker never is. It must run whatever that
+// user sets.
 func isSetByUser() bool {
 	return nsenter.SetID() || nsenter.Secure() && sys.ExecutableHasCapabilities()
 }

@@ -97,7 +97,7 @@ func attackFromInside(t testing.TB, target *testutil.Target, pid int) string {
 	return target.Sh(roleEnv + "=attacker " + program + " " + strconv.Itoa(pid))
 }
 
-func TestTargetsRootCannotReachIntoAWorker(t *testing.T) {
+func TestTargetsRootCannotAttackAWorker(t *testing.T) {
 	for _, base := range []int{0, 100000} {
 		for _, types := range []species.Set{allSet, defaultSet.With(species.CLONE_NEWPID | species.CLONE_NEWUSER)} {
 			for _, drop := range []bool{false, true} {
@@ -116,7 +116,7 @@ func TestTargetsRootCannotReachIntoAWorker(t *testing.T) {
 }
 
 // Shows that the attacks of the test above work on another process.
-func TestTargetsRootCanReachIntoItsOwn(t *testing.T) {
+func TestTargetsRootCanAttackItsOwnProcesses(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	found := attackFromInside(t, target, 1)
 	for _, name := range []string{"seize", "getfd", "exe", "root", "open exe", "open environ", "fd/0"} {

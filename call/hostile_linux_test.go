@@ -20,8 +20,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// These workers are controlled by a hostile target: they write to the channel themselves. No record of theirs may harm the
-// caller or block it.
+// These workers are controlled by a hostile target: they write to the channel themselves. No record of theirs may harm
+// the caller or block it.
 
 // channel is a worker's descriptor.
 const channel = 3

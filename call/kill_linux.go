@@ -27,9 +27,10 @@ func (x *exchange) abort(over time.Time) {
 	}
 }
 
-// kill ends and reaps all children of the call. If a child has not yet forked the worker, kill waits until it has, and has
-// sent the PID: without that, nobody could wait for the worker. It does not take long, since the child opens nothing of the
-// target. A child that SIGKILL does not end, since it is frozen or blocked in the kernel, is reaped when it ends.
+// kill ends and reaps all children of the call. If a child has not yet forked the worker, kill waits until it has, and
+// has sent the PID: without that, nobody could wait for the worker. It does not take long, since the child opens
+// nothing of the target. A child that SIGKILL does not end, since it is frozen or blocked in the kernel, is reaped when
+// it ends.
 func (x *exchange) kill(over time.Time) {
 	if x.turns.Forks && x.worker == nil {
 		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
@@ -62,8 +63,8 @@ func (x *exchange) findWorker() {
 	}
 }
 
-// reap reaps the children of a call that have ended, and returns the worker's status. A child that is traced can be reaped
-// only after its tracer has done so: a goroutine waits for that, and the status is 0.
+// reap reaps the children of a call that have ended, and returns the worker's status. A child that is traced can be
+// reaped only after its tracer has done so: a goroutine waits for that, and the status is 0.
 func (x *exchange) reap() (status syscall.WaitStatus) {
 	for _, c := range []*sys.Child{x.child, x.worker} {
 		if c == nil {

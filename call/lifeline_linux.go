@@ -12,9 +12,9 @@ import (
 )
 
 // lifelines are two pairs of sockets. The kernel closes the caller's ends when the caller ends, even by SIGKILL. By the
-// first pair, which the bootstrap arms, it then kills the worker; by the second one, the worker's process group. It sends
-// the signal with the rights of the process that set the owner (F_SETOWN in man 2 fcntl): for the group that is the caller,
-// which may kill more processes than the worker may.
+// first pair, which the bootstrap arms, it then kills the worker; by the second one, the worker's process group. It
+// sends the signal with the rights of the process that set the owner (F_SETOWN in man 2 fcntl): for the group that is
+// the caller, which may kill more processes than the worker may.
 type lifelines struct {
 	our, their           *sys.FD
 	ourGroup, theirGroup *sys.FD
@@ -71,16 +71,16 @@ func armOwnGroup(lifeline int) error {
 	return sys.KillGroupAtEnd(group)
 }
 
-// watch kills this process when the caller ends, and with group its process group. It is needed where the lifeline has no
-// effect: the handler may have become a user, known only in its user namespace, whom the caller may not kill.
+// watch kills this process when the caller ends, and with group its process group. It is needed where the lifeline has
+// no effect: the handler may have become a user, known only in its user namespace, whom the caller may not kill.
 func watch(lifeline int, group bool) {
 	if ready, err := sys.WaitReadable(time.Time{}, lifeline); err == nil && ready[0] {
 		sys.KillSelf(group)
 	}
 }
 
-// ignoresLifelines reports whether this process is the first one of a PID namespace. No process inside can kill it, and the
-// kernel treats the signal of a lifeline as one from inside.
+// ignoresLifelines reports whether this process is the first one of a PID namespace. No process inside can kill it, and
+// the kernel treats the signal of a lifeline as one from inside.
 func ignoresLifelines() bool { return os.Getpid() == 1 }
 
 // mayKillAllUsers reports whether this process may kill the processes of all users, and so its lifelines can.

@@ -151,7 +151,7 @@ func startDenied(t testing.TB) (pid int) {
 	return pid
 }
 
-func TestDropPrivsWithoutNobodySaysSo(t *testing.T) {
+func TestDropPrivsNamesAnUnmappedNobody(t *testing.T) {
 	pid := startDenied(t)
 	c := call.NewCall("status").TargetPid(pid).Namespaces(species.CLONE_NEWUSER, species.CLONE_NEWNS).DropPrivs()
 	err := requireError(t, c.SpawnInNamespaces(nil), call.StagePrivileges)
@@ -178,7 +178,8 @@ func TestUserWithoutAUserNamespace(t *testing.T) {
 			require.Equal(t, want, got, name)
 		}
 	}
-	// setresuid(2) removes the capabilities of UID 0 only; a worker of a capable caller with another UID must lose its own, too.
+	// setresuid(2) removes the capabilities of UID 0 only; a worker of a capable caller with another UID must lose its
+	// own, too.
 	keeper := role(t, "keeper", request{Handler: "status", Pid: target.PID, Types: species.Set(allButUser), User: []int{5, 6}}.json(), "spawn")
 	status = statusOf(t, callIn(t, keeper))
 	require.Equal(t, []string{"5 5 5 5", noCaps, noCaps}, []string{status["Uid"][0], status["CapPrm"][0], status["CapEff"][0]})

@@ -19,8 +19,8 @@ import (
 )
 
 func init() {
-	// "reaped" is the init of a PID namespace that ignores SIGCHLD. It makes a call, starts unrelated processes that get the
-	// PID of the process that has forked the worker, and ends the call.
+	// "reaped" is the init of a PID namespace that ignores SIGCHLD. It makes a call, starts unrelated processes that get
+	// the PID of the process that has forked the worker, and ends the call.
 	roles["reaped"] = func([]string) {
 		call.HandleReexec()
 		check(unix.Mount("proc", "/proc", "proc", 0, ""))

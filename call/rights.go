@@ -16,19 +16,19 @@ type rights struct {
 }
 
 // DropPrivs removes all privileges of the worker for good: it has the UID and GID of User, or without User the caller's
-// real ones, 65534 in place of 0; no supplementary groups, no capabilities in any set, no_new_privs. The IDs are those of
-// the target's user namespace if that is joined. If any of this fails, the call fails in stage privileges: it requires
-// CAP_SETUID, CAP_SETGID and CAP_SETPCAP in the worker's user namespace, which must map the IDs and, for a caller with
-// supplementary groups, allow setgroups(2). See man 7 credentials, man 7 capabilities.
+// real ones, 65534 in place of 0; no supplementary groups, no capabilities in any set, no_new_privs. The IDs are those
+// of the target's user namespace if that is joined. If any of this fails, the call fails in stage privileges: it
+// requires CAP_SETUID, CAP_SETGID and CAP_SETPCAP in the worker's user namespace, which must map the IDs and, for a
+// caller with supplementary groups, allow setgroups(2). See man 7 credentials, man 7 capabilities.
 func (c *Call) DropPrivs() *Call {
 	c.flags |= wire.FlagDropPrivs
 	return c
 }
 
-// User sets the worker's real, effective and saved UID and GID. They are those of the target's user namespace if that is
-// joined, which must map them; without User, the worker is its root then. Supplementary groups are dropped. A worker with
-// a UID other than 0 has no capabilities, as after setuid(2); in a user namespace that maps no root it keeps them, unless
-// DropPrivs is set, too. It requires CAP_SETUID and CAP_SETGID in the worker's user namespace.
+// User sets the worker's real, effective and saved UID and GID. They are those of the target's user namespace if that
+// is joined, which must map them; without User, the worker is its root then. Supplementary groups are dropped. A worker
+// with a UID other than 0 has no capabilities, as after setuid(2); in a user namespace that maps no root it keeps them,
+// unless DropPrivs is set, too. It requires CAP_SETUID and CAP_SETGID in the worker's user namespace.
 func (c *Call) User(uid, gid int) *Call {
 	if uid < 0 || gid < 0 || int64(uid) >= math.MaxUint32 || int64(gid) >= math.MaxUint32 {
 		c.fail(&Error{Handler: c.name, Stage: StagePrivileges, Op: "user", Err: fmt.Errorf("%d:%d: %w", uid, gid, errNoID)})
@@ -48,10 +48,10 @@ func (c *Call) TargetCapabilities() *Call {
 	return c
 }
 
-// ConfinePrograms ensures that no program which the handler starts has any capability, not even as UID 0: it empties the
-// bounding set and sets SECBIT_NOROOT, for good. Without it, and without DropPrivs, a program that a worker with UID 0
-// starts, such as one of the container, has all capabilities of the worker's bounding set, in the caller's user namespace
-// if no other was joined. The handler keeps its own. It requires CAP_SETPCAP; see man 7 capabilities.
+// ConfinePrograms ensures that no program which the handler starts has any capability, not even as UID 0: it empties
+// the bounding set and sets SECBIT_NOROOT, for good. Without it, and without DropPrivs, a program that a worker with
+// UID 0 starts, such as one of the container, has all capabilities of the worker's bounding set, in the caller's user
+// namespace if no other was joined. The handler keeps its own. It requires CAP_SETPCAP; see man 7 capabilities.
 func (c *Call) ConfinePrograms() *Call {
 	c.rights.confined = true
 	return c

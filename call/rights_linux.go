@@ -37,9 +37,9 @@ func (r rights) apply(request *wire.Request, t *target) error {
 	return refuseExposed(request, t)
 }
 
-// capabilities returns the target's capabilities in the worker's user namespace: none if the target is in another one. The
-// target may move to a new user namespace at any time, where it has all capabilities, but not back. So its sets are read
-// before its user namespace is compared.
+// capabilities returns the target's capabilities in the worker's user namespace: none if the target is in another one.
+// The target may move to a new user namespace at any time, where it has all capabilities, but not back. So its sets are
+// read before its user namespace is compared.
 func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	permitted, bounding, err = t.process.Capabilities()
 	if err != nil {
@@ -58,9 +58,9 @@ func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	return permitted, bounding, nil
 }
 
-// refuseExposed returns an error if others could trace the worker for a moment. Where fs.suid_dumpable is 1, each change of
-// credentials makes a process dumpable (man 5 proc_sys_fs). The bootstrap makes these changes before the fork into a PID
-// namespace, so nobody inside sees the worker then; but processes of our own PID namespace do.
+// refuseExposed returns an error if others could trace the worker for a moment. Where fs.suid_dumpable is 1, each
+// change of credentials makes a process dumpable (man 5 proc_sys_fs). The bootstrap makes these changes before the fork
+// into a PID namespace, so nobody inside sees the worker then; but processes of our own PID namespace do.
 func refuseExposed(request *wire.Request, t *target) error {
 	changes := request.Types&uint32(species.CLONE_NEWUSER) != 0 || request.Flags&(wire.FlagUser|wire.FlagDropPrivs) != 0
 	if !changes || !sys.SuidDumpable() {
@@ -74,8 +74,8 @@ func refuseExposed(request *wire.Request, t *target) error {
 
 var errExposed = errors.New("others could trace the worker for a moment while fs.suid_dumpable is 1: set it to 0 or 2")
 
-// hidesWorker reports whether nobody who sees the worker while it changes credentials has rights over it: it joins a user
-// namespace that root or the caller has created, and the target is in another PID namespace.
+// hidesWorker reports whether nobody who sees the worker while it changes credentials has rights over it: it joins a
+// user namespace that root or the caller has created, and the target is in another PID namespace.
 func (t *target) hidesWorker() (bool, error) {
 	if !t.joins(species.CLONE_NEWUSER) {
 		return false, nil // other processes have its UID

@@ -39,8 +39,8 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 		return nil, err
 	}
 	s := &setup{target: t, cover: coverFile()}
-	// A process in the target's PID namespace must find no file to overwrite in /proc/PID/exe. And a worker must not start as
-	// a set-user-ID program, or the bootstrap would ignore the request.
+	// A process in the target's PID namespace must find no file to overwrite in /proc/PID/exe. And a worker must not start
+	// as a set-user-ID program, or the bootstrap would ignore the request.
 	sealed := t.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()
 	if s.program, s.fresh, err = sys.Executable(sealed); err != nil {
 		s.close()

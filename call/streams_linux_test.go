@@ -132,7 +132,7 @@ type brokenWriter struct{ err error }
 
 func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
 
-func TestBlockingWriterKeepsNobody(t *testing.T) {
+func TestBlockingWriterDoesNotBlockTheCall(t *testing.T) {
 	needBootstrap(t)
 	testutil.CheckLeaks(t)
 	call.SetExitTimeout(t, 200*time.Millisecond)

@@ -20,8 +20,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// stuck is a descriptor that a hostile worker sends. Hostile processes decide how long close(2) of it takes, or the end of the
-// socket in which it is queued.
+// stuck is a descriptor that a hostile worker sends. Hostile processes decide how long close(2) of it takes, or the end
+// of the socket in which it is queued.
 type stuck struct {
 	Socket int    // to which the worker sends it
 	Kind   string // "fuse", "tcp", or "path" for an O_PATH descriptor of the first
@@ -113,7 +113,7 @@ func eachInbox(t *testing.T, test func(t *testing.T, refusal string)) {
 	})
 }
 
-func TestHostileDescriptorsKeepNobody(t *testing.T) {
+func TestHostileDescriptorsBlockNoCaller(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)
 	eachInbox(t, func(t *testing.T, _ string) {
@@ -160,8 +160,8 @@ func init() {
 	}, true)
 }
 
-// SIGKILL does not end a worker that is blocked in the kernel. Its call must return soon after its deadline, no thread of
-// the caller may wait, and the worker is reaped when it ends.
+// SIGKILL does not end a worker that is blocked in the kernel. Its call must return soon after its deadline, no thread
+// of the caller may wait, and the worker is reaped when it ends.
 func TestHostileWorkerThatDoesNotDie(t *testing.T) {
 	needBootstrap(t)
 	testutil.CheckLeaks(t)
@@ -221,7 +221,7 @@ func waits(t testing.TB) bool {
 	return false
 }
 
-func TestHostileOutputKeepsNobody(t *testing.T) {
+func TestHostileOutputBlocksNoCaller(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)
 	call.SetKillTimeout(t, 200*time.Millisecond)

@@ -11,8 +11,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// target is the process to be joined, or one of its threads, and the namespaces to be joined. It is used with the goroutine
-// locked to its thread, since the worker starts in that thread's namespaces.
+// target is the process to be joined, or one of its threads, and the namespaces to be joined. It is used with the
+// goroutine locked to its thread, since the worker starts in that thread's namespaces.
 type target struct {
 	process *sys.Process
 	types   species.NamespaceType // to be joined: those that differ from ours
@@ -69,8 +69,8 @@ func (c *Call) findTarget() (*target, error) {
 	return t, nil
 }
 
-// verify returns an error for a process that cannot be a target: another one than at TargetPid, a zombie, a kernel thread.
-// If the first thread of a process has ended, another thread becomes the target.
+// verify returns an error for a process that cannot be a target: another one than at TargetPid, a zombie, a kernel
+// thread. If the first thread of a process has ended, another thread becomes the target.
 func (t *target) verify(identity sys.Identity) error {
 	now, err := t.process.Identity()
 	if err != nil {

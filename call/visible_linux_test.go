@@ -265,7 +265,8 @@ func startContainerOfUser(t testing.TB) (pid int) {
 	return pid
 }
 
-// startTracer starts a target without a user namespace of its own. Its root has CAP_SYS_PTRACE, but not all capabilities.
+// startTracer starts a target without a user namespace of its own. Its root has CAP_SYS_PTRACE, but not all
+// capabilities.
 func startTracer(t testing.TB) *testutil.Target {
 	t.Helper()
 	needBootstrap(t)
@@ -348,7 +349,7 @@ func TestProgramsOfTheHandlerAreConfinedOnDemand(t *testing.T) {
 }
 
 // A target has no capabilities outside of its user namespace.
-func TestCapabilitiesOfATargetEndWithItsUserNamespace(t *testing.T) {
+func TestTargetHasNoCapabilitiesOutsideItsUserNamespace(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	c := func() *call.Call { return call.NewCall("status").TargetPid(target.PID).TargetCapabilities() }
 	status := spawn[map[string][]string](t, c().Namespaces(allButUser))

@@ -1,10 +1,10 @@
 // Package nsenter joins namespaces before the Go runtime starts.
 //
-// A Go program has several threads before its first line runs, and only a process with one thread can join user and time
-// namespaces (man 2 setns). So a C constructor does it, nsenter.c, the bootstrap: package call executes the program again,
-// and the bootstrap reads one request from an inherited socket, joins, and reports. Without a request it does nothing. A
-// program that starts with more rights than its user, such as a set-user-ID one, ignores requests.
+// A Go program has several threads before its first line runs, and only a process with one thread can join user and
+// time namespaces (man 2 setns). So a C constructor does it, nsenter.c, the bootstrap: package call executes the
+// program again, and the bootstrap reads one request from an inherited socket, joins, and reports. Without a request it
+// does nothing. A program that starts with more rights than its user, such as a set-user-ID one, ignores requests.
 //
-// Only package call imports this package. Without cgo, and on other systems than Linux, Linked is false, and package call
-// returns ErrNotLinked.
+// Only package call imports this package. Without cgo, and on other systems than Linux, Linked is false, and package
+// call returns ErrNotLinked.
 package nsenter

@@ -89,8 +89,8 @@ func library(t testing.TB, cc string) string {
 	return forEverybody(t, dir+"/preloaded.so", "0755", "")
 }
 
-// The worker of a set-user-ID program is not set-user-ID itself: its loader and its runtime would obey the environment of
-// the user, with the rights of root.
+// The worker of a set-user-ID program is not set-user-ID itself: its loader and its runtime would obey the environment
+// of the user, with the rights of root.
 func TestUsersEnvironmentDoesNotSteerAPrivilegedWorker(t *testing.T) {
 	testutil.NeedRoot(t)
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWUTS)})

@@ -59,8 +59,8 @@ func execute(args []string) error {
 	return unix.Exec(args[1], args[1:], os.Environ())
 }
 
-// A user prepares a channel that a set-user-ID program inherits and passes to a program which it executes as root. That is
-// not set-user-ID any more, so the kernel does not warn it: the bootstrap must check who has made the channel.
+// A user prepares a channel that a set-user-ID program inherits and passes to a program which it executes as root. That
+// is not set-user-ID any more, so the kernel does not warn it: the bootstrap must check who has made the channel.
 func TestChannelOfAnotherUserIsRefused(t *testing.T) {
 	if !nsenter.Linked {
 		testutil.Skip(t, "needs cgo")

@@ -36,6 +36,6 @@
 // operating system. So it cannot tell which namespace a process is in, whether
 // a namespace with an ID still exists, or what the device number of nsfs is:
 // package handle does that for one namespace, package discover for the whole
-// machine. Do not store an ID to recognise a namespace later: the kernel may give
-// the inode number of a namespace that is gone to a new one at once.
+// machine. Do not store an ID to recognise a namespace later: the kernel may
+// give the inode number of a namespace that is gone to a new one at once.
 package species

@@ -32,9 +32,9 @@ var (
 func NamespaceIDFromInode(ino uint64) NamespaceID { return NamespaceID{Ino: ino} }
 
 // IDwithType returns the uncompleted ID and the type from a text such as
-// "net:[4026531905]". It is the target of the link /proc/PID/ns/net, and the root
-// field of mountinfo for a pin. Links such as pid_for_children have the text of a
-// "pid".
+// "net:[4026531905]". It is the target of the link /proc/PID/ns/net, and the
+// root field of mountinfo for a pin. Links such as pid_for_children have the
+// text of a "pid".
 //
 // The text must be exactly what the kernel writes: the name of a type, a colon,
 // and in brackets a decimal number above 0 that fits 64 bits, without sign,
@@ -67,9 +67,9 @@ func parseDecimal(s string) (uint64, bool) {
 }
 
 // WithDev returns the ID with the device number dev, which is the st_dev that
-// fstat(2) returns for the file of any namespace: all of them are on the one nsfs
-// of the running kernel. For an ID without an inode number, such as [NoneID], it
-// returns NoneID.
+// fstat(2) returns for the file of any namespace: all of them are on the one
+// nsfs of the running kernel. For an ID without an inode number, such as
+// [NoneID], it returns NoneID.
 func (id NamespaceID) WithDev(dev uint64) NamespaceID {
 	if id.Ino == 0 {
 		return NoneID
@@ -77,8 +77,9 @@ func (id NamespaceID) WithDev(dev uint64) NamespaceID {
 	return NamespaceID{Dev: dev, Ino: id.Ino}
 }
 
-// LinkText returns the target of the link of a namespace of type t with this ID,
-// such as "net:[4026531905]". It is the inverse of [IDwithType], without Dev. It is empty if t is not a single type or the inode number is 0.
+// LinkText returns the target of the link of a namespace of type t with this
+// ID, such as "net:[4026531905]". It is the inverse of [IDwithType], without
+// Dev. It is empty if t is not a single type or the inode number is 0.
 func (id NamespaceID) LinkText(t NamespaceType) string {
 	name := t.Name()
 	if name == "" || id.Ino == 0 {

@@ -12,8 +12,8 @@ import (
 // NamespaceType(set), and int(set) for setns(2) and unshare(2).
 //
 // Bits that are no type get into a Set only by conversion. They are no members:
-// Len and All ignore them. But they are kept, so that the kernel can refuse them:
-// String shows them, and MarshalText returns an error.
+// Len and All ignore them. But they are kept, so that the kernel can refuse
+// them: String shows them, and MarshalText returns an error.
 type Set NamespaceType
 
 // allWord means all types in the text of a set.
@@ -87,8 +87,8 @@ func (s Set) All() iter.Seq[NamespaceType] {
 }
 
 // String returns the names of the types in listing order with commas between
-// them, such as "mnt,net", and for the empty set the empty text. It never returns
-// "all". Bits that are no type follow in hexadecimal.
+// them, such as "mnt,net", and for the empty set the empty text. It never
+// returns "all". Bits that are no type follow in hexadecimal.
 func (s Set) String() string {
 	return NamespaceType(s).join(",", func(k *kind) string { return k.name })
 }

@@ -7,8 +7,8 @@ import (
 )
 
 // NamespaceType is one of the eight types of namespaces, with its CLONE_NEW…
-// value of clone(2). Combine types with | to a mask: int(mask) is the argument of
-// setns(2) and unshare(2), and fits an int on every platform.
+// value of clone(2). Combine types with | to a mask: int(mask) is the argument
+// of setns(2) and unshare(2), and fits an int on every platform.
 //
 // The zero value is [NaNS], no type. A value that is neither a single type nor
 // NaNS is a mask: it has a String, but neither a Name nor a marshalled text;

@@ -117,8 +117,8 @@ func procLinks() map[string]string {
 	return links
 }
 
-// ownLinks returns the namespaces of this process by ioctls of linux/pidfd.h (Linux 6.11): the target's /proc does not show
-// a worker that is outside of the target's PID namespace.
+// ownLinks returns the namespaces of this process by ioctls of linux/pidfd.h (Linux 6.11): the target's /proc does not
+// show a worker that is outside of the target's PID namespace.
 func ownLinks() map[string]string {
 	requests := map[species.NamespaceType]uint{
 		species.CLONE_NEWCGROUP: 0xff01, species.CLONE_NEWIPC: 0xff02, species.CLONE_NEWNS: 0xff03, species.CLONE_NEWNET: 0xff04,

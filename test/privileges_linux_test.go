@@ -69,7 +69,8 @@ func TestGroupsAreGone(t *testing.T) {
 	})
 }
 
-// TestWorkerIsNotDumpable checks from outside that the worker is not dumpable: so the container's root cannot inspect it.
+// TestWorkerIsNotDumpable checks from outside that the worker is not dumpable: so the container's root cannot inspect
+// it.
 func TestWorkerIsNotDumpable(t *testing.T) {
 	inContainers(t, func(t *testing.T, c container) {
 		build := func(call *call.Call) *call.Call { return call.Namespaces(c.allTypes()...) }

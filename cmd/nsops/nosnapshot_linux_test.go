@@ -14,7 +14,8 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-// TestNoSnapshotByVariable runs the command under a seccomp filter that ends it at bpf(2), without the variable and with it.
+// TestNoSnapshotByVariable runs the command under a seccomp filter that ends it at bpf(2), without the variable and
+// with it.
 func TestNoSnapshotByVariable(t *testing.T) {
 	const marker = "NSOPS_TEST_FILTERED"
 	if os.Getenv(marker) != "" {

@@ -10,8 +10,8 @@ import (
 	"unicode/utf8"
 )
 
-// Other users choose names of processes and files. In a terminal they could be control sequences, so they are not written
-// as they are.
+// Other users choose names of processes and files. In a terminal they could be control sequences, so they are not
+// written as they are.
 
 // printable replaces characters that a terminal might obey.
 func printable(s string) string {
@@ -31,8 +31,8 @@ func oneLine(s string) string {
 	return strconv.Quote(s)
 }
 
-// escapeJSON replaces characters that are not printable by \u and four digits. Outside of strings, JSON has only newlines
-// of these.
+// escapeJSON replaces characters that are not printable by \u and four digits. Outside of strings, JSON has only
+// newlines of these.
 func escapeJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 	if !bytes.ContainsFunc(text, odd) {

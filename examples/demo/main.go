@@ -2,9 +2,9 @@
 
 // Command demo runs a Go function inside a container, and prints what the function sees there beside what it sees here.
 //
-// The container is a temporary one: a sleeping process in new network, mount, UTS, IPC and PID namespaces. The demo gives it
-// a network from outside, and removes everything at the end. With -pid the target is the process with that PID, whose
-// network the demo does not change.
+// The container is a temporary one: a sleeping process in new network, mount, UTS, IPC and PID namespaces. The demo
+// gives it a network from outside, and removes everything at the end. With -pid the target is the process with that
+// PID, whose network the demo does not change.
 package main
 
 import (

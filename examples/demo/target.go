@@ -23,8 +23,8 @@ type target struct {
 	wake    io.Closer
 }
 
-// startTarget starts this program as a target, and returns when it sleeps. The caller stops it. If the caller ends first,
-// its end of the pipe is closed, and the target ends, too.
+// startTarget starts this program as a target, and returns when it sleeps. The caller stops it. If the caller ends
+// first, its end of the pipe is closed, and the target ends, too.
 func startTarget() (*target, error) {
 	command := exec.Command("/proc/self/exe", targetArgument)
 	command.Stderr = os.Stderr

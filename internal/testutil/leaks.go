@@ -15,7 +15,8 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// patience is how long the checks wait for the end of a thread or a child, or of a mount that is removed in the background.
+// patience is how long the checks wait for the end of a thread or a child, or of a mount that is removed in the
+// background.
 const patience = 5 * time.Second
 
 // Run runs the tests of a package, for TestMain: os.Exit(testutil.Run(m)). It prints what they have left behind, and
@@ -38,8 +39,8 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// allowAll lets other users execute the test binary, which some tests need: with a strict umask only its owner may. A user
-// who may not change its mode cannot run these tests anyway.
+// allowAll lets other users execute the test binary, which some tests need: with a strict umask only its owner may. A
+// user who may not change its mode cannot run these tests anyway.
 func allowAll() {
 	const self, all = "/proc/self/exe", fs.FileMode(0o755)
 	if info, err := os.Stat(self); err == nil && info.Mode().Perm()&all != all {

@@ -41,8 +41,8 @@ func NeedKernel(t testing.TB, major, minor int) {
 	}
 }
 
-// NeedFeature skips the test if err, the result of trying a feature of Linux major.minor, is not nil. In CI the test fails
-// instead, unless the kernel is older.
+// NeedFeature skips the test if err, the result of trying a feature of Linux major.minor, is not nil. In CI the test
+// fails instead, unless the kernel is older.
 func NeedFeature(t testing.TB, feature string, major, minor int, err error) {
 	t.Helper()
 	if err == nil {

@@ -104,8 +104,8 @@ func threads() map[string]string {
 	return found
 }
 
-// namespaces returns the links in a ns directory, "" if the thread has ended meanwhile. The link pid_for_children is missing
-// if no child is in that namespace yet.
+// namespaces returns the links in a ns directory, "" if the thread has ended meanwhile. The link pid_for_children is
+// missing if no child is in that namespace yet.
 func namespaces(dir string) string {
 	var links []string
 	for _, name := range list(dir) {

@@ -34,9 +34,9 @@ const usernsTypes = species.CLONE_NEWUSER | species.CLONE_NEWNS | species.CLONE_
 	species.CLONE_NEWNET
 
 // InUserns runs body in new user, mnt, uts, ipc and net namespaces, as an unprivileged user who is root there; no other
-// ID is mapped. A child process of the test binary runs this one test again, with TestMain; so call InUserns first in the
-// test. The test passes, fails or skips as the child does. It is skipped where users may not create user namespaces; in CI
-// it fails instead.
+// ID is mapped. A child process of the test binary runs this one test again, with TestMain; so call InUserns first in
+// the test. The test passes, fails or skips as the child does. It is skipped where users may not create user
+// namespaces; in CI it fails instead.
 //
 // The PID namespace and /proc are the machine's.
 func InUserns(t *testing.T, body func(t *testing.T)) {

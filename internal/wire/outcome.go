@@ -81,13 +81,14 @@ func NewFailure(err error) Failure {
 	return f
 }
 
-// A short failure has at most that many bytes of text, which as JSON take up to six times the space, and causes of a kind.
+// The limits of a short failure: bytes of text, which as JSON take up to six times the space, and causes of each kind.
 const (
 	maxShortText   = 300
 	maxShortCauses = 16
 )
 
-// Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text. It has no stack.
+// Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text. It has no
+// stack.
 func (f Failure) Short(why error) Failure {
 	reason := why.Error()
 	text := f.Text[:min(len(f.Text), maxShortText)]

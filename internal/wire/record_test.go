@@ -61,7 +61,7 @@ func TestFailuresThatTheBootstrapDoesNotSend(t *testing.T) {
 	}
 }
 
-func TestRecordsThatAreNone(t *testing.T) {
+func TestInvalidRecords(t *testing.T) {
 	valid := wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady})
 	for name, frame := range map[string][]byte{
 		"nothing": nil, "short": valid[:len(valid)-1], "long": append(valid[:len(valid):len(valid)], 0),

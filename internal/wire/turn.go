@@ -9,8 +9,8 @@ import (
 )
 
 // Turns checks the order of the records from a worker and, if another process forks it, from that. A hostile target may
-// control the worker once the bootstrap has ended, and forge records: those out of order are refused. Above all, a worker
-// that has joined cannot report that it failed to join.
+// control the worker once the bootstrap has ended, and forge records: those out of order are refused. Above all, a
+// worker that has joined cannot report that it failed to join.
 type Turns struct {
 	Forks  bool // a FORKED record must name the worker
 	forked bool // that record has come

@@ -76,8 +76,8 @@ lxc.cgroup.dir.monitor.pivot = %s/pivot
 	require.NoError(t, os.WriteFile(filepath.Join(bundle, "config"), []byte(config), 0o600))
 }
 
-// removeLeftovers removes what LXC leaves behind: the cgroups of its monitor process, which ends after the container, and
-// a lock file.
+// removeLeftovers removes what LXC leaves behind: the cgroups of its monitor process, which ends after the container,
+// and a lock file.
 func removeLeftovers(t testing.TB, path, name string) {
 	t.Helper()
 	removed := func() bool {

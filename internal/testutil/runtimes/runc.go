@@ -17,8 +17,9 @@ import (
 // RuncHostname is the host name of runc's containers.
 const RuncHostname = "nsops-runc"
 
-// StartRunc starts a container with runc's default mounts, masked paths and capabilities, and with mnt, uts, ipc, net, pid
-// and cgroup namespaces; with userns, with a user namespace, too. Without the rights or the packages it skips the test.
+// StartRunc starts a container with runc's default mounts, masked paths and capabilities, and with mnt, uts, ipc, net,
+// pid and cgroup namespaces; with userns, with a user namespace, too. Without the rights or the packages it skips the
+// test.
 func StartRunc(t testing.TB, userns bool) *testutil.Target {
 	t.Helper()
 	testutil.NeedRoot(t)
