@@ -13,15 +13,15 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Call describes one call of a handler: build it, then end it with SpawnInNamespaces or SwitchToNamespaces. It may be
-// ended more than once, from one goroutine at a time. The first error of the builder is returned by the ending method.
+// Call describes one call of a handler. Its methods set options; SpawnInNamespaces or SwitchToNamespaces makes the call
+// and returns the first error of all of them. A Call may be made again, but only by one goroutine at a time.
 type Call struct {
 	name     string
 	arg      any
 	pid      int
 	identity sys.Identity
 	types    species.NamespaceType
-	foreign  species.NamespaceType // of these, the target's must not be ours
+	differ   species.NamespaceType // types of MustDiffer
 	flags    uint32
 	rights   rights
 	limit    uint64
@@ -33,49 +33,50 @@ type Call struct {
 	err      error
 }
 
-// defaultTypes are joined unless Namespaces says otherwise.
+// defaultTypes are joined without Namespaces.
 const defaultTypes = species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
 
-// How long things may take.
+// Time limits.
 const (
-	// StartTimeout is how long a worker may take to start its handler: the Go runtime opens files of the target when it
-	// starts, and a hostile target can make that hang.
+	// StartTimeout is how long a worker may take to start its handler. The Go runtime opens files of the target when it
+	// starts, and a hostile target can make it hang.
 	StartTimeout = 30 * time.Second
 	// DefaultTimeout is how long a call without Context may take.
 	DefaultTimeout = 10 * time.Minute
-	// KillTimeout is how much longer than its context a call may take: a worker that is frozen, or hangs in the kernel,
-	// does not end when it is killed. The call returns then, and the worker is reaped when it does end.
+	// KillTimeout is how long a call may take after the end of its context. A worker that is frozen, or blocked in the
+	// kernel, does not end when it is killed: the call returns, and the worker is reaped when it ends.
 	KillTimeout = time.Second
 )
 
-// NewCall returns a call of the handler that was registered under name. Its target is PID 1 unless TargetPid names
-// another: outside of containers that is the host itself, whose namespaces mostly are ours already. The namespaces joined
-// are mnt, uts, ipc and net unless Namespaces names others.
+// NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1: outside
+// of containers that is the host's init process, whose namespaces usually are the caller's. Without Namespaces the
+// types mnt, uts, ipc and net are joined.
 func NewCall(name string) *Call {
 	return &Call{name: name, pid: 1, types: defaultTypes, limit: DefaultMaxResult}
 }
 
-// DefaultMaxResult is the size in bytes of the largest result, as JSON, without MaxResult.
+// DefaultMaxResult is the limit for the size of a result, in bytes of JSON, without MaxResult.
 const DefaultMaxResult = 256 << 20
 
-// MaxResult sets the size in bytes of the largest result, as JSON. A larger one is not read, and is an error.
+// MaxResult sets the limit for the size of a result, in bytes of JSON. A larger result is not read, and is an error.
 func (c *Call) MaxResult(bytes uint64) *Call {
 	c.limit = bytes
 	return c
 }
 
-// Arg sets the handler's argument. It travels as JSON; there is no limit to its size but memory.
+// Arg sets the handler's argument. It is sent as JSON; only memory limits its size.
 func (c *Call) Arg(arg any) *Call {
 	c.arg = arg
 	return c
 }
 
-// TargetPid sets the process whose namespaces are joined: a PID of the caller's PID namespace, of any live process but
-// a kernel thread. The process that has it now is meant: if it ends and its PID is used again, the call is ErrStale. Of a
-// process, its first thread counts, and if that has ended, its oldest; a TID stands for that thread itself.
+// TargetPid sets the target by its PID in the caller's PID namespace. The target is the process that has the PID now: if
+// it ends and another one gets its PID, the call returns ErrStale. A kernel thread or a zombie cannot be a target. The
+// namespaces are those of the first thread of the process, or of the oldest that runs if that has ended. A TID selects
+// that thread.
 //
-// Our own PID is allowed, and so is any other process outside of containers: the handler runs in our own namespaces
-// then, on the host, unless MustDiffer forbids that.
+// The caller's own PID is allowed, and so are processes outside of containers: the handler then runs in the caller's own
+// namespaces, on the host, unless MustDiffer forbids that.
 func (c *Call) TargetPid(pid int) *Call {
 	c.pid = pid
 	identity, err := identify(pid)
@@ -86,22 +87,22 @@ func (c *Call) TargetPid(pid int) *Call {
 	return c
 }
 
-// Namespaces sets what is joined, in place of mnt, uts, ipc and net. Those that the target shares with the calling
-// thread are passed over: MustDiffer refuses such a target. With user, the worker is root of that user namespace and has
-// all its capabilities; one that maps no root is an error, see User. With mnt, its root directory is the target's, see
-// NamespaceRoot. With pid, the worker is a process in that PID namespace, and visible there; its executable is then a
-// sealed copy, made once in each process that calls.
+// Namespaces sets the types that are joined, instead of mnt, uts, ipc and net. A namespace that the target shares with
+// the calling thread is not joined again; MustDiffer makes that an error. With user, the worker is root of that user
+// namespace and has all capabilities in it; if it maps no root, the call fails, see User. With mnt, the worker's root
+// directory is the target's, see NamespaceRoot. With pid, the worker is visible in that PID namespace; it then executes
+// a sealed copy of the program, which each calling process makes once.
 func (c *Call) Namespaces(types ...species.NamespaceType) *Call {
 	c.types = c.union("namespaces", types)
 	return c
 }
 
-// MustDiffer makes a call an error, in stage target, if the target is in the calling thread's own namespace of one of
-// these types, whether that is among those to be joined or not. Without it, a target such as the caller itself, a process
-// of the host or a container that shares the host's network runs the handler there. Whoever means a container asks for
-// the types of which the handler relies on it, such as CLONE_NEWNS for files. The error is ErrSameNamespace.
+// MustDiffer makes the call return ErrSameNamespace, in stage target, if the target is in the calling thread's own
+// namespace of one of these types, joined or not. Without it, the handler runs on the host if the target is the caller
+// itself or a process of the host, and in the host's network if a container shares that. For a target that must be a
+// container, name the types on which the handler relies, such as CLONE_NEWNS for files.
 func (c *Call) MustDiffer(types ...species.NamespaceType) *Call {
-	c.foreign = c.union("types that must differ", types)
+	c.differ = c.union("types that must differ", types)
 	return c
 }
 
@@ -116,25 +117,26 @@ func (c *Call) union(op string, types []species.NamespaceType) species.Namespace
 	return union
 }
 
-// RemountSys gives the worker a /sys that shows the network namespace it is in, with nosuid, nodev and noexec, and
-// read-only if it was. This happens in a mount namespace of the worker's own: nobody else sees it. What is mounted
-// below the old /sys, such as cgroups, is hidden. It takes CAP_SYS_ADMIN over the network and the mount namespace.
+// RemountSys gives the worker a /sys that shows its network namespace, with nosuid, nodev and noexec, and read-only if
+// the old one was. It is mounted in a new mount namespace, so that no other process sees it. What is mounted below the
+// old /sys, such as cgroups, is hidden. It requires CAP_SYS_ADMIN in the user namespaces that own the network and the
+// mount namespace. See man 5 sysfs.
 func (c *Call) RemountSys() *Call {
 	c.flags |= wire.FlagRemountSys
 	return c
 }
 
-// Context sets a context. Its end kills the worker and, once the handler runs, its process group; the error is then
-// context.Cause, within KillTimeout. Without Context, a call may take DefaultTimeout; with one that has no deadline, the
-// handler may run without end. In each case a worker must have started its handler within StartTimeout.
-// SwitchToNamespaces looks at the context only before it acts.
+// Context sets a context. When it ends, the worker is killed, and once the handler runs, its process group, too; the
+// call returns context.Cause within KillTimeout. Without Context, a call may take DefaultTimeout. With a context that
+// has no deadline, the handler may run for ever. In each case the worker must start its handler within StartTimeout.
+// SwitchToNamespaces checks the context once, before it changes anything.
 func (c *Call) Context(ctx context.Context) *Call {
 	c.ctx = ctx
 	return c
 }
 
-// Env adds assignments such as "LANG=C" to the environment of the worker, which otherwise is the caller's. A later one
-// replaces an earlier one, and an inherited one, of the same name. What is no assignment is an error of the call.
+// Env adds assignments such as "LANG=C" to the environment that the worker inherits from the caller. An assignment
+// replaces earlier ones of the same name, and an inherited one. Text of another form makes the call fail.
 func (c *Call) Env(assignments ...string) *Call {
 	for _, a := range assignments {
 		if strings.IndexByte(a, '=') < 1 || strings.IndexByte(a, 0) >= 0 {
@@ -145,25 +147,25 @@ func (c *Call) Env(assignments ...string) *Call {
 	return c
 }
 
-// Stdin sets the worker's standard input; without it, that is empty. An *os.File is passed on as it is, unless it is a
-// terminal; anything else is copied through a pipe, and a Read that has begun may end after the call. It has no effect
-// on SwitchToNamespaces.
+// Stdin sets the worker's standard input. Without it, that is /dev/null. An *os.File is passed on as it is, unless it
+// is a terminal. Any other reader is copied into a pipe; its last Read may return after the call does. Stdin has no
+// effect on SwitchToNamespaces.
 func (c *Call) Stdin(r io.Reader) *Call {
 	c.stdin = r
 	return c
 }
 
-// Stdout sets the worker's standard output; without it, that is the caller's. An *os.File is passed on as it is, unless
-// it is a terminal; anything else gets a copy of what is written until the worker ends, whoever else can still write
-// then, and an error of its Write is one of the call. The worker writes to a socket then, which cannot be opened again as
-// /dev/stdout. A pipe that is passed on must not be read by anybody who cannot bear to hang: a worker in hostile hands can
-// put pages into it that nobody can read (splice(2) from FUSE). It has no effect on SwitchToNamespaces.
+// Stdout sets the worker's standard output. Without it, that is the caller's. An *os.File is passed on as it is, unless
+// it is a terminal. Any other writer gets a copy of what is written until the worker ends, even if other processes
+// could still write; an error of its Write is an error of the call. The worker then writes to a socket, which cannot be
+// opened as /dev/stdout. The reader of a pipe that is passed on may hang for ever: a hostile worker can splice(2) a
+// page into it that never becomes readable (FUSE). Stdout has no effect on SwitchToNamespaces.
 func (c *Call) Stdout(w io.Writer) *Call {
 	c.stdout = w
 	return c
 }
 
-// Stderr sets the worker's standard error, as Stdout does for its standard output. Both may be the same.
+// Stderr sets the worker's standard error, as Stdout does for its standard output. Both may be the same writer.
 func (c *Call) Stderr(w io.Writer) *Call {
 	c.stderr = w
 	return c
@@ -175,7 +177,7 @@ func (c *Call) fail(err error) {
 	}
 }
 
-// context returns the call's context, and until when the call may take, zero if for ever.
+// context returns the call's context and its deadline; zero: none.
 func (c *Call) context() (context.Context, time.Time) {
 	if c.ctx == nil {
 		return context.Background(), time.Now().Add(DefaultTimeout)
@@ -184,8 +186,8 @@ func (c *Call) context() (context.Context, time.Time) {
 	return c.ctx, deadline
 }
 
-// blame makes every error an *Error that names the handler.
-func (c *Call) blame(err error) error {
+// annotate makes every error an *Error that names the handler.
+func (c *Call) annotate(err error) error {
 	var e *Error
 	if err == nil {
 		return nil

@@ -42,7 +42,7 @@ func startChrooted(t testing.TB, types uintptr) (pid int) {
 }
 
 func init() {
-	// "root" returns what "/" has, and whether it is where the worker is.
+	// "root" returns the entries of "/", and whether it is the current directory.
 	call.RegisterReexec("root", func(any) (any, error) {
 		entries, err := os.ReadDir("/")
 		var names []string
@@ -56,8 +56,8 @@ func init() {
 	}, nil)
 }
 
-// A target's root directory is part of it: below it, the host's files have no name.
-func TestChrootOfTheTargetIsTheWorkers(t *testing.T) {
+// If the target has called chroot(2), the worker must not reach files outside of that root.
+func TestWorkerHasTheRootOfAChrootedTarget(t *testing.T) {
 	for what, types := range map[string]uintptr{
 		"in our mount namespace": 0,
 		"in one of its own":      unix.CLONE_NEWNS,
@@ -75,11 +75,11 @@ func TestChrootOfTheTargetIsTheWorkers(t *testing.T) {
 		cmd := role(t, "switcher", request{Handler: "print root", Pid: pid, Types: species.Set(species.CLONE_NEWNS)}.json())
 		require.Equal(t, "[d bin/ - marker d sys/]\n", run(t, cmd).Stdout, what)
 	}
-	// Whoever does not want the target's files gets none of its root.
+	// Without mnt among the types, the worker keeps its root.
 	pid := startChrooted(t, unix.CLONE_NEWUTS)
 	require.NotContains(t, spawn[[]string](t, call.NewCall("root").TargetPid(pid).Namespaces(species.CLONE_NEWUTS)), "marker")
 	o := callIn(t, role(t, "caller", request{Handler: "call again", Pid: pid, Types: species.Set(species.CLONE_NEWNS)}.json()))
-	require.Contains(t, o.Failure, "cannot call again", "/proc is the target's in a chroot, too")
+	require.Contains(t, o.Failure, "cannot call: its /proc", "/proc is the target's in a chroot, too")
 }
 
 func init() {
@@ -91,7 +91,7 @@ func init() {
 	call.RegisterReexec("call again", func(any) (any, error) {
 		return nil, call.NewCall("nothing").TargetPid(os.Getpid()).SpawnInNamespaces(nil)
 	}, nil)
-	// "foreign root" has a root directory of the mount namespace that it was started in, and is in another.
+	// "foreign root" joins a mount namespace and keeps a root directory of the one that it was started in.
 	roles["foreign root"] = func([]string) {
 		runtime.LockOSThread()
 		host, err := unix.Open("/", unix.O_PATH, 0)
@@ -104,7 +104,7 @@ func init() {
 	}
 }
 
-// A target that changes its mount namespace while it is looked at must not leave the worker there with a root elsewhere.
+// A target may change its mount namespace while it is inspected: the worker must not be in one with a root of the other.
 func TestRootOfAnotherMountNamespaceIsRefused(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)

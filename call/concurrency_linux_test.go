@@ -35,7 +35,7 @@ func TestManyCallsAtOnce(t *testing.T) {
 	}
 }
 
-// Failures of every kind, at once: leaks show.
+// Makes failing calls of every kind at once. TestMain finds leaks.
 func TestManyFailuresAtOnce(t *testing.T) {
 	testutil.CheckLeaks(t)
 	target := startTarget(t, testutil.TargetOptions{})

@@ -22,9 +22,9 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// A worker in a PID namespace runs from a copy of the program, of which there are three kinds. Each is forced here.
+// A worker in a PID namespace runs a copy of the program. There are three kinds of copies; each is forced here.
 
-// copyKinds are what /proc/PID/exe looks like, and what is missing then.
+// copyKinds are the kinds, with the link of /proc/PID/exe and the feature whose lack leads to it.
 var copyKinds = []struct {
 	name    string
 	missing []sys.Feature
@@ -36,8 +36,8 @@ var copyKinds = []struct {
 }
 
 func init() {
-	// "copies" makes two calls of a worker that blocks, and tries to write to its executable while it runs and when it
-	// has ended. It prints what the executable is called, and what became of the attempts.
+	// "copies" makes two calls whose worker blocks. It tries to write to the executable while the worker runs and when it
+	// has ended, and prints the name of the executable and the errors.
 	roles["copies"] = func(args []string) {
 		call.HandleReexec()
 		for _, arg := range args[1:] {
@@ -52,13 +52,13 @@ func init() {
 		r.Handler, r.Arg = "echo", "right program"
 		spawnAndPrint(r)
 	}
-	// "no memfd" makes a call without memfd_create(2), as some policies have it.
+	// "no memfd" makes a call where memfd_create(2) is forbidden, as by some policies.
 	roles["no memfd"] = func(args []string) {
 		call.HandleReexec()
 		forbidMemfd()
 		spawnAndPrint(parseRequest(args[0]))
 	}
-	// "noexec" makes a call in a PID namespace in which no memfd may be executed.
+	// "noexec" makes a call in a PID namespace in which memfds must not be executed.
 	roles["noexec"] = func(args []string) {
 		call.HandleReexec()
 		check(unix.Mount("proc", "/proc", "proc", 0, ""))
@@ -79,7 +79,7 @@ func sleeper(types uintptr) int {
 	return pid
 }
 
-// overwrite plays what a container's root does to the executable of what enters.
+// overwrite tries to overwrite the executable of a worker, as a container's root might.
 func overwrite(r request) (name string, running, ended error) {
 	ctx, cancel := context.WithCancel(context.Background())
 	stdout, done := &watched{seen: make(chan struct{})}, make(chan error)

@@ -12,15 +12,17 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// A program built with -cover writes its counters to GOCOVERDIR when it ends: a path that is another directory, or none,
-// in the target's mount namespace. So the caller makes the worker's file, and the worker writes to the descriptor. The
-// runtime can do that for programs built with -covermode=atomic; others lose the worker's counters, and say so.
+// A program built with -cover writes its counters to GOCOVERDIR when it ends. In the target's mount namespace that path
+// is another directory, or none. So the caller creates the worker's file, and the worker writes to its descriptor. The
+// runtime does that only for programs built with -covermode=atomic. In others the worker's counters are lost, with a
+// message on stderr.
 const coverEnv = "GOCOVERDIR"
 
-// metaHash is where the hash of the instrumented code stands in its description, and in the names of counter files.
+// The hash of the instrumented code is in these bytes of its description. Counter files have it in their names.
 const metaHash, metaHashEnd = 24, 40
 
-// coverFile makes a file for the worker's counters, nil if none are wanted, or only by a user with fewer rights.
+// coverFile creates a file for the worker's counters. It returns nil if none are wanted, or if the environment that asks
+// for them belongs to a user with fewer rights.
 func coverFile() *os.File {
 	dir := os.Getenv(coverEnv)
 	if dir == "" || elevated() {
@@ -38,7 +40,7 @@ func coverFile() *os.File {
 	return file
 }
 
-// sendCover sends the file behind the call.
+// sendCover sends the file after the call.
 func sendCover(channel *sys.FD, file *os.File) error {
 	if file == nil {
 		return nil
@@ -57,7 +59,7 @@ func closeCover(file *os.File) {
 	_ = file.Close()
 }
 
-// workerCover is the worker's end of it, nil if there is none.
+// workerCover is the file for the counters of this process, a worker; nil: none.
 var workerCover *os.File
 
 func receiveCover(channel *sys.FD) {
@@ -66,7 +68,7 @@ func receiveCover(channel *sys.FD) {
 	}
 }
 
-// exit ends the process. With coverage it passes over the hooks of os.Exit, which would write to GOCOVERDIR again.
+// exit ends the process. With coverage it does not call os.Exit, which would write to GOCOVERDIR again.
 func exit(status int) {
 	if workerCover == nil {
 		os.Exit(status)

@@ -14,8 +14,8 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-// A target with a mount namespace and root of its own has no GOCOVERDIR: the counters of a worker, here even an
-// unprivileged one, and of a switched process must come out all the same.
+// In a target with another mount namespace and root there is no GOCOVERDIR. The counters of a worker, here an
+// unprivileged one, and of a switched process must be written nevertheless.
 func TestCoverageOfWorkersIsWritten(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{OwnRoot: true})
 	program := buildCovered(t, "atomic")
@@ -40,7 +40,7 @@ func TestCoverageOfWorkersIsWritten(t *testing.T) {
 	}
 }
 
-func TestCoverageThatCannotBeWrittenIsSaid(t *testing.T) {
+func TestCoverageThatCannotBeWrittenIsReported(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)
 	command := exec.Command(buildCovered(t, "set"), strconv.Itoa(os.Getpid()))
@@ -62,8 +62,8 @@ func buildCovered(t *testing.T, mode string) string {
 	return program
 }
 
-// The directory that the environment names is where the user of a set-user-ID program wants files of root's to be made.
-func TestCoverageIsNotWrittenWhereAUserWithFewerRightsSays(t *testing.T) {
+// The user of a set-user-ID program must not choose by GOCOVERDIR where root creates files.
+func TestCoverageIsNotWrittenForAUserWithFewerRights(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	dir := t.TempDir()
 	require.NoError(t, os.Chmod(dir, 0o777))

@@ -12,7 +12,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// A target that is in our own namespaces would have the handler run here, and say nothing of it.
+// Without MustDiffer, the handler of a target in our own namespaces runs here, without an error.
 func TestTargetInOurOwnNamespaceIsRefusedWhereItMustDiffer(t *testing.T) {
 	testutil.CheckLeaks(t)
 	target := startTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWNS | species.CLONE_NEWUTS)})
@@ -42,7 +42,7 @@ func TestTargetInOurOwnNamespaceIsRefusedWhereItMustDiffer(t *testing.T) {
 	v := spawn[view](t, call.NewCall("look").TargetPid(target.PID).MustDiffer(mnt, species.CLONE_NEWUTS))
 	require.Equal(t, "nsops-target", v.Host)
 	v = spawn[view](t, call.NewCall("look").TargetPid(target.PID).Namespaces(mnt).MustDiffer(species.CLONE_NEWUTS))
-	require.NotEqual(t, "nsops-target", v.Host, "what must differ is not joined for that")
+	require.NotEqual(t, "nsops-target", v.Host, "MustDiffer joins nothing")
 }
 
 func inspectable(pid int) bool {
@@ -55,7 +55,7 @@ func inspectable(pid int) bool {
 	return err == nil
 }
 
-// What counts is where a worker of the calling thread would start.
+// A type is compared with the namespace that a child of the calling thread starts in.
 func TestOurOwnNamespaceIsTheCallingThreads(t *testing.T) {
 	testutil.CheckLeaks(t)
 	startTarget(t, testutil.TargetOptions{}) // asks for what the test needs
@@ -69,7 +69,7 @@ func TestOurOwnNamespaceIsTheCallingThreads(t *testing.T) {
 	})
 }
 
-func TestWhatMustDifferIsATypeOfNamespace(t *testing.T) {
+func TestMustDifferRefusesOtherValues(t *testing.T) {
 	needBootstrap(t)
 	err := call.NewCall("nothing").TargetPid(os.Getpid()).MustDiffer(0x4000).SpawnInNamespaces(nil)
 	require.ErrorContains(t, requireError(t, err, call.StageTarget), "types that must differ")

@@ -9,7 +9,7 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// depthEnv counts, in workers and what they start, how often a worker started a program that called again.
+// depthEnv counts the workers that a process descends from.
 const (
 	depthEnv = "NSOPS_DEPTH"
 	maxDepth = 8
@@ -17,8 +17,8 @@ const (
 
 const procsEnv = "GOMAXPROCS"
 
-// depth returns the count, 0 outside of workers and their descendants. Nonsense counts as too deep. The user of a
-// set-user-ID program may set it, and so make its calls fail; ignored, it could not end the recursion of such a program.
+// depth returns that number, 0 outside of workers and their descendants. Invalid text counts as too deep. The user of a
+// set-user-ID program can set it and make its calls fail, but if that were ignored, its recursion would not end.
 func depth() int {
 	text := os.Getenv(depthEnv)
 	if text == "" {
@@ -31,8 +31,8 @@ func depth() int {
 	return n
 }
 
-// workerEnv returns the environment of a worker that starts with procs threads for Go code, and marks for applyMarks.
-// With GOMAXPROCS set, the Go runtime starts faster and keeps no watch on the limits of a cgroup.
+// workerEnv returns the environment of a worker with GOMAXPROCS=procs, and marks for applyMarks. With GOMAXPROCS set,
+// the Go runtime starts faster and does not watch the limits of a cgroup.
 func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	env = environment(inherited(), c.env, []string{
 		wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1),
@@ -44,7 +44,8 @@ func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	return env, marks
 }
 
-// argv returns the arguments of a worker. A program may have been started without any (before Linux 5.18), or drop them.
+// argv returns the arguments of a worker. A program may have none: it can set os.Args, and before Linux 5.18 it can be
+// started without any.
 func argv() []string {
 	if len(os.Args) == 0 {
 		return []string{""}
@@ -52,7 +53,7 @@ func argv() []string {
 	return os.Args[:1]
 }
 
-// applyMarks removes from the worker's environment what was added for its start alone.
+// applyMarks removes what workerEnv has added only for the worker's start.
 func applyMarks(marks uint32) {
 	if marks&wire.MarkProcs != 0 {
 		_ = os.Unsetenv(procsEnv)
@@ -64,18 +65,18 @@ func without(env []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(s string) bool { return strings.HasPrefix(s, name+"=") })
 }
 
-// environment joins lists of assignments; of those to the same name the last one counts.
+// environment joins lists of assignments. A later one replaces an earlier one of the same name.
 func environment(lists ...[]string) []string {
 	var joined []string
-	place := map[string]int{}
+	index := map[string]int{}
 	for _, list := range lists {
 		for _, assignment := range list {
 			name, _, _ := strings.Cut(assignment, "=")
-			if i, seen := place[name]; seen {
+			if i, seen := index[name]; seen {
 				joined[i] = assignment
 				continue
 			}
-			place[name] = len(joined)
+			index[name] = len(joined)
 			joined = append(joined, assignment)
 		}
 	}

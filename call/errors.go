@@ -11,16 +11,16 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Sentinels, to be asked for with errors.Is.
+// Sentinels for errors.Is.
 var (
-	// ErrNotLinked says that the program lacks the bootstrap, which needs Linux and cgo. Nothing was started.
+	// ErrNotLinked says that the program lacks the bootstrap, which requires Linux and cgo. Nothing was started.
 	ErrNotLinked = errors.New("no bootstrap in this program: build it for Linux with CGO_ENABLED=1 and a C compiler")
 	// ErrNotRegistered says that no handler of that name is registered, in the caller or in the worker.
 	ErrNotRegistered = errors.New("no such handler registered")
-	// ErrStale says that the target's PID belongs to another process than at the time of TargetPid: the inode number of
-	// its pidfd is another (6.9), or its start time.
+	// ErrStale says that another process has got the target's PID since TargetPid: the inode number of the pidfd has
+	// changed, or before Linux 6.9 the start time.
 	ErrStale = sys.ErrStale
-	// ErrSameNamespace says that the target is in the calling thread's namespace of a type that MustDiffer names. Nothing
+	// ErrSameNamespace says that the target shares a namespace with the calling thread whose type MustDiffer names. Nothing
 	// was started.
 	ErrSameNamespace = errors.New("the namespace is the caller's own")
 
@@ -31,23 +31,23 @@ var (
 
 	errTooLarge   = errors.New("too large")
 	errGoexit     = errors.New("the handler called runtime.Goexit")
-	errNoResult   = errors.New("the worker ended without running the handler: is HandleReexec called in every case?")
-	errTooDeep    = errors.New("workers start programs that call again, and again: does a handler run its own program?")
-	errForeignMnt = errors.New("a worker in another mount namespace cannot call again: /proc there is the target's")
+	errNoResult   = errors.New("the worker ended without running the handler: does every run of the program call HandleReexec?")
+	errTooDeep    = errors.New("too many nested calls: does a handler run its own program?")
+	errForeignMnt = errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
 )
 
 // Stage is the part of a call that failed.
 type Stage int
 
-// Stages in the order in which they are gone through.
+// Stages of a call, in their order.
 const (
 	StageTarget     Stage = wire.StageTarget     // finding the target and its namespaces; nothing was started
 	StageSpawn      Stage = wire.StageSpawn      // starting and hardening the worker, up to the start of the handler
-	StageJoin       Stage = wire.StageJoin       // joining; the worker ended without running any Go code
-	StageMounts     Stage = wire.StageMounts     // RemountSys; likewise
-	StagePrivileges Stage = wire.StagePrivileges // groups, keyring, DropPrivs; likewise
-	StageHandler    Stage = wire.StageHandler    // the handler failed, panicked, ended the worker or was ended
-	StageProtocol   Stage = wire.StageProtocol   // caller and worker did not understand each other; the handler may have run
+	StageJoin       Stage = wire.StageJoin       // joining; the worker has run no Go code
+	StageMounts     Stage = wire.StageMounts     // RemountSys; the same
+	StagePrivileges Stage = wire.StagePrivileges // groups, keyring, DropPrivs; the same
+	StageHandler    Stage = wire.StageHandler    // the handler failed, panicked, exited or was killed
+	StageProtocol   Stage = wire.StageProtocol   // caller and worker could not exchange records; the handler may have run
 )
 
 var stageNames = [...]string{"", "target", "spawn", "join", "mounts", "privileges", "handler", "protocol"}
@@ -65,9 +65,9 @@ func (s Stage) String() string {
 type Error struct {
 	Handler string                // the name it is registered under
 	Stage   Stage                 // the part of the call that failed
-	Type    species.NamespaceType // the namespace that could not be joined, NaNS if none is to blame
+	Type    species.NamespaceType // the type that could not be joined, NaNS if the cause is another
 	Op      string                // what was being done, such as "setns"
-	Err     error                 // why it could not be
+	Err     error                 // the cause
 }
 
 // Error returns all fields in one line.
@@ -82,7 +82,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports that a target which is gone is fs.ErrNotExist, too, beside ESRCH.
+// Is reports that a target which has ended (ESRCH) is also fs.ErrNotExist.
 func (e *Error) Is(target error) bool { return e.Stage <= StageJoin && sys.IsGone(e.Err, target) }
 
 func typeNames(t species.NamespaceType) string {
@@ -92,13 +92,13 @@ func typeNames(t species.NamespaceType) string {
 	return species.Set(t).String()
 }
 
-// RemoteError is an error that the handler returned in the worker. Its text is what a process inside says, of any bytes:
-// quote it before it is printed if that process may be hostile. errors.Is finds every errno that was wrapped in it,
-// and the sentinels of packages io, io/fs, os, context and errors that are made to be asked for: EOF, ErrUnexpectedEOF,
+// RemoteError is an error that the handler returned in the worker. Its text comes from that process and may hold any
+// bytes: quote it before you print it if the target may be hostile. errors.Is finds every errno that the error wraps,
+// and these sentinels of packages io, io/fs, os, context and errors: EOF, ErrUnexpectedEOF,
 // ErrClosedPipe, ErrShortBuffer, ErrShortWrite and ErrNoProgress; ErrInvalid, ErrPermission, ErrExist, ErrNotExist and
 // ErrClosed; ErrDeadlineExceeded, ErrNoDeadline and ErrProcessDone; Canceled and DeadlineExceeded; ErrUnsupported.
 type RemoteError struct {
-	Text   string // of the error there, 64 KiB at most
+	Text   string // of the handler's error, at most 64 KiB
 	causes []error
 }
 
@@ -117,8 +117,8 @@ type PanicError struct {
 // Error returns the value; the stack is in Stack.
 func (e *PanicError) Error() string { return "handler panicked: " + e.Value }
 
-// ExitError is the end of a worker that sent no result, or failed after it: a handler that called os.Exit, was killed,
-// or crashed.
+// ExitError says how a worker ended that sent no result, or failed after it: a handler called os.Exit, was killed or
+// crashed.
 type ExitError struct {
 	Code   int            // exit status, -1 if a signal ended the worker
 	Signal syscall.Signal // that signal, 0 if there was none

@@ -13,35 +13,35 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// What is not waited for any longer. Tests make these shorter.
+// Time limits. Tests make them shorter.
 var (
 	startTimeout = StartTimeout
 	killTimeout  = KillTimeout
-	exitTimeout  = 5 * time.Second // for writers after the worker's end, and for the fork of one that is to be killed
+	exitTimeout  = 5 * time.Second // for writers after the worker's end, and for the fork of a worker that is to be killed
 )
 
-// exchange is the caller's side of a running call: one thread that waits for the end of the worker, of the context or
-// of the time to start. Records wait in the channel meanwhile: to be woken for each would cost more than to read them.
-// It owns the descriptors.
+// exchange is the caller's side of a running call. One thread waits until the worker ends, the context ends or
+// startTimeout is over. The records stay in the channel until then: waking up for each would cost more than reading
+// them. The exchange owns the descriptors.
 type exchange struct {
 	channel *sys.Inbox
-	lines   *lifelines // their end is the worker's
+	lines   *lifelines // the worker holds the other ends
 	file    *sys.FD    // for a long result, nil if none could be made
 	child   *sys.Child // the worker, or the process that forks it
-	worker  *sys.Child // that fork, nil until it is known
-	limit   uint64     // of the result's size
-	until   time.Time  // when the call must be over, zero if it may take for ever
-	start   time.Time  // when the handler must have been started
-	turns   wire.Turns // what came so far
+	worker  *sys.Child // the forked worker, nil until it is known
+	limit   uint64     // for the size of the result
+	until   time.Time  // deadline of the call, zero: none
+	start   time.Time  // deadline for the start of the handler
+	turns   wire.Turns // what has come so far
 	body    []byte
 	err     error
 }
 
-// run sees the worker to its end and returns its result. Whatever happens, no child is left, but for one that SIGKILL
-// does not end in time: a goroutine waits for that.
+// run waits for the worker's end and returns its result. It leaves no child behind; if SIGKILL does not end one in time,
+// a goroutine waits for it.
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	x.file = sendFile(x.channel)
-	if err := x.followUntil(ctx); err != nil {
+	if err := x.followWithContext(ctx); err != nil {
 		over := time.Now().Add(killTimeout)
 		x.abort(over)
 		_ = streams.finish(max(time.Until(over), killTimeout/10))
@@ -67,8 +67,8 @@ func (x *exchange) close() {
 	closeAll(x.file)
 }
 
-// followUntil follows the worker, if the context can end with an eventfd that this makes readable.
-func (x *exchange) followUntil(ctx context.Context) error {
+// followWithContext calls follow with an eventfd that becomes readable when the context ends.
+func (x *exchange) followWithContext(ctx context.Context) error {
 	if ctx.Done() == nil {
 		return x.follow(ctx, -1)
 	}
@@ -89,22 +89,22 @@ func (x *exchange) followUntil(ctx context.Context) error {
 	return err
 }
 
-// follow waits until the worker has ended, and takes what it has said.
+// follow waits until the worker has ended, and receives its records.
 func (x *exchange) follow(ctx context.Context, event int) error {
 	x.start = time.Now().Add(startTimeout)
 	if err := x.await(ctx, event, x.child); err != nil {
 		return err
 	}
-	if err := x.take(); err != nil || x.worker == nil {
+	if err := x.receiveAll(); err != nil || x.worker == nil {
 		return err
 	}
 	if err := x.await(ctx, event, x.worker); err != nil {
 		return err
 	}
-	return x.take()
+	return x.receiveAll()
 }
 
-// await waits until the process has ended, unless its time is up before.
+// await waits until the process has ended, or returns an error when a deadline or the context is over.
 func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error {
 	for {
 		ready, err := sys.WaitReadable(x.deadline(), child.Pidfd(), event)
@@ -114,9 +114,9 @@ func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error
 		case ready[0]:
 			return nil
 		case ready[1] || x.turns.Ready() || time.Now().Before(x.start):
-			return x.killed(ctx)
+			return x.killError(ctx)
 		}
-		if err := x.take(); err != nil {
+		if err := x.receiveAll(); err != nil {
 			return err
 		}
 		if !x.turns.Ready() {
@@ -126,7 +126,7 @@ func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error
 	}
 }
 
-// deadline returns until when the worker is waited for, zero if for ever.
+// deadline returns the next deadline; zero: none.
 func (x *exchange) deadline() time.Time {
 	if !x.turns.Ready() && (x.until.IsZero() || x.start.Before(x.until)) {
 		return x.start
@@ -134,14 +134,14 @@ func (x *exchange) deadline() time.Time {
 	return x.until
 }
 
-// killed says why the worker is to be.
-func (x *exchange) killed(ctx context.Context) error {
+// killError returns the error of a call whose worker must be killed.
+func (x *exchange) killError(ctx context.Context) error {
 	cause, stage := context.DeadlineExceeded, StageHandler
 	if ctx.Done() != nil {
 		<-ctx.Done() // its timer may be late
 		cause = context.Cause(ctx)
 	}
-	if err := x.take(); err != nil {
+	if err := x.receiveAll(); err != nil {
 		return err
 	}
 	if !x.turns.Ready() {
@@ -150,11 +150,11 @@ func (x *exchange) killed(ctx context.Context) error {
 	return &Error{Stage: stage, Op: "worker killed", Err: cause}
 }
 
-// take handles the records that are there now.
-func (x *exchange) take() error {
+// receiveAll handles the records that are in the channel now.
+func (x *exchange) receiveAll() error {
 	buf := make([]byte, wire.MaxMessage)
 	for {
-		err := x.next(buf)
+		err := x.receiveNext(buf)
 		if errors.Is(err, io.EOF) || errors.Is(err, syscall.EAGAIN) {
 			return nil
 		}
@@ -164,9 +164,9 @@ func (x *exchange) take() error {
 	}
 }
 
-// next handles one record. The handler may be in hostile hands by now, so nothing is taken out of turn, and what could
-// make us kill or wait for a process comes from our own child or not at all.
-func (x *exchange) next(buf []byte) error {
+// receiveNext handles one record. A hostile target may control the worker by now. So records out of order are refused,
+// and only our own child can name a process that we kill or wait for.
+func (x *exchange) receiveNext(buf []byte) error {
 	m, err := receive(x.channel, buf)
 	if err != nil {
 		return err
@@ -190,19 +190,19 @@ func (x *exchange) next(buf []byte) error {
 	return nil
 }
 
-// adopt takes hold of the worker that our child has forked.
+// adopt opens the worker that our child has forked.
 func (x *exchange) adopt(pid int) (err error) {
 	x.worker, err = sys.Adopt(pid)
-	if errors.Is(err, syscall.ECHILD) { // it has ended, and this program ignores SIGCHLD or reaps what it does not know
+	if errors.Is(err, syscall.ECHILD) { // it was reaped: by the kernel if SIGCHLD is ignored, or by this program
 		return nil
 	}
 	if err == nil {
-		x.lines.holdGroup(x.worker)
+		x.lines.armGroup(x.worker)
 	}
 	return err
 }
 
-// explainErrno adds what an errno of the bootstrap means where it would puzzle.
+// explainErrno adds what an errno of the bootstrap means where that is not obvious.
 func explainErrno(r wire.Record) error {
 	if err := explainWorker(r); err != nil {
 		return err
@@ -235,7 +235,7 @@ func remoteFailure(text []byte) error {
 	return &Error{Stage: StageHandler, Err: err}
 }
 
-// exitError says why there is no result.
+// exitError returns the error of a worker that has ended without a result.
 func (x *exchange) exitError(status syscall.WaitStatus) error {
 	stage := StageHandler
 	if !x.turns.Ready() {

@@ -16,12 +16,12 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// The worker and the process that forks it write to the same channel. Whoever comes first, only what the kernel says is
-// that process may name a process to kill and to wait for.
+// The worker and the process that forks it write to the same channel. Only a record that the kernel attributes to the
+// latter may name a process to kill and to wait for.
 func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
 	worker := startChild(t)
 	for name, test := range map[string]struct {
-		child  int // PID of the process that forks the worker; we are who sends
+		child  int // PID of the process that forks the worker; the sender is this process
 		forked bool
 		adopts bool
 	}{
@@ -39,20 +39,20 @@ func TestOnlyTheChildSaysWhichWorkerItForked(t *testing.T) {
 		x := exchange{channel: inbox, lines: testLifelines(t), child: &sys.Child{PID: test.child}, turns: wire.Turns{Forks: test.forked}}
 		buf := make([]byte, wire.MaxMessage)
 		if test.adopts {
-			require.NoError(t, x.next(buf), name)
+			require.NoError(t, x.receiveNext(buf), name)
 			require.Equal(t, worker.PID, x.worker.PID)
-			require.ErrorContains(t, x.next(buf), "out of turn", "once")
+			require.ErrorContains(t, x.receiveNext(buf), "out of turn", "once")
 			end(x.worker)
 		} else {
-			require.ErrorContains(t, x.next(buf), "out of turn", name)
+			require.ErrorContains(t, x.receiveNext(buf), "out of turn", name)
 			require.Nil(t, x.worker, name)
 		}
 		_, _ = inbox.Close(), theirs.Close()
 	}
 }
 
-// While SIGCHLD is ignored, the worker may have ended, and its PID be anybody's.
-func TestForgottenWorkerIsNotLookedForByNumber(t *testing.T) {
+// While SIGCHLD is ignored, the worker may be reaped at any time, and another process get its PID.
+func TestReapedWorkerIsNotOpenedByNumber(t *testing.T) {
 	text, err := exec.Command("setsid", "sh", "-c", "sleep 1000 >/dev/null 2>&1 & echo $!").Output()
 	require.NoError(t, err)
 	stranger, err := strconv.Atoi(strings.TrimSpace(string(text)))
@@ -67,7 +67,7 @@ func TestForgottenWorkerIsNotLookedForByNumber(t *testing.T) {
 	defer func() { _, _ = inbox.Close(), theirs.Close() }()
 	require.NoError(t, sys.Send(theirs, wire.AppendRecord(nil, wire.Record{Kind: wire.KindForked, Pid: int32(stranger)})))
 	x := exchange{channel: inbox, lines: testLifelines(t), child: &sys.Child{PID: os.Getpid()}, turns: wire.Turns{Forks: true}}
-	require.NoError(t, x.next(make([]byte, wire.MaxMessage)))
+	require.NoError(t, x.receiveNext(make([]byte, wire.MaxMessage)))
 	require.Nil(t, x.worker)
 	require.True(t, process.Alive())
 }
@@ -101,7 +101,7 @@ func TestHostileRecordsHideNoWorker(t *testing.T) {
 	}
 }
 
-// startChild starts a child that sleeps until the test ends. Only we know of it: package os would hold it, too.
+// startChild starts a child that sleeps until the test ends, without package os, which would wait for it, too.
 func startChild(t testing.TB) *sys.Child {
 	t.Helper()
 	cmd := exec.Command("/bin/sleep", "1000")

@@ -9,7 +9,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// explain says why the target cannot be looked at.
+// explain adds why the target cannot be inspected.
 func (t *target) explain(err error) error {
 	if errors.Is(err, ErrSameNamespace) || t.process.Alive() {
 		return sys.ExplainInspect(err)
@@ -17,7 +17,7 @@ func (t *target) explain(err error) error {
 	return fmt.Errorf("it has ended: %w", syscall.ESRCH)
 }
 
-// capabilityFor returns what a step of the bootstrap requires in the user namespace that the worker is in by then.
+// capabilityFor returns the capability that a step of the bootstrap requires in the worker's user namespace.
 func capabilityFor(step string) string {
 	switch step {
 	case "setgroups", "setresgid":
@@ -32,7 +32,7 @@ func capabilityFor(step string) string {
 	return ""
 }
 
-// explainRefusal says of an EPERM of the bootstrap which right is lacking. The worker has started with those of the
+// explainRefusal adds to an EPERM of the bootstrap which right is lacking. The worker starts with the rights of the
 // calling thread.
 func (t *target) explainRefusal(err error) error {
 	var e *Error
@@ -63,12 +63,12 @@ func (t *target) explainJoin(ns species.NamespaceType, err error) error {
 	}
 	err = sys.ExplainJoin(err, ns, t.descriptorOf(ns))
 	if t.isInOtherUserNamespace() {
-		return fmt.Errorf("is its user namespace to be joined, too? %w", err)
+		return fmt.Errorf("must its user namespace be joined, too? %w", err)
 	}
 	return err
 }
 
-// descriptorOf returns the pidfd, or the file of the type where there is one for each.
+// descriptorOf returns the pidfd, or the namespace of that type if each has its descriptor.
 func (t *target) descriptorOf(ns species.NamespaceType) int {
 	i := 0
 	for joined := range species.Set(t.types).All() {

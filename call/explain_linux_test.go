@@ -31,7 +31,7 @@ func init() {
 		check(unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&program)), 0, 0))
 		spawnAndPrint(parseRequest(args[0]))
 	}
-	// "tied" may not make its capabilities ambient, and "bounded" has none in its bounding set.
+	// "tied" must not make its capabilities ambient, and "bounded" has none in its bounding set.
 	roles["tied"] = func(args []string) {
 		runtime.LockOSThread()
 		check(unix.Prctl(unix.PR_SET_SECUREBITS, 1<<6, 0, 0, 0)) // SECBIT_NO_CAP_AMBIENT_RAISE
@@ -70,7 +70,7 @@ func TestErrorsNameTheRightThatIsLacking(t *testing.T) {
 		"join":     {"caller", []uintptr{ptrace}, request{Pid: plain.PID, Types: net}, call.StageJoin, "setns net: CAP_SYS_ADMIN" + ofOurOwn},
 		"join mnt": {"caller", []uintptr{ptrace, admin}, request{Pid: plain.PID}, call.StageJoin, "setns mnt: CAP_SYS_CHROOT" + ofOurOwn},
 		"without user": {"caller", []uintptr{ptrace}, request{Pid: inner.PID, Types: net}, call.StageJoin,
-			"setns net: is its user namespace to be joined, too? CAP_SYS_ADMIN" + ofOurOwn},
+			"setns net: must its user namespace be joined, too? CAP_SYS_ADMIN" + ofOurOwn},
 		"join user": {"caller", []uintptr{ptrace}, request{Pid: inner.PID, Types: allSet}, call.StageJoin,
 			"setns user: CAP_SYS_ADMIN is lacking in the user namespace: only root of one above"},
 		"without features": {"caller without features", []uintptr{ptrace}, request{Pid: plain.PID, Types: net}, call.StageJoin, "setns net: CAP_SYS_ADMIN" + ofOurOwn},
@@ -98,5 +98,5 @@ func TestTargetThatIsGoneDoesNotExist(t *testing.T) {
 	require.ErrorIs(t, err, os.ErrNotExist)
 	err = ours("errors").Arg("ESRCH").SpawnInNamespaces(nil)
 	require.ErrorIs(t, err, unix.ESRCH)
-	require.NotErrorIs(t, err, os.ErrNotExist, "what a handler returns is its own")
+	require.NotErrorIs(t, err, os.ErrNotExist, "not for errors of a handler")
 }

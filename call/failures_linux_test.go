@@ -31,7 +31,7 @@ func failWith(t testing.TB, handler, arg string) *call.Error {
 	return e
 }
 
-func TestErrorsSurviveTheWay(t *testing.T) {
+func TestErrorsReachTheCaller(t *testing.T) {
 	testutil.CheckLeaks(t)
 	for arg, test := range map[string]struct {
 		text    string
@@ -121,17 +121,17 @@ func TestDeadlineKillsTheProcessGroup(t *testing.T) {
 	}
 }
 
-// childTime is how long a child of a worker sleeps, and tells it from those of other tests.
+// childTime is how long a child of a worker sleeps; it distinguishes it from those of other tests.
 var childTime = fmt.Sprint("1000.", os.Getpid())
 
-// sleepers returns the processes that handlers of type hang started, and which still run.
+// sleepers returns the processes that the handler hang has started and that still run.
 func sleepers(t testing.TB) (found []string) {
 	t.Helper()
 	dirs, err := os.ReadDir("/proc")
 	require.NoError(t, err)
 	for _, dir := range dirs {
 		pid, _ := strconv.Atoi(dir.Name())
-		if name(pid) != "sleep" { // others' command lines may be made to hang whoever reads them
+		if name(pid) != "sleep" { // reading the command line of a hostile process may hang
 			continue
 		}
 		text, _ := os.ReadFile("/proc/" + dir.Name() + "/cmdline")
@@ -177,10 +177,10 @@ func TestArgumentsAndResultsThatJSONCannotCarry(t *testing.T) {
 	err = call.NewCall("unsupported").TargetPid(os.Getpid()).SpawnInNamespaces(nil)
 	require.ErrorContains(t, requireError(t, err, call.StageHandler), "unsupported type")
 	err = call.NewCall("nothing").TargetPid(os.Getpid()).SpawnInNamespaces(person{})
-	require.ErrorContains(t, err, "a pointer is needed")
+	require.ErrorContains(t, err, "not a pointer")
 }
 
-func TestEnvironmentThatIsNoneIsAnError(t *testing.T) {
+func TestInvalidEnvironmentIsAnError(t *testing.T) {
 	needBootstrap(t)
 	for _, assignment := range []string{"NAME", "", "NAME=a\x00b", "NA\x00ME=a"} {
 		c := ours("nothing").Env("GOOD=1", assignment).Env("GOOD=2")
@@ -191,7 +191,7 @@ func TestEnvironmentThatIsNoneIsAnError(t *testing.T) {
 	}
 }
 
-// What a handler says of a call of its own is its error, not one of the call that runs it.
+// An error of a call that a handler makes is the handler's error: the outer call does not change its text.
 func TestErrorOfANestedCallKeepsItsText(t *testing.T) {
 	needBootstrap(t)
 	for handler, want := range map[string]string{"unheard of": call.ErrNotRegistered.Error(), "goexit": "runtime.Goexit"} {
@@ -202,7 +202,7 @@ func TestErrorOfANestedCallKeepsItsText(t *testing.T) {
 	}
 }
 
-// vicious panics wherever it is asked for something.
+// vicious is an error whose methods panic.
 type vicious struct{}
 
 func (*vicious) Error() string                { panic("in Error") }

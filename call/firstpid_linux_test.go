@@ -13,7 +13,7 @@ import (
 )
 
 func init() {
-	// "parent of first" has a thread whose next child is the first process of a PID namespace, and calls on it.
+	// "parent of first" makes a call on a thread whose next child is the first process of a PID namespace.
 	roles["parent of first"] = func(args []string) {
 		call.HandleReexec()
 		runtime.LockOSThread()
@@ -22,7 +22,7 @@ func init() {
 	}
 }
 
-// The kernel takes the signal of a lifeline for one from inside, which the first process of a PID namespace ignores.
+// For the kernel, the signal of a lifeline comes from inside, and the first process of a PID namespace ignores it.
 func TestWorkerThatIsTheFirstProcessDiesWithTheCaller(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)

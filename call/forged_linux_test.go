@@ -18,7 +18,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// forgedProc is a script of the target's root: a /proc that claims to be in the initial namespaces, which is a lie.
+// forgedProc is a script of the target's root. It makes a /proc whose links name the initial namespaces.
 const forgedProc = `
 mount -t tmpfs none /proc
 for dir in 1 self thread-self; do
@@ -29,7 +29,7 @@ for dir in 1 self thread-self; do
 	ln -s /bin/sh /proc/$dir/exe
 done`
 
-func TestForgedProcDeceivesNobody(t *testing.T) {
+func TestForgedProcIsNotRead(t *testing.T) {
 	for _, o := range []testutil.TargetOptions{
 		{Setup: forgedProc, Hostname: "forger"},
 		{Setup: forgedProc, Hostname: "forger", OwnRoot: true},
@@ -44,7 +44,7 @@ func TestForgedProcDeceivesNobody(t *testing.T) {
 	}
 }
 
-// fifos is a script: FIFOs, which hang whoever opens them, wherever somebody could look.
+// fifos is a script that makes FIFOs wherever a worker might open a file: open(2) of one blocks.
 var fifos = `
 mount -t tmpfs none /proc
 mkdir -p /proc/self/fd /proc/self/ns /proc/thread-self/ns /proc/sys/kernel /proc/sys/vm
@@ -69,7 +69,7 @@ func TestFIFOsOfTheTargetHangNothing(t *testing.T) {
 	}
 }
 
-// What the runtime opens by itself cannot be avoided: it must not take long.
+// The Go runtime opens files of the target by itself: if one blocks, StartTimeout must end the call.
 func TestHangOfTheRuntimeIsBounded(t *testing.T) {
 	testutil.CheckLeaks(t)
 	call.SetStartTimeout(t, 300*time.Millisecond)
@@ -93,7 +93,7 @@ func requireTimeout(t testing.TB, c *call.Call, stage call.Stage) {
 	require.Less(t, time.Since(start), 3*time.Second)
 }
 
-// runtimeFiles are what the Go runtime opens in a process that has joined: all that is not ours to choose.
+// runtimeFiles are the files that the Go runtime opens in a worker: we cannot prevent that.
 var runtimeFiles = regexp.MustCompile(`^(/proc/self/(cgroup|mountinfo|maps)|/sys/fs/cgroup/.*|` +
 	`/sys/kernel/mm/transparent_hugepage/hpage_pmd_size)$`)
 
@@ -120,7 +120,7 @@ var (
 	quoted    = regexp.MustCompile(`"((?:[^"\\]|\\.)*)"`)
 )
 
-// strace runs a call under strace(1) and returns what that says of some system calls.
+// strace runs a call under strace(1) and returns its output for some system calls.
 func strace(t testing.TB, r request, calls string) string {
 	t.Helper()
 	testutil.NeedCommand(t, "strace")
@@ -135,7 +135,7 @@ func strace(t testing.TB, r request, calls string) string {
 	return string(text)
 }
 
-// No moment is left in which the target's root could reach into a worker, or a worker have what it must not.
+// The worker must be hardened before setns(2), so that the target's root never sees it otherwise.
 func TestWorkerIsHardenedBeforeItJoins(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	text := strace(t, request{Handler: "nothing", Pid: target.PID, Types: allSet}, "prctl,setgroups,keyctl,setns")
@@ -151,7 +151,7 @@ func TestWorkerIsHardenedBeforeItJoins(t *testing.T) {
 	}
 }
 
-// trace returns the paths that processes used after they had joined.
+// trace returns the paths that processes have used after the join.
 func trace(t testing.TB, r request) (joined bool, files []string) {
 	t.Helper()
 	text := strace(t, r, "%file,setns,clone,clone3,vfork,fork")

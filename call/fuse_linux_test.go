@@ -18,8 +18,8 @@ import (
 )
 
 func init() {
-	// "fuse server" mounts a file system of its own on /mnt, in a mount namespace of its own. Of its one file, /mnt/f, it
-	// never says that it is closed, nor that most writes are done.
+	// "fuse server" mounts a FUSE file system on /mnt, in a new mount namespace. For its one file, /mnt/f, it never answers
+	// the requests to close it, nor most writes.
 	roles["fuse server"] = func([]string) {
 		fuse, err := unix.Open("/dev/fuse", unix.O_RDWR, 0)
 		check(err)
@@ -55,7 +55,7 @@ const (
 
 const fuseSize = 4096
 
-// fuseAnswer returns the answer to a request, if there is to be one.
+// fuseAnswer returns the answer to a request; false: it gets none.
 func fuseAnswer(request []byte) (answer []byte, ok bool) {
 	order := binary.NativeEndian
 	errno := int32(0)
@@ -75,7 +75,7 @@ func fuseAnswer(request []byte) (answer []byte, ok bool) {
 		body = make([]byte, 16)
 	case fuseRead:
 		body = bytes.Repeat([]byte("page"), int(min(order.Uint32(request[56:]), fuseSize))/4)
-	case fuseWrite: // to the first byte: an error, which spoils the page; to others: no answer, which keeps it locked
+	case fuseWrite: // to the first byte: an error, so the page is not up to date; to others: no answer, so it stays locked
 		if order.Uint64(request[48:]) > 0 {
 			return nil, false
 		}
@@ -106,7 +106,7 @@ func fuseAttributes(node uint64) []byte {
 	return attr
 }
 
-// startFUSE starts a target with that file system. When the test ends it is killed, and whoever waits for it goes on.
+// startFUSE starts a target with that file system. The end of the test kills it, which ends all waiting for its answers.
 func startFUSE(t testing.TB) *exec.Cmd {
 	t.Helper()
 	needBootstrap(t)

@@ -9,24 +9,27 @@ import (
 	"github.com/nsops/nsops/nsenter"
 )
 
-// handle runs the handler in a worker. In other processes it opens the executable while /proc is still the caller's.
+// handle runs the handler in a worker. In other processes it opens the executable, before anything can change /proc.
 func handle() {
 	w, ok := nsenter.Current()
 	_, asked := os.LookupEnv(wire.ChannelEnv)
-	if asked { // in a worker it is there still if another constructor has moved the environment
+	if asked { // also in a worker, if another constructor has copied the environment
 		_ = os.Unsetenv(wire.ChannelEnv)
 	}
 	if ok {
 		work(w)
 	}
-	if asked && !isUsersOwn() {
-		fmt.Fprintf(os.Stderr, "nsops: %s is set, but the bootstrap has not run: a security module wants a secure start "+
+	if asked && !isSetByUser() {
+		fmt.Fprintf(os.Stderr, "nsops: %s is set, but the bootstrap has not run: a security module requires a secure start "+
 			"(AT_SECURE), or the program lacks the bootstrap, or has set the variable itself\n", wire.ChannelEnv)
 		sys.Exit(exitInert)
 	}
-	_ = sys.HoldExecutable() // a call that needs it tries again, and reports
+	_ = sys.HoldExecutable() // a call tries again, and returns the error
 }
 
-// isUsersOwn says whether the channel's variable can only come from the user who has started a set-user-ID, set-group-ID
-// or capable program, since workers start otherwise. That user may set what they like: the program must go on.
-func isUsersOwn() bool { return nsenter.SetID() || nsenter.Secure() && sys.ExecutableHasCapabilities() }
+// isSetByUser reports whether only the user who has started this program can have set the channel's variable: the
+// program is set-user-ID, set-group-ID or has file capabilities, which a worker never is. It must run whatever that
+// user sets.
+func isSetByUser() bool {
+	return nsenter.SetID() || nsenter.Secure() && sys.ExecutableHasCapabilities()
+}

@@ -24,7 +24,7 @@ type view struct {
 	Groups                   []int
 	Host, Dir                string
 	Args, Env                []string
-	Namespaces               map[string]uint64 // inode numbers, those to be had
+	Namespaces               map[string]uint64 // inode numbers, of the types that can be read
 }
 
 func look(any) (any, error) {
@@ -40,7 +40,7 @@ func look(any) (any, error) {
 	v.Host, _ = os.Hostname()
 	v.Dir, _ = unix.Getwd()
 	for ns := range species.Set(allTypes).All() {
-		if id, err := sys.ThreadNamespaceID(ns); err == nil { // before 6.11 it takes a /proc of one's own
+		if id, err := sys.ThreadNamespaceID(ns); err == nil { // before Linux 6.11 it requires a /proc that shows this process
 			v.Namespaces[ns.Name()] = id.Ino
 		}
 	}
@@ -162,7 +162,7 @@ func hang(arg any) (any, error) {
 	return block(nil)
 }
 
-// block says that it runs, and blocks.
+// block prints that it runs, and blocks.
 func block(any) (any, error) {
 	fmt.Println("ready")
 	for {

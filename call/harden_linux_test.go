@@ -30,7 +30,7 @@ func init() {
 	}, 0)
 }
 
-// attack plays the root of the target, beside the worker, and prints what of it succeeds.
+// attack does what a hostile root of the target might do to the worker, and prints what succeeds.
 func attack(pid string) {
 	number, err := strconv.Atoi(pid)
 	check(err)
@@ -97,7 +97,7 @@ func attackFromInside(t testing.TB, target *testutil.Target, pid int) string {
 	return target.Sh(roleEnv + "=attacker " + program + " " + strconv.Itoa(pid))
 }
 
-func TestTargetsRootCannotReachIntoAWorker(t *testing.T) {
+func TestTargetsRootCannotAttackAWorker(t *testing.T) {
 	for _, base := range []int{0, 100000} {
 		for _, types := range []species.Set{allSet, defaultSet.With(species.CLONE_NEWPID | species.CLONE_NEWUSER)} {
 			for _, drop := range []bool{false, true} {
@@ -115,8 +115,8 @@ func TestTargetsRootCannotReachIntoAWorker(t *testing.T) {
 	}
 }
 
-// The attacker can attach to other processes: the test above is one.
-func TestTargetsRootCanReachIntoItsOwn(t *testing.T) {
+// Shows that the attacks of the test above work on another process.
+func TestTargetsRootCanAttackItsOwnProcesses(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	found := attackFromInside(t, target, 1)
 	for _, name := range []string{"seize", "getfd", "exe", "root", "open exe", "open environ", "fd/0"} {
@@ -158,7 +158,7 @@ func TestSessionKeyringIsFresh(t *testing.T) {
 	var own string
 	go func() {
 		defer close(done)
-		runtime.LockOSThread() // the keyring is the thread's, which ends with it
+		runtime.LockOSThread() // the thread has the keyring, and ends with the goroutine
 		_, err := unix.KeyctlJoinSessionKeyring("nsops-test")
 		if err == nil {
 			var key int
@@ -193,7 +193,7 @@ func TestWorkerIsInASessionOfItsOwn(t *testing.T) {
 	}
 }
 
-// Started by descriptor, it would be called by that number.
+// execveat(2) names a process after the number of the descriptor.
 func TestWorkerHasTheNameOfItsProgram(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet})
 	own, err := os.ReadFile("/proc/self/comm")

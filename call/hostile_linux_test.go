@@ -20,20 +20,20 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// These workers are in the hand of somebody hostile: they write on the channel themselves. Nothing that they say may
-// harm their caller or keep it.
+// These workers are controlled by a hostile target: they write to the channel themselves. No record of theirs may harm
+// the caller or block it.
 
 // channel is a worker's descriptor.
 const channel = 3
 
-// forgery is what such a worker sends.
+// forgery is a message of such a worker.
 type forgery struct {
 	Record wire.Record
 	Body   string
-	Raw    bool   // the body is all there is
-	File   string // path of a file that goes along
-	Flood  bool   // again and again
-	Return bool   // as if nothing had been
+	Raw    bool   // the message is the body alone
+	File   string // path of a file whose descriptor is sent with it
+	Flood  bool   // send it in a loop
+	Return bool   // the handler then returns without an error
 }
 
 func init() {
@@ -89,13 +89,13 @@ func sendFUSE() error {
 	return err
 }
 
-// endure makes a call of a hostile worker, which has to end soon.
+// endure makes a call with a hostile worker. The call must end soon.
 func endure(t testing.TB, c *call.Call) error {
 	t.Helper()
 	return endureFor(t, 300*time.Millisecond, c)
 }
 
-// endureFor is for workers that end, or that have to start their handlers before their time is up.
+// endureFor does so with another time limit, for workers that end by themselves or must start their handler.
 func endureFor(t testing.TB, d time.Duration, c *call.Call) error {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), d)
@@ -106,7 +106,7 @@ func endureFor(t testing.TB, d time.Duration, c *call.Call) error {
 	case err := <-done:
 		return err
 	case <-time.After(8 * time.Second):
-		t.Error("the worker keeps its caller")
+		t.Error("the worker blocks its caller")
 		return nil
 	}
 }

@@ -8,11 +8,12 @@ import (
 	"github.com/nsops/nsops/nsenter"
 )
 
-// A program that is set-user-ID, set-group-ID or has file capabilities has the environment of a user with fewer rights.
-// The kernel says so to it, and not to its workers, since a worker's IDs do not differ. So what loaders, C libraries,
-// shells and interpreters ignore in the first case must not reach the second, nor what steers the Go runtime.
+// A program that is set-user-ID, set-group-ID or has file capabilities gets its environment from a user with fewer
+// rights. The kernel tells the program so (AT_SECURE), but not its worker, whose real and effective IDs are equal. So
+// the worker must not inherit the variables that loaders, C libraries, shells and interpreters ignore in such a
+// program, nor those that control the Go runtime.
 
-// unsafeNames are variables that such a worker does not get, unsafePrefixes the beginnings of others.
+// unsafeNames are variables that such a worker does not inherit, unsafePrefixes the beginnings of the names of others.
 var (
 	unsafeNames = []string{
 		// C libraries: man 3 secure_getenv
@@ -34,12 +35,12 @@ var (
 	}
 )
 
-// elevated says whether this program may have more rights than the user who has set its environment.
+// elevated reports whether this program may have more rights than the user who has set its environment.
 func elevated() bool {
 	return nsenter.Secure() || os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
 }
 
-// inherited returns what a worker gets of this program's environment.
+// inherited returns the part of this program's environment that a worker inherits.
 func inherited() []string {
 	env := os.Environ()
 	if !elevated() {

@@ -15,7 +15,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// What users of nsfix rely on.
+// The behaviour of nsfix that its users rely on.
 
 func TestArgumentIsAPointerToTheTypeRegistered(t *testing.T) {
 	needBootstrap(t)

@@ -10,11 +10,10 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// maxGarbage is how many records are passed over in search of the one that names a child. The send buffer of a socket
-// holds fewer.
+// maxGarbage is how many records findWorker skips. The send buffer of a socket holds fewer.
 const maxGarbage = 1 << 16
 
-// abort ends the worker, and waits for that, but not for long: a goroutine sees to the rest.
+// abort kills the worker and waits for its end, but not after over: a goroutine waits on.
 func (x *exchange) abort(over time.Time) {
 	done := make(chan struct{})
 	go func() {
@@ -28,9 +27,10 @@ func (x *exchange) abort(over time.Time) {
 	}
 }
 
-// kill ends and reaps all children of the call. A child that has still to fork the worker is let do so and say its PID,
-// or nobody could wait for it; that takes no time, since it opens nothing of the target. What SIGKILL does not end, since
-// it is frozen or hangs in the kernel, is reaped when it does end.
+// kill ends and reaps all children of the call. If a child has not yet forked the worker, kill waits until it has, and
+// has sent the PID: without that, nobody could wait for the worker. It does not take long, since the child opens
+// nothing of the target. A child that SIGKILL does not end, since it is frozen or blocked in the kernel, is reaped when
+// it ends.
 func (x *exchange) kill(over time.Time) {
 	if x.turns.Forks && x.worker == nil {
 		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
@@ -52,19 +52,19 @@ func (x *exchange) kill(over time.Time) {
 	}
 }
 
-// findWorker looks for the record that names the worker, whatever stands before it.
+// findWorker searches the channel for the record that names the worker.
 func (x *exchange) findWorker() {
 	buf := make([]byte, wire.MaxMessage)
 	for range maxGarbage {
-		err := x.next(buf)
+		err := x.receiveNext(buf)
 		if x.worker != nil || errors.Is(err, io.EOF) || errors.Is(err, syscall.EAGAIN) {
 			return
 		}
 	}
 }
 
-// reap reaps the children of a call that have ended, and returns the worker's status. One that is traced is its tracer's
-// to reap first, and has status 0.
+// reap reaps the children of a call that have ended, and returns the worker's status. A child that is traced can be
+// reaped only after its tracer has done so: a goroutine waits for that, and the status is 0.
 func (x *exchange) reap() (status syscall.WaitStatus) {
 	for _, c := range []*sys.Child{x.child, x.worker} {
 		if c == nil {

@@ -17,8 +17,7 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-// hooked is a context that never ends. It calls a function when the worker has been started and is going to be waited
-// for.
+// hooked is a context that never ends. It calls a function when the worker was started, before the call waits for it.
 type hooked struct {
 	context.Context
 	done    chan struct{}
@@ -32,11 +31,11 @@ func (h hooked) AfterFunc(func()) (stop func() bool) {
 	return func() bool { return true }
 }
 
-// Without a descriptor left there is no hold to be had of the worker that our child has forked, but it is ours to end.
+// If no descriptor is left, the worker that our child has forked cannot be opened, but it must be killed nevertheless.
 func TestNoChildIsLeftWithoutDescriptors(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	c := call.NewCall("sleep").Arg(time.Second).TargetPid(target.PID).Namespaces(allTypes)
-	require.NoError(t, c.Arg(time.Duration(0)).SpawnInNamespaces(nil), "what is opened once is open")
+	require.NoError(t, c.Arg(time.Duration(0)).SpawnInNamespaces(nil), "opens what is opened once")
 	testutil.CheckLeaks(t)
 	var old unix.Rlimit
 	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &old))
@@ -52,7 +51,7 @@ func TestNoChildIsLeftWithoutDescriptors(t *testing.T) {
 }
 
 func init() {
-	// "leaky" fails to switch, again and again, and meanwhile starts children and prints what they got of it.
+	// "leaky" fails to switch in a loop, starts children meanwhile, and prints the descriptors that they have inherited.
 	roles["leaky"] = func([]string) {
 		call.HandleReexec()
 		c := ours("nothing").Env("LONG=" + strings.Repeat("x", 4<<20)) // E2BIG
@@ -74,7 +73,7 @@ func init() {
 	}
 }
 
-// sockets returns those that a child of ours gets.
+// sockets returns those that a child of ours inherits.
 func sockets() []string {
 	text, err := exec.Command("ls", "-l", "/proc/self/fd").Output()
 	check(err)

@@ -61,14 +61,14 @@ func endChildren(t testing.TB, others []int) {
 			return
 		}
 		for _, child := range children {
-			_ = unix.Kill(child, unix.SIGKILL) // where the test has failed, it lives
+			_ = unix.Kill(child, unix.SIGKILL) // it still runs if the test has failed
 			reapChild(child)
 		}
 	}
 }
 
 // orphan starts a caller whose worker blocks in its handler, and returns both. If the caller ends first, its children
-// become ours, since the machine's PID 1 may take its time to reap them, and a PID namespace waits for that.
+// become ours: the machine's PID 1 may reap them late, and the end of a PID namespace waits for that.
 func orphan(t testing.TB, roleName string, r request) (caller *os.Process, worker int) {
 	t.Helper()
 	return orphanOf(t, role(t, roleName, r.json()))
@@ -153,7 +153,7 @@ func init() {
 	}, nil)
 }
 
-// disarm clears PDEATHSIG. It is the thread's that set it: the main one, where the bootstrap ran.
+// disarm clears PDEATHSIG, which belongs to the thread that has set it: the main one, where the bootstrap ran.
 func disarm() error {
 	if signal, err := deathSignal(); err != nil || signal != unix.SIGKILL || unix.Gettid() != unix.Getpid() {
 		return fmt.Errorf("thread %d of %d has PDEATHSIG %d: %w", unix.Gettid(), unix.Getpid(), signal, err)
@@ -220,7 +220,7 @@ func TestWorkerStoppedByTheTargetIsBounded(t *testing.T) {
 	require.ErrorIs(t, <-done, context.Canceled)
 }
 
-// watched tells when something is written to it.
+// watched is a writer that signals a write.
 type watched struct{ seen chan struct{} }
 
 func (w *watched) Write(p []byte) (int, error) {

@@ -30,7 +30,7 @@ const roleEnv = "NSOPS_TEST_ROLE"
 var roles = map[string]func(args []string){}
 
 func TestMain(m *testing.M) {
-	if os.Getenv("GORACE") == "" { // a worker that sleeps for a second when it ends, as the race detector has it
+	if os.Getenv("GORACE") == "" { // with the race detector, each worker would sleep for a second when it ends
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	if role, ok := roles[os.Getenv(roleEnv)]; ok {
@@ -46,11 +46,11 @@ func TestMain(m *testing.M) {
 // testsEnv is set in the process that runs the tests, and in its workers.
 const testsEnv = "NSOPS_TEST_TESTS"
 
-// endIfSwitched ends the tests if they themselves were replaced: a switch that was to be refused was not, and its handler
-// would end them with status 0, as if all had passed.
+// endIfSwitched fails the tests if a switch has replaced them that should have failed: its handler would end them with
+// status 0, as if all had passed.
 func endIfSwitched() {
 	if w, ok := nsenter.Current(); ok && !w.Spawned && os.Getenv(testsEnv) != "" {
-		fmt.Fprintln(os.Stderr, "a call of SwitchToNamespaces that was to fail has replaced the tests")
+		fmt.Fprintln(os.Stderr, "a call of SwitchToNamespaces that should have failed has replaced the tests")
 		os.Exit(1)
 	}
 }
@@ -105,7 +105,7 @@ type request struct {
 	Timeout   time.Duration
 }
 
-// ourselves is the PID of a request for the namespaces of the program that makes the call.
+// ourselves, as the PID of a request, is the program that makes the call.
 const ourselves = -1
 
 // outcome is what that program prints.
@@ -116,7 +116,7 @@ type outcome struct {
 }
 
 func (r request) call() *call.Call {
-	c := call.NewCall(r.Handler).Arg(r.Arg).Env("GORACE=" + os.Getenv("GORACE")) // also if that is not inherited
+	c := call.NewCall(r.Handler).Arg(r.Arg).Env("GORACE=" + os.Getenv("GORACE")) // also where it is not inherited
 	switch r.Pid {
 	case 0:
 	case ourselves:
@@ -201,7 +201,7 @@ func callIn(t testing.TB, cmd *exec.Cmd) outcome {
 	return o
 }
 
-// startTarget starts a target, of which the test needs root and the bootstrap.
+// startTarget starts a target. The test needs root and the bootstrap for it.
 func startTarget(t testing.TB, o testutil.TargetOptions) *testutil.Target {
 	t.Helper()
 	needBootstrap(t)
@@ -250,7 +250,7 @@ func requireNothingStarted(t testing.TB, f func()) {
 	if forks(t) == before {
 		return
 	}
-	// Somebody else may have created one, and our runtime a thread.
+	// Another program may have created one, and the Go runtime a thread.
 	for range 20 {
 		before = forks(t)
 		if f(); forks(t) == before {
@@ -318,7 +318,7 @@ func copyOf(t testing.TB, path string, mode os.FileMode) string {
 	return program
 }
 
-// waitUntil waits until a condition holds that soon should.
+// waitUntil waits until the condition holds, and fails the test if that takes long.
 func waitUntil(t testing.TB, condition func() bool, what string) {
 	t.Helper()
 	require.Eventually(t, condition, 10*time.Second, 2*time.Millisecond, what)
@@ -343,7 +343,7 @@ func name(pid int) string {
 	return strings.TrimSpace(string(text))
 }
 
-// gone says whether there is no such process, or only its zombie.
+// gone reports whether there is no such process, or only its zombie.
 func gone(pid int) bool {
 	state, _ := stat(pid)
 	return state == "" || state == "Z" || state == "X"

@@ -36,8 +36,8 @@ func startMapped(t testing.TB, uids, gids string) (pid int) {
 	return cmd.Process.Pid
 }
 
-// A worker that kept the caller's UID, which is not mapped, would be root to all files of the host.
-func TestUserNamespaceWithoutARootIsNoWayToKeepOnesUID(t *testing.T) {
+// A worker that kept the caller's unmapped UID 0 could read all files of the host.
+func TestWorkerNeverKeepsAnUnmappedID(t *testing.T) {
 	const types = species.CLONE_NEWUSER | species.CLONE_NEWNS
 	secret := filepath.Join(t.TempDir(), "secret")
 	require.NoError(t, os.WriteFile(secret, []byte("of the host"), 0o600))
@@ -90,8 +90,8 @@ func TestUserNamespaceWithoutARootIsNoWayToKeepOnesUID(t *testing.T) {
 	}
 }
 
-// Users who are mapped to themselves alone, as bubblewrap does it, stay who they are.
-func TestUserMappedToThemselvesStaysWhoTheyAre(t *testing.T) {
+// Users who are mapped to themselves only, as by bubblewrap, keep their ID.
+func TestUserMappedToThemselvesKeepsTheirID(t *testing.T) {
 	pid := startMapped(t, "1234 1234 1", "1234 1234 1")
 	o := callIn(t, asUser(t, nil, request{Handler: "look", Pid: pid, Types: species.Set(species.CLONE_NEWUSER | species.CLONE_NEWNS)}))
 	require.Empty(t, o.Failure)
@@ -121,21 +121,21 @@ func withoutSetgid(t testing.TB, r request) *exec.Cmd {
 	return cmd
 }
 
-func TestGroupsAreGivenUpOnEitherSideOfTheJoin(t *testing.T) {
+func TestGroupsAreDroppedBeforeOrAfterTheJoin(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	for _, r := range []request{{}, {DropPrivs: true}, {User: []int{3, 4}}} {
 		r.Handler, r.Pid, r.Types = "status", target.PID, allSet
 		require.Empty(t, statusOf(t, callIn(t, withoutSetgid(t, r)))["Groups"][0], "%+v", r)
 	}
-	// Where both sides refuse it, they would stay.
+	// If setgroups(2) is refused before and after the join, the worker would keep them.
 	r := request{Handler: "status", Pid: startDenied(t), Types: species.Set(species.CLONE_NEWUSER)}
 	o := callIn(t, withoutSetgid(t, r))
 	require.Equal(t, call.StagePrivileges, o.Stage, o.Failure)
 	require.Contains(t, o.Failure, "denies setgroups")
 	cmd := role(t, "caller", r.json())
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Groups: []uint32{4, 27}}}
-	require.Empty(t, statusOf(t, callIn(t, cmd))["Groups"][0], "given up outside")
-	// An ordinary user's own stay, unless none may.
+	require.Empty(t, statusOf(t, callIn(t, cmd))["Groups"][0], "dropped before the join")
+	// An ordinary user keeps their own, except with DropPrivs.
 	require.NotEmpty(t, statusOf(t, callIn(t, asUser(t, []uint32{4}, r)))["Groups"][0])
 	r.DropPrivs = true
 	o = callIn(t, asUser(t, []uint32{4}, r))
@@ -143,7 +143,7 @@ func TestGroupsAreGivenUpOnEitherSideOfTheJoin(t *testing.T) {
 	require.Contains(t, o.Failure, "denies setgroups")
 }
 
-// startDenied starts a target in a user namespace of user 1234, of whom it maps nobody else and denies setgroups(2).
+// startDenied starts a target in a user namespace of user 1234 that maps only this user and denies setgroups(2).
 func startDenied(t testing.TB) (pid int) {
 	t.Helper()
 	pid = startMapped(t, "0 1234 1", "")
@@ -152,12 +152,12 @@ func startDenied(t testing.TB) (pid int) {
 	return pid
 }
 
-func TestDropPrivsWithoutNobodySaysSo(t *testing.T) {
+func TestDropPrivsNamesAnUnmappedNobody(t *testing.T) {
 	pid := startDenied(t)
 	c := call.NewCall("status").TargetPid(pid).Namespaces(species.CLONE_NEWUSER, species.CLONE_NEWNS).DropPrivs()
 	err := requireError(t, c.SpawnInNamespaces(nil), call.StagePrivileges)
 	require.ErrorIs(t, err, unix.EINVAL)
-	require.Contains(t, err.Error(), "does not map ID 65534: choose a user that it maps with User")
+	require.Contains(t, err.Error(), "does not map ID 65534: set a user that it maps with User")
 	requireUnprivileged(t, spawn[map[string][]string](t, c.User(0, 0)), "0 0 0 0")
 }
 
@@ -182,7 +182,8 @@ func TestUserWithoutAUserNamespace(t *testing.T) {
 			require.Equal(t, want, got, name)
 		}
 	}
-	// A caller who has kept capabilities does not hand them on, although the kernel takes them from nobody but UID 0.
+	// setresuid(2) removes the capabilities of UID 0 only; a worker of a capable caller with another UID must lose its
+	// own, too.
 	keeper := role(t, "keeper", request{Handler: "status", Pid: target.PID, Types: species.Set(allButUser), User: []int{5, 6}}.json(), "spawn")
 	status = statusOf(t, callIn(t, keeper))
 	require.Equal(t, []string{"5 5 5 5", noCaps, noCaps}, []string{status["Uid"][0], status["CapPrm"][0], status["CapEff"][0]})
@@ -190,7 +191,7 @@ func TestUserWithoutAUserNamespace(t *testing.T) {
 	require.Equal(t, call.StageTarget, o.Stage, "it may not inspect us: %s", o.Failure)
 }
 
-// A user namespace may map a root without a group of root: another user has no capabilities then, either.
+// A user namespace may map UID 0 but not GID 0: another user must have no capabilities there either.
 func TestUserWhereRootHasNoGroup(t *testing.T) {
 	pid := startMapped(t, "0 100000 10", "5 100005 1")
 	c := call.NewCall("status").TargetPid(pid).Namespaces(species.CLONE_NEWUSER, species.CLONE_NEWNS).User(5, 5)

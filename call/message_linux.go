@@ -9,7 +9,7 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// sendCall sends what the worker is to do, in a file that comes with the record if it is long.
+// sendCall sends the name of the handler and its argument; a long body in a file that comes with the record.
 func sendCall(channel *sys.FD, record wire.Record, body []byte) error {
 	record.Size = uint64(len(body))
 	if len(body) <= wire.MaxInline {
@@ -33,7 +33,7 @@ func sendInline(channel *sys.FD, record wire.Record, body []byte) error {
 	return sys.Send(channel, append(message, body...))
 }
 
-// receiveCall reads name and argument in the worker. They were sent before this process was started.
+// receiveCall returns name and argument in the worker. They were sent before it was started.
 func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err error) {
 	buf := make([]byte, wire.MaxMessage)
 	got, err := sys.Receive(channel, buf)
@@ -61,11 +61,11 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err er
 	return string(body[:r.Pid]), body[r.Pid:], r.Type, nil
 }
 
-var errNoFile = errors.New("the caller could make no file for a long one: " +
-	"memfd_create(2) is forbidden there, and none of /dev/shm, /tmp and /var/tmp can be written")
+var errNoFile = errors.New("the caller could not create a file for a long result: " +
+	"memfd_create(2) is forbidden, and none of /dev/shm, /tmp and /var/tmp is writable")
 
-// sendFile makes a file for a long result and sends it, once the worker is there: while that starts, it takes no time. It
-// returns nil if there is none, and the worker gets an empty message then. One that ends at once needs neither.
+// sendFile creates a file for a long result and sends it, while the worker starts: so it costs no time. If it cannot
+// create one, it returns nil, and sends a message without a file. An error means that the worker has ended.
 func sendFile(channel *sys.Inbox) *sys.FD {
 	file, err := sys.Buffer()
 	if err != nil {
@@ -76,22 +76,22 @@ func sendFile(channel *sys.Inbox) *sys.FD {
 	return file
 }
 
-// outlet is where a worker sends its result.
+// outlet sends the result of a worker.
 type outlet struct {
 	channel *sys.FD
-	asked   bool // the file of sendFile was taken
+	tried   bool // to receive the file of sendFile
 }
 
-// send sends an outcome. What is long goes into the caller's file.
+// send sends an outcome; a long body in the caller's file.
 func (o *outlet) send(outcome uint16, body []byte) error {
 	record := wire.Record{Kind: wire.KindResult, Stage: outcome, Size: uint64(len(body))}
 	if len(body) <= wire.MaxInline {
 		return sendInline(o.channel, record, body)
 	}
-	if o.asked {
+	if o.tried {
 		return errNoFile
 	}
-	o.asked = true
+	o.tried = true
 	m, err := sys.Receive(o.channel, make([]byte, 1))
 	switch {
 	case err != nil:
@@ -106,14 +106,14 @@ func (o *outlet) send(outcome uint16, body []byte) error {
 	return sys.Send(o.channel, wire.AppendRecord(nil, record))
 }
 
-// message is a record that the caller has received, with what came behind it.
+// message is a record that the caller has received, with what follows it in its message.
 type message struct {
 	wire.Record
 	sender int    // PID, see sys.Message
 	inline []byte // part of the buffer
 }
 
-// receive receives the next record of a worker. io.EOF: the other end is closed.
+// receive returns the next record of a worker, io.EOF if the other end is closed.
 func receive(channel *sys.Inbox, buf []byte) (message, error) {
 	got, err := channel.Receive(buf)
 	if err != nil {
@@ -133,8 +133,8 @@ func receive(channel *sys.Inbox, buf []byte) (message, error) {
 	return m, nil
 }
 
-// body returns what belongs to a result, from the file if it is long. More than limit bytes are an error and are not
-// read; a failure has a limit of its own.
+// body returns the body of a result, from the file if it is long. More than limit bytes are an error and are not read. A
+// failure has a limit of its own.
 func (m message) body(file *sys.FD, limit uint64) ([]byte, error) {
 	if m.Stage == wire.OutcomeFailure {
 		limit = wire.MaxFailure

@@ -22,12 +22,12 @@ func init() {
 	}, nil)
 }
 
-// evil is a library that leaves a trace when it is loaded.
+// evil is a library that creates a file when it is loaded.
 const evil = `#include <fcntl.h>
 __attribute__((constructor)) static void loaded(void) { open("/tmp/loaded", O_CREAT | O_WRONLY, 0666); }
 `
 
-// trap has the target's root offer that library to whoever asks for users, groups, hosts or character sets there.
+// trap installs that library in the target, for lookups of users, groups, hosts and character sets.
 func trap(t testing.TB, target *testutil.Target) (trace string) {
 	t.Helper()
 	testutil.NeedCommand(t, "gcc")

@@ -10,12 +10,12 @@ func describe(int) string { return "process" }
 
 func identify(int) (sys.Identity, error) { return sys.Identity{}, nil }
 
-// SpawnInNamespaces returns ErrNotLinked: namespaces are Linux's.
+// SpawnInNamespaces returns ErrNotLinked: it requires Linux.
 func (c *Call) SpawnInNamespaces(any) error {
-	return c.blame(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
+	return c.annotate(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
 }
 
-// SwitchToNamespaces returns ErrNotLinked: namespaces are Linux's.
+// SwitchToNamespaces returns ErrNotLinked: it requires Linux.
 func (c *Call) SwitchToNamespaces() error {
-	return c.blame(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
+	return c.annotate(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
 }

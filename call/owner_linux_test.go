@@ -43,7 +43,7 @@ func init() {
 	}
 }
 
-// stalkOutside makes calls while the ordinary user 1234 stalks us, and returns what that user got.
+// stalkOutside makes calls while the ordinary user 1234 attacks new processes, and returns what succeeded.
 func stalkOutside(t testing.TB, c func() *call.Call) (s stalked, err error) {
 	t.Helper()
 	cmd := role(t, "outside stalker", strconv.Itoa(os.Getpid()))
@@ -63,8 +63,8 @@ func stalkOutside(t testing.TB, c func() *call.Call) (s stalked, err error) {
 	return s, err
 }
 
-// Who has made the target's user namespace is outside of it, sees the process that joins it, and has all rights over it
-// that its root has. So has, without one, the user whom the worker becomes.
+// The creator of the target's user namespace may be outside of it. That user sees the worker, and has the rights of that
+// namespace's root over it. Without a user namespace, the user whom the worker becomes has rights over it.
 func TestUsersOutsideCannotTraceWhateverTheSysctl(t *testing.T) {
 	pid := startOwned(t)
 	calls := map[string]func() *call.Call{

@@ -27,7 +27,7 @@ __attribute__((constructor)) static void start(void)
 }
 `
 
-// filtered is a library that makes close_range(2) unknown, as an old seccomp filter does.
+// filtered is a library that makes close_range(2) ENOSYS, as old seccomp filters do.
 const filtered = `
 #include <errno.h>
 #include <linux/audit.h>
@@ -73,8 +73,8 @@ func TestThreadOfAPreloadedLibraryIsNotLeftOutside(t *testing.T) {
 	}
 }
 
-// Each descriptor of 20,000 would be closed by number otherwise, and there may be a milliard.
-func TestStrayDescriptorsAreClosedWithoutCloseRange(t *testing.T) {
+// Without a list of the open descriptors, every possible number would have to be closed, and there may be 2^30.
+func TestInheritedDescriptorsAreClosedWithoutCloseRange(t *testing.T) {
 	leak(t)
 	target := startTarget(t, testutil.TargetOptions{})
 	preload := library(t, filtered)

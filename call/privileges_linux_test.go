@@ -100,7 +100,8 @@ func TestDropPrivsTakesTheCallersRealUser(t *testing.T) {
 	require.Equal(t, noCaps, status["CapPrm"][0])
 }
 
-// The kernel would take the worker's start for one of a set-user-ID program, too, in which the bootstrap is inert.
+// If the worker's real and effective IDs differed, it would start as a set-user-ID program, whose bootstrap does
+// nothing.
 func TestSetUserIDProgramCanCall(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: defaultSet})
 	o := callIn(t, role(t, "real user", request{Handler: "status", Pid: target.PID, DropPrivs: true}.json(), "1234", "2345"))

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// raced says that this is a build with the race detector, which looks around in /proc before it lets Go start: it
-// cannot be tested for leaving the target's files alone. In a PID namespace it also sleeps for a second in the end,
-// since it looks for GORACE there, so some tests do less.
+// raced is true in a build with the race detector. That reads files of /proc before Go starts, so it cannot be tested
+// that a worker opens no file of the target. In a PID namespace it also sleeps for a second at its end, since it looks
+// for GORACE in that /proc; so some tests do less.
 const raced = true
 
-// withoutNoise returns standard error without what the race detector says of a foreign /proc.
+// withoutNoise returns standard error without the race detector's messages about a /proc that does not show it.
 func withoutNoise(stderr string) string {
 	return regexp.MustCompile(`(?m)^==\d+==WARNING: reading executable name.*\n`).ReplaceAllString(stderr, "")
 }

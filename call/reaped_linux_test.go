@@ -19,8 +19,8 @@ import (
 )
 
 func init() {
-	// "reaped" is the init of a PID namespace, whose children the kernel reaps at once. It makes a call, gives the PID
-	// of the process that has forked the worker to strangers, and ends the call.
+	// "reaped" is the init of a PID namespace that ignores SIGCHLD. It makes a call, starts unrelated processes that get
+	// the PID of the process that has forked the worker, and ends the call.
 	roles["reaped"] = func([]string) {
 		call.HandleReexec()
 		check(unix.Mount("proc", "/proc", "proc", 0, ""))
@@ -48,14 +48,14 @@ func init() {
 	}
 }
 
-// firstPID is where the PIDs of the process and the threads begin that a call makes.
+// firstPID is the lowest PID of the processes and threads that the call creates.
 const firstPID = 500
 
 func setLastPID(pid int) {
 	check(os.WriteFile("/proc/sys/kernel/ns_last_pid", []byte(strconv.Itoa(pid)), 0))
 }
 
-// fillPIDs gives each PID that is free to a process that leads a group of its own, and returns those.
+// fillPIDs starts a process with a new group for each free PID, and returns the PIDs.
 func fillPIDs(first, last int) (pids []int) {
 	for pid := first; pid <= last; pid++ {
 		if _, err := os.Stat("/proc/" + strconv.Itoa(pid)); err == nil {
@@ -70,7 +70,7 @@ func fillPIDs(first, last int) (pids []int) {
 	return pids
 }
 
-// The PID of a child that the kernel has reaped may be anybody's: nobody is killed for it.
+// Another process may get the PID of a child that the kernel has reaped: it must not be killed.
 func TestPIDOfAReapedChildIsNotKilled(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)

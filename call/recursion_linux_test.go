@@ -22,7 +22,7 @@ func init() {
 		text, err := cmd.Output()
 		return string(text), err
 	}, "")
-	// "calls" calls again in the worker.
+	// "calls" makes a call in the worker.
 	call.RegisterReexec("calls", func(any) (any, error) {
 		return nil, call.NewCall("nothing").TargetPid(os.Getpid()).SpawnInNamespaces(nil)
 	}, nil)
@@ -65,7 +65,7 @@ func TestRecursionEndsWithAnError(t *testing.T) {
 	cmd.Path = testBinary(t)
 	r := run(t, cmd)
 	require.Zero(t, r.Code)
-	require.Contains(t, r.Stdout, "call again, and again")
+	require.Contains(t, r.Stdout, "too many nested calls")
 }
 
 func TestProgramWithoutHandleReexecIsRefused(t *testing.T) {
@@ -80,7 +80,7 @@ func TestWorkerThatRunsMainIsAnError(t *testing.T) {
 	needBootstrap(t)
 	r := run(t, role(t, "conditional", "argument"))
 	require.Equal(t, "main ran\nmain ran\n", r.Stderr)
-	require.Contains(t, r.Stdout, "is HandleReexec called in every case?")
+	require.Contains(t, r.Stdout, "does every run of the program call HandleReexec?")
 	r = run(t, role(t, "conditional, stays", "argument"))
 	require.Contains(t, r.Stdout, "did not start its handler")
 }
@@ -91,6 +91,6 @@ func TestWorkerMayCallAgain(t *testing.T) {
 	require.NoError(t, call.NewCall("calls").TargetPid(target.PID).Namespaces(species.CLONE_NEWNET).SpawnInNamespaces(nil))
 	err := call.NewCall("calls").TargetPid(target.PID).SpawnInNamespaces(nil)
 	failed := requireError(t, err, call.StageHandler)
-	testutil.NeedKernel(t, 6, 11) // before, that /proc has no such process is noticed first
-	require.ErrorContains(t, failed, "/proc there is the target's")
+	testutil.NeedKernel(t, 6, 11) // before, the call fails earlier: /proc does not show the process
+	require.ErrorContains(t, failed, "its /proc is the target's")
 }

@@ -15,7 +15,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// refusal is what a seccomp filter does about one system call, or if First is not 0 with that first argument only.
+// refusal is the answer of a seccomp filter to one system call; if First is not 0, only with that first argument.
 type refusal struct{ number, first, errno int }
 
 func init() {
@@ -55,8 +55,8 @@ func (r refusal) install() error {
 	return nil
 }
 
-// A filter may refuse what makes the worker harmless, or, as those that play root do, say that it was done.
-func TestWorkerThatIsNotMadeHarmlessIsNone(t *testing.T) {
+// A filter may refuse a call that drops privileges, or report success without making it.
+func TestWorkerThatCannotDropPrivilegesDoesNotStart(t *testing.T) {
 	pid := startTracer(t).PID
 	for what, r := range map[string]refusal{
 		"bounding set":       {unix.SYS_PRCTL, unix.PR_CAPBSET_DROP, int(unix.EPERM)},
@@ -74,7 +74,7 @@ func TestWorkerThatIsNotMadeHarmlessIsNone(t *testing.T) {
 	} {
 		req := request{Handler: "status", Pid: pid, Types: species.Set(species.CLONE_NEWNS), User: []int{3, 4}, Bounded: true, DropPrivs: true}
 		step, _, _ := strings.Cut(what, ",")
-		if strings.HasPrefix(what, "capset") { // setresuid(2) would have done it
+		if strings.HasPrefix(what, "capset") { // setresuid(2) would clear the capabilities
 			req.User, req.DropPrivs = nil, false
 		}
 		cmd := role(t, "refused", req.json(), fmt.Sprint(r.number, r.first, r.errno))
@@ -85,7 +85,7 @@ func TestWorkerThatIsNotMadeHarmlessIsNone(t *testing.T) {
 	}
 }
 
-// Without unshare(2), a thread that stays outside has to be found in another way.
+// Without unshare(2), the bootstrap must count its threads in another way.
 func TestThreadIsNotLeftOutsideByAFilter(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	r := refusal{unix.SYS_UNSHARE, 0, int(unix.EPERM)}

@@ -7,8 +7,8 @@ import (
 	"sync"
 )
 
-// ReexecHandler is a function that runs in a worker. arg points to a fresh value of the type registered with it, or is
-// nil if nil was. The result must be of a kind that encoding/json can carry; nil is fine.
+// ReexecHandler is a function that runs in a worker. arg points to a new value of the type that was registered with it,
+// or is nil if that was nil. The result must be nil or of a type that encoding/json can encode.
 type ReexecHandler func(arg any) (any, error)
 
 type registration struct {
@@ -21,9 +21,9 @@ var registry = struct {
 	handlers map[string]registration
 }{handlers: map[string]registration{}}
 
-// RegisterReexec makes handler callable under name, with arguments of arg's type: for thing{} it receives a *thing, for
+// RegisterReexec registers handler under name, with arguments of arg's type: for thing{} the handler gets a *thing, for
 // "" a *string, for nil nil. Register the same handlers in every run of the program, before HandleReexec. It panics if
-// the name is taken or empty, or the handler is nil.
+// the name is registered already or empty, or the handler is nil.
 func RegisterReexec(name string, handler ReexecHandler, arg any) {
 	if name == "" || handler == nil {
 		panic("call: RegisterReexec without a name or a handler")

@@ -11,10 +11,10 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Of linux/securebits.h: UID 0 gets no capabilities by execve(2), and that stays so.
+// SECBIT_NOROOT and SECBIT_NOROOT_LOCKED of linux/securebits.h: UID 0 gets no capabilities by execve(2), for good.
 const noRoot, noRootLocked = 1, 2
 
-// apply puts into the request who the worker is to be.
+// apply writes the worker's user and capabilities into the request.
 func (r rights) apply(request *wire.Request, t *target) error {
 	request.UID, request.GID = unprivileged(os.Getuid()), unprivileged(os.Getgid())
 	if request.Flags&wire.FlagUser != 0 {
@@ -34,11 +34,12 @@ func (r rights) apply(request *wire.Request, t *target) error {
 	if request.Flags&wire.FlagDropPrivs != 0 {
 		request.Lose, request.Unbound = ^uint64(0), ^uint64(0)
 	}
-	return exposed(request, t)
+	return refuseExposed(request, t)
 }
 
-// capabilities returns those that the target has in the worker's user namespace: none if it is in another one. It may go
-// to a new one, where it has all, at any time, but cannot come back: so where it is counts after its sets were read.
+// capabilities returns the target's capabilities in the worker's user namespace: none if the target is in another one.
+// The target may move to a new user namespace at any time, where it has all capabilities, but not back. So its sets are
+// read before its user namespace is compared.
 func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	permitted, bounding, err = t.process.Capabilities()
 	if err != nil {
@@ -57,10 +58,10 @@ func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	return permitted, bounding, nil
 }
 
-// exposed refuses a worker that could be traced for a moment. Where fs.suid_dumpable is 1, a process is dumpable after
-// each change of credentials until it says otherwise (man 5 proc_sys_fs). All of them come before the fork into a PID
-// namespace, so nobody inside sees that; but whoever is in our own PID namespace does.
-func exposed(request *wire.Request, t *target) error {
+// refuseExposed returns an error if others could trace the worker for a moment. Where fs.suid_dumpable is 1, each
+// change of credentials makes a process dumpable (man 5 proc_sys_fs). The bootstrap makes these changes before the fork
+// into a PID namespace, so nobody inside sees the worker then; but processes of our own PID namespace do.
+func refuseExposed(request *wire.Request, t *target) error {
 	changes := request.Types&uint32(species.CLONE_NEWUSER) != 0 || request.Flags&(wire.FlagUser|wire.FlagDropPrivs) != 0
 	if !changes || !sys.SuidDumpable() {
 		return nil
@@ -73,9 +74,8 @@ func exposed(request *wire.Request, t *target) error {
 
 var errExposed = errors.New("others could trace the worker for a moment while fs.suid_dumpable is 1: set it to 0 or 2")
 
-// hidesWorker reports whether nobody has rights over a worker that is about to change credentials, but those who see it
-// only later: it goes to a user namespace, from ours, that root or the caller has made, and the target does not see our
-// PID namespace.
+// hidesWorker reports whether nobody who sees the worker while it changes credentials has rights over it: it joins a
+// user namespace that root or the caller has created, and the target is in another PID namespace.
 func (t *target) hidesWorker() (bool, error) {
 	if !t.joins(species.CLONE_NEWUSER) {
 		return false, nil // other processes have its UID
@@ -96,7 +96,7 @@ func (t *target) hidesWorker() (bool, error) {
 	return sys.OnlyTrustedMade(user), nil
 }
 
-// findRoot opens the target's root directory, if that is to become the worker's.
+// findRoot opens the target's root directory if it becomes the worker's.
 func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
 	if wanted&species.CLONE_NEWNS == 0 || r.mountedRoot {
 		return nil
@@ -112,21 +112,22 @@ func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
 	return nil
 }
 
-// explainWorker adds what an errno of the bootstrap means that is about who the worker is to be; nil if it is not.
+// explainWorker adds what an errno of the bootstrap means in a step that concerns IDs, threads or the root directory. It
+// returns nil for other steps.
 func explainWorker(r wire.Record) error {
 	errno, inside := syscall.Errno(r.Errno), r.Type == uint32(species.CLONE_NEWUSER)
 	switch step := r.StepName(); {
 	case (step == "setresuid" || step == "setresgid") && inside && errno == syscall.EINVAL:
-		return fmt.Errorf("the target's user namespace does not map ID %d: choose a user that it maps with User: %w", uint32(r.Pid), errno)
+		return fmt.Errorf("the target's user namespace does not map ID %d: set a user that it maps with User: %w", uint32(r.Pid), errno)
 	case step == "setgroups" && inside && errno == syscall.EPERM:
-		return fmt.Errorf("the caller's supplementary groups would stay, as the target's user namespace denies setgroups(2): %w", errno)
+		return fmt.Errorf("the target's user namespace denies setgroups(2), so the worker would keep the caller's supplementary groups: %w", errno)
 	case step == "one thread":
-		return fmt.Errorf("a library, perhaps a preloaded one, started a thread before the bootstrap ran, and setns(2) would "+
-			"move only one of them: %w", errno)
+		return fmt.Errorf("a library, perhaps a preloaded one, started a thread before the bootstrap ran, and setns(2) moves "+
+			"only one thread: %w", errno)
 	case step == "root":
-		return fmt.Errorf("the target's root directory is not in its mount namespace; NamespaceRoot does without: %w", errno)
+		return fmt.Errorf("the target's root directory is not in its mount namespace; NamespaceRoot does not use it: %w", errno)
 	case step == "chroot":
-		return fmt.Errorf("the target's root directory cannot be taken; NamespaceRoot does without: %w", errno)
+		return fmt.Errorf("chroot(2) to the target's root directory failed; NamespaceRoot does not use it: %w", errno)
 	}
 	return nil
 }

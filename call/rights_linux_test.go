@@ -19,7 +19,7 @@ import (
 )
 
 func init() {
-	// "keeper" is an agent that stays capable when it becomes an ordinary user, on the thread that calls.
+	// "keeper" becomes an ordinary user and keeps its capabilities, on the thread that calls.
 	roles["keeper"] = func(args []string) {
 		call.HandleReexec()
 		runtime.LockOSThread()
@@ -70,8 +70,8 @@ func setThreadUID(uid uintptr) {
 	}
 }
 
-// callUnchanged calls, or fails to switch, and then calls or switches as its arguments say: request and mode. The
-// credentials of the thread must be the same afterwards.
+// callUnchanged fails to switch, then calls or switches as its arguments say: request and mode. Neither may change the
+// credentials of the thread.
 func callUnchanged(args []string) {
 	runtime.LockOSThread()
 	before := threadRights()
@@ -91,7 +91,7 @@ func callUnchanged(args []string) {
 	}
 }
 
-// threadRights returns the lines of the calling thread's status that tell its rights.
+// threadRights returns the lines with IDs and capabilities of the calling thread's status.
 func threadRights() string {
 	text, err := os.ReadFile("/proc/thread-self/status")
 	check(err)
@@ -104,11 +104,10 @@ func threadRights() string {
 	return strings.Join(lines, "")
 }
 
-// someCaps are what it takes to join a mount namespace.
+// someCaps are the capabilities that joining a mount namespace requires.
 const someCaps = "cap_sys_admin,cap_sys_ptrace,cap_sys_chroot=ep"
 
-// elevations are ways to have other rights than those of the user who started the program, each with the effective IDs
-// that result.
+// elevations are ways for a program to have other rights than the user who started it, with the resulting effective IDs.
 var elevations = map[string]struct {
 	role, caps string
 	mode       uint32
@@ -131,7 +130,7 @@ var elevations = map[string]struct {
 	"demoted with file capabilities": {role: "demoted", mode: 0o755, caps: someCaps, wantUID: "1234", wantGID: "1234"},
 }
 
-// Whatever a program's rights are and come from: its worker has them, and is a worker.
+// A worker has the rights of its caller, and its bootstrap runs, wherever these rights come from.
 func TestWorkerHasTheRightsOfItsCaller(t *testing.T) {
 	testutil.CheckLeaks(t)
 	target := startTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWUTS | species.CLONE_NEWNS)})
@@ -167,7 +166,7 @@ func TestWorkerHasTheRightsOfItsCaller(t *testing.T) {
 	}
 }
 
-// A worker that was started is not left alone where the calling thread does not get its own rights back.
+// If the rights of the calling thread cannot be restored, the started worker must be killed.
 func TestThreadThatCannotBeRestoredLeavesNoWorker(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)

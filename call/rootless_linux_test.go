@@ -15,7 +15,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// An unprivileged user's own container: that user may join its user namespace, and with it the others.
+// An unprivileged user may join the user namespace of their own container, and with it the others.
 func TestUserJoinsItsOwnContainer(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)
@@ -45,7 +45,7 @@ func TestUserJoinsItsOwnContainer(t *testing.T) {
 		cmd.Path, cmd.SysProcAttr = program, user
 		o := callIn(t, cmd)
 		require.Equal(t, stage, o.Stage, o.Failure)
-		require.Contains(t, o.Failure, "is its user namespace to be joined, too? CAP_SYS_ADMIN is lacking")
+		require.Contains(t, o.Failure, "must its user namespace be joined, too? CAP_SYS_ADMIN is lacking")
 	}
 	cmd := role(t, "caller", request{Handler: "nothing", Pid: pid, Types: allSet, DropPrivs: true}.json())
 	cmd.Path, cmd.SysProcAttr = program, user

@@ -12,18 +12,18 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// setup is what a worker or a switched process is started with.
+// setup is what is needed to start a worker or a switched process.
 type setup struct {
 	target  *target
 	ours    *sys.Inbox // our end of the channel
-	theirs  *sys.FD    // the other end, in which all that the other side is told waits
+	theirs  *sys.FD    // the other end, with all messages for the worker
 	program *sys.FD
-	fresh   bool // the program is a copy of our own
+	fresh   bool // the program is a copy for this call, to be closed
 	env     []string
 	cover   *os.File
 }
 
-// prepare opens the target and all else that is needed, and starts nothing.
+// prepare opens the target and the program, and sends the messages for the worker. It starts nothing.
 func (c *Call) prepare(spawn bool) (*setup, error) {
 	arg, err := c.check()
 	if err != nil {
@@ -39,15 +39,15 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 		return nil, err
 	}
 	s := &setup{target: t, cover: coverFile()}
-	// Whoever shares our PID namespace sees our own executable anyway; those of another are to find nothing to overwrite.
-	// And a worker must not start as a set-user-ID program does, or the bootstrap would be inert.
+	// A process in the target's PID namespace must find no file to overwrite in /proc/PID/exe. And a worker must not start
+	// as a set-user-ID program, or the bootstrap would ignore the request.
 	sealed := t.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()
 	if s.program, s.fresh, err = sys.Executable(sealed); err != nil {
 		s.close()
 		return nil, spawnError("open the program", err)
 	}
 	if err = s.connect(); err == nil {
-		err = s.tell(c, request, arg)
+		err = s.sendAll(c, request, arg)
 	}
 	if err != nil {
 		s.close()
@@ -56,7 +56,7 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 	return s, nil
 }
 
-// connect makes the channel.
+// connect creates the channel.
 func (s *setup) connect() error {
 	ours, theirs, err := sys.Socketpair()
 	if err != nil {
@@ -69,7 +69,7 @@ func (s *setup) connect() error {
 	return err
 }
 
-// check finds what is wrong with the call itself, before anything is opened, and encodes the argument.
+// check returns the errors of the call itself, before anything is opened, and encodes the argument.
 func (c *Call) check() ([]byte, error) {
 	if c.err != nil {
 		return nil, c.err
@@ -81,9 +81,9 @@ func (c *Call) check() ([]byte, error) {
 	case !nsenter.Linked:
 		err = ErrNotLinked
 	case !nsenter.Executed():
-		err = fmt.Errorf("the file that this process was started from would not start this code again: "+
-			"that is in a library, or was started by hand through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
-	case !handled.Load():
+		err = fmt.Errorf("executing the file of this process again would not run the bootstrap: this code is in a library, "+
+			"or the program was started through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
+	case !handlesReexec.Load():
 		err = errNoHandle
 	case !registered:
 		err = ErrNotRegistered
@@ -102,8 +102,8 @@ func (c *Call) check() ([]byte, error) {
 	return arg, nil
 }
 
-// tell sends all that the other side has to know, before it exists.
-func (s *setup) tell(c *Call, request wire.Request, arg []byte) error {
+// sendAll sends the request and the call, before the worker is started, and sets its environment.
+func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
 	number, procs, spawn := s.theirs.Int(), runtime.GOMAXPROCS(0), request.Flags&wire.FlagSpawn != 0
 	if spawn {
 		number, procs = workerChannel, 1
@@ -114,7 +114,7 @@ func (s *setup) tell(c *Call, request wire.Request, arg []byte) error {
 		s.env = without(s.env, coverEnv)
 		marks |= wire.MarkCover
 	}
-	if spawn && !mayKillAnybody() {
+	if spawn && !mayKillAllUsers() {
 		marks |= wire.MarkWatch
 	}
 	channel := s.ours.FD
@@ -128,7 +128,7 @@ func (s *setup) tell(c *Call, request wire.Request, arg []byte) error {
 	return sendCover(channel, s.cover)
 }
 
-// request opens the target's root, and says what the bootstrap is to do.
+// request opens the target's root, and returns the request for the bootstrap.
 func (c *Call) request(t *target, spawn bool) (wire.Request, error) {
 	if err := t.findRoot(c.types, c.rights); err != nil {
 		return wire.Request{}, err

@@ -13,7 +13,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Descriptors of a worker besides stdio.
+// Descriptors of a worker after stdio.
 const (
 	workerChannel  = 3
 	workerGroup    = 4
@@ -21,26 +21,25 @@ const (
 )
 
 // SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
-// its result into ret, a pointer as for json.Unmarshal; nil discards it. The caller's own namespaces, threads and
-// descriptors stay as they are, and no descriptor of a worker gets into the caller. A worker is in all of the namespaces
-// asked for, or it runs no Go code.
+// its result into ret, a pointer as for json.Unmarshal; nil discards the result. The namespaces, threads and descriptors
+// of the caller do not change, and the caller accepts no descriptor of a worker. A worker that could not join all
+// namespaces runs no Go code. It starts in the calling thread's namespaces.
 //
-// It takes the right to inspect the target (CAP_SYS_PTRACE over it) and CAP_SYS_ADMIN in the user namespaces that own
-// those to be joined (man 2 setns). Workers start from the calling thread's namespaces. Every error is an *Error. Linux
-// 5.10 or newer.
+// It requires the right to inspect the target (CAP_SYS_PTRACE over it), CAP_SYS_ADMIN in the user namespaces that own
+// the namespaces to be joined (man 2 setns), and Linux 5.10. Every error is an *Error.
 func (c *Call) SpawnInNamespaces(ret any) error {
-	return c.blame(c.spawn(ret))
+	return c.annotate(c.spawn(ret))
 }
 
 func (c *Call) spawn(ret any) error {
 	if v := reflect.ValueOf(ret); ret != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
-		return &Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: a pointer is needed", ret)}
+		return &Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: not a pointer", ret)}
 	}
 	ctx, until := c.context()
 	if ctx.Err() != nil {
 		return &Error{Stage: StageTarget, Op: "context", Err: context.Cause(ctx)}
 	}
-	// PDEATHSIG kills the worker when the thread ends that started it, so that thread is ours until the worker is gone.
+	// PDEATHSIG kills the worker when the thread that has started it ends: so it must not end before the worker.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	s, err := c.prepare(true)
@@ -58,7 +57,7 @@ func (c *Call) spawn(ret any) error {
 	return nil
 }
 
-// run starts the worker and sees it to its end.
+// run starts the worker and waits for its end.
 func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, error) {
 	lines, err := openLifelines()
 	if err != nil {
@@ -72,26 +71,26 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	defer streams.close()
 	var child *sys.Child
 	err = sys.WithFullRights(func() (err error) {
-		files := append(streams.worker(), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int())
+		files := append(streams.descriptors(), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int())
 		child, err = sys.Spawn(s.program, argv(), s.env, files)
 		return err
 	})
 	if err != nil {
-		if child != nil { // it was started, but the thread's rights could not be restored
+		if child != nil { // it was started, but the rights of this thread could not be restored
 			child.Kill()
 			child.WaitLater()
 		}
 		return nil, spawnError("start the program again", err)
 	}
 	closeAll(s.theirs, lines.their)
-	streams.started()
+	streams.closeWorkerFiles()
 	x := exchange{
 		channel: s.ours, lines: lines, child: child, limit: c.limit, until: until,
 		turns: wire.Turns{Forks: s.target.joins(species.CLONE_NEWPID)},
 	}
 	if !x.turns.Forks {
-		lines.holdGroup(child)
+		lines.armGroup(child)
 	}
-	s.ours, lines = nil, nil // its
+	s.ours, lines = nil, nil // the exchange closes them
 	return x.run(ctx, streams)
 }

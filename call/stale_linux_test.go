@@ -19,7 +19,7 @@ import (
 )
 
 func init() {
-	// "reuse" is the init of a PID namespace: it makes a target's PID another process's, and calls.
+	// "reuse" is the init of a PID namespace. It gives a target's PID to another process, and calls.
 	roles["reuse"] = func(args []string) {
 		call.HandleReexec()
 		if args[0] == "fallback" {
@@ -32,7 +32,7 @@ func init() {
 		check(first.Process.Kill())
 		_ = first.Wait()
 		fmt.Println("gone:", c.SpawnInNamespaces(nil))
-		if args[0] == "fallback" { // the start time is all there is to compare, in clock ticks
+		if args[0] == "fallback" { // only the start time can be compared, in clock ticks
 			unix.Nanosleep(&unix.Timespec{Nsec: 50e6}, nil)
 		}
 		second := startAs(300)
@@ -93,7 +93,7 @@ func TestIdentityTellsProcessesApart(t *testing.T) {
 		if fallback {
 			defer sys.Pretend(sys.PidfdInode)()
 		}
-		time.Sleep(20 * time.Millisecond) // two clock ticks: the start time may be all there is to compare
+		time.Sleep(20 * time.Millisecond) // two clock ticks: before Linux 6.9 only the start time can be compared
 		own, other := identity(t, os.Getpid()), identity(t, sleeping(t))
 		require.NotEqual(t, own, other)
 		require.NotEqual(t, sys.Identity{}, own)

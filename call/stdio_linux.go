@@ -11,15 +11,15 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// streams are the worker's standard descriptors and the copying that goes with them.
+// streams are the worker's standard descriptors, and the goroutines that copy them.
 type streams struct {
-	files  [3]*os.File // what the worker gets
-	owned  []*os.File  // of these, what is closed when it has been started, or was not
+	files  [3]*os.File // the worker's
+	opened []*os.File  // those of them that were opened for it: closed when it has been started, or has failed to
 	ours   []stream    // our ends of its pipes and sockets
 	copies []chan error
 }
 
-// stream is our end: one that is read from can be told to stop that.
+// stream is our end of a pipe or socket. SetReadDeadline ends a Read.
 type stream interface {
 	io.Closer
 	SetReadDeadline(time.Time) error
@@ -43,7 +43,7 @@ func (c *Call) streams() (*streams, error) {
 	return s, nil
 }
 
-// sameWriter compares writers; those of a type that cannot be compared are different.
+// sameWriter reports whether the writers are equal. Those of a type without == are not.
 func sameWriter(a, b io.Writer) (same bool) {
 	defer func() { _ = recover() }()
 	return a == b
@@ -66,7 +66,7 @@ func (s *streams) input(r io.Reader) error {
 		return err
 	}
 	s.files[0], s.ours = theirs, append(s.ours, ours)
-	s.own(theirs)
+	s.addOpened(theirs)
 	go func() {
 		_, _ = io.Copy(ours, r)
 		_ = ours.Close()
@@ -74,7 +74,7 @@ func (s *streams) input(r io.Reader) error {
 	return nil
 }
 
-// output passes a file on as it is, except a terminal: a worker in a hostile place must not hold one (TIOCSTI).
+// output passes a file on as it is, unless it is a terminal: a hostile worker could write into its input (TIOCSTI).
 func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	if w == nil {
 		w = inherited
@@ -93,28 +93,28 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 		return err
 	}
 	s.files[fd], s.ours = theirs, append(s.ours, ours)
-	s.own(theirs)
+	s.addOpened(theirs)
 	done := make(chan error, 1)
 	s.copies = append(s.copies, done)
 	go func() { done <- copyOutput(w, ours) }()
 	return nil
 }
 
-// isOpen says whether the worker can have the file. With a standard descriptor closed, its Go runtime would open
-// /dev/null in its place, and that is the target's.
+// isOpen reports whether the file is open. In place of a closed one the worker gets our /dev/null: its Go runtime would
+// open the target's.
 func isOpen(f *os.File) bool { return f != nil && int(f.Fd()) >= 0 }
 
 func (s *streams) null(fd int) (err error) {
 	s.files[fd], err = sys.DevNull()
-	s.own(s.files[fd])
+	s.addOpened(s.files[fd])
 	return err
 }
 
-// copyOutput copies until the output ends or finish stops it, and then what is left of it. A writer that fails gets no
-// more, but the worker must not hang because nobody reads.
+// copyOutput copies until the output ends or finish stops it, then copies what is left. When the writer has failed, it
+// goes on reading: the worker must not block.
 func copyOutput(w io.Writer, output *sys.Output) error {
 	sink := &sink{w: w}
-	_, err := io.Copy(sink, struct{ io.Reader }{output}) // not with the methods of its file
+	_, err := io.Copy(sink, struct{ io.Reader }{output}) // without the methods of the file, such as WriteTo
 	if errors.Is(err, sys.ErrDescriptors) {
 		return err
 	}
@@ -122,7 +122,7 @@ func copyOutput(w io.Writer, output *sys.Output) error {
 	return sink.err
 }
 
-// sink writes until that fails, and takes everything after that.
+// sink writes to w until that fails, and discards the rest.
 type sink struct {
 	w   io.Writer
 	err error
@@ -139,7 +139,7 @@ func (s *sink) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// drain copies what is there now. Others may hold the other end, and even go on writing: that is not waited for.
+// drain copies what is buffered now. It does not wait for other processes, which may hold the other end and write.
 func drain(w io.Writer, output *sys.Output) {
 	rest := sys.Buffered(output.File)
 	if rest == 0 || output.SetReadDeadline(time.Now().Add(exitTimeout)) != nil {
@@ -148,14 +148,14 @@ func drain(w io.Writer, output *sys.Output) {
 	_, _ = io.CopyN(w, output, int64(rest))
 }
 
-func (s *streams) own(f *os.File) {
+func (s *streams) addOpened(f *os.File) {
 	if f != nil {
-		s.owned = append(s.owned, f)
+		s.opened = append(s.opened, f)
 	}
 }
 
-// worker returns the descriptors that become the worker's 0, 1 and 2.
-func (s *streams) worker() []int {
+// descriptors returns those that become the worker's 0, 1 and 2.
+func (s *streams) descriptors() []int {
 	var fds []int
 	for _, f := range s.files {
 		fds = append(fds, int(f.Fd()))
@@ -163,16 +163,16 @@ func (s *streams) worker() []int {
 	return fds
 }
 
-// started closes what only the worker needs.
-func (s *streams) started() {
-	for _, f := range s.owned {
+// closeWorkerFiles closes the files that were opened for the worker.
+func (s *streams) closeWorkerFiles() {
+	for _, f := range s.opened {
 		_ = f.Close()
 	}
-	s.owned = nil
+	s.opened = nil
 }
 
-// finish copies what the worker has left in its pipes, and returns the first error of a writer. Others that still hold
-// the pipes do not make it wait, nor does a writer for longer than patience.
+// finish copies what the worker has left in its sockets, and returns the first error of a writer. It does not wait for
+// other processes that still hold the sockets, and for a writer no longer than patience.
 func (s *streams) finish(patience time.Duration) error {
 	for _, f := range s.ours {
 		_ = f.SetReadDeadline(time.Now()) // an error for its input
@@ -184,16 +184,16 @@ func (s *streams) finish(patience time.Duration) error {
 		case err := <-done:
 			first = cmp.Or(first, err)
 		case <-late:
-			return fmt.Errorf("the writer did not take it within %v: %w", patience, os.ErrDeadlineExceeded)
+			return fmt.Errorf("the writer did not return within %v: %w", patience, os.ErrDeadlineExceeded)
 		}
 	}
 	s.copies = nil
 	return first
 }
 
-// close lets go of what is still ours. A writer that hangs keeps its goroutine.
+// close closes what is still open. A writer that hangs keeps its goroutine.
 func (s *streams) close() {
-	s.started()
+	s.closeWorkerFiles()
 	for _, f := range s.ours {
 		_ = f.Close()
 	}

@@ -14,11 +14,11 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-// ownNull is a script of the target's root: its /dev/null is a file that keeps what is written to it.
+// ownNull is a script of the target's root: /dev/null becomes an ordinary file.
 const ownNull = "mount -t tmpfs none /dev; : >/dev/null"
 
 func init() {
-	// "standard" says what its standard descriptors are, and writes to two of them.
+	// "standard" returns the types of its standard descriptors, and writes to two of them.
 	call.RegisterReexec("standard", func(any) (any, error) {
 		var found []string
 		for fd := range 3 {
@@ -52,10 +52,10 @@ func init() {
 	}
 }
 
-// null is a standard descriptor that leads nowhere, as the kernel has it.
+// null is the type of a descriptor of /dev/null.
 const null = "20000 1:3 <nil>"
 
-// A worker with a standard descriptor closed would get the target's /dev/null there, from its Go runtime.
+// For a closed standard descriptor, the worker's Go runtime would open the target's /dev/null.
 func TestClosedStandardDescriptorsAreNoFilesOfTheTarget(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Setup: ownNull})
 	for _, closed := range [][]string{{"1"}, {"0", "1", "2"}} {

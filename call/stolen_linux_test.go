@@ -16,7 +16,7 @@ import (
 )
 
 func init() {
-	// "robbed" is the init of a PID namespace, in which somebody else reaps a child, and another one gets its PID.
+	// "robbed" is the init of a PID namespace. Other code reaps the child, and another process gets its PID.
 	roles["robbed"] = func([]string) {
 		call.HandleReexec()
 		check(unix.Mount("proc", "/proc", "proc", 0, ""))

@@ -31,7 +31,7 @@ func init() {
 		text, err := io.ReadAll(os.Stdin)
 		return string(text), err
 	}, nil)
-	// "leave behind" starts a command that keeps stdout and outlives the worker, and returns its PID.
+	// "leave behind" starts a command that keeps stdout open and outlives the worker, and returns its PID.
 	call.RegisterReexec("leave behind", func(arg any) (any, error) {
 		words := *arg.(*[]string)
 		cmd := exec.Command(words[0], words[1:]...)
@@ -52,7 +52,7 @@ func init() {
 	}
 }
 
-// terminals returns what of a terminal a worker has.
+// terminals returns the descriptors of a worker that are terminals.
 func terminals() (found []string) {
 	for fd, file := range []*os.File{os.Stdin, os.Stdout, os.Stderr} {
 		if sys.IsTerminal(file) {
@@ -109,7 +109,7 @@ func TestOutputToAFile(t *testing.T) {
 	require.NoError(t, f.Close(), "it is still ours")
 }
 
-// What a writer does not take is lost, so the call fails, but the worker runs to its end: it does not hang in a full pipe.
+// If a writer fails, output is lost and the call fails, but the worker must not block: it runs to its end.
 func TestFailingWriterFailsTheCall(t *testing.T) {
 	needBootstrap(t)
 	testutil.CheckLeaks(t)
@@ -123,16 +123,16 @@ func TestFailingWriterFailsTheCall(t *testing.T) {
 		require.ErrorIs(t, requireError(t, err, call.StageHandler), unix.EPERM, "nothing was written")
 		err = ours("die").Arg("goroutine").Stderr(brokenWriter{cause}).SpawnInNamespaces(nil)
 		var exit *call.ExitError
-		require.ErrorAs(t, err, &exit, "that the handler failed says more")
+		require.ErrorAs(t, err, &exit, "the failure of the handler comes first")
 	}
 }
 
-// brokenWriter takes nothing.
+// brokenWriter fails.
 type brokenWriter struct{ err error }
 
 func (w brokenWriter) Write([]byte) (int, error) { return 0, w.err }
 
-func TestBlockingWriterKeepsNobody(t *testing.T) {
+func TestBlockingWriterDoesNotBlockTheCall(t *testing.T) {
 	needBootstrap(t)
 	testutil.CheckLeaks(t)
 	call.SetExitTimeout(t, 200*time.Millisecond)
@@ -146,7 +146,7 @@ func TestBlockingWriterKeepsNobody(t *testing.T) {
 		require.ErrorAs(t, err, &e)
 		require.Less(t, time.Since(start), 4*time.Second)
 	case <-time.After(8 * time.Second):
-		require.Fail(t, "the writer keeps the call")
+		require.Fail(t, "the writer blocks the call")
 	}
 }
 
@@ -176,7 +176,7 @@ func TestGrandchildThatHoldsStdoutDoesNotBlock(t *testing.T) {
 	}
 }
 
-// slowBuffer is slower than what writes to it, and has enough some time.
+// slowBuffer is slower than the worker, and fails after some time.
 type slowBuffer struct {
 	text  bytes.Buffer
 	until time.Time
@@ -226,7 +226,7 @@ func TestMaxResult(t *testing.T) {
 	}
 }
 
-// The limit is for results: why there is none must come through.
+// The limit is for results: a failure must arrive whatever the limit is.
 func TestMaxResultLimitsNoFailure(t *testing.T) {
 	needBootstrap(t)
 	for _, limit := range []uint64{0, 16, 1000} {
@@ -252,7 +252,7 @@ func TestWorkerHoldsNoTerminal(t *testing.T) {
 	require.Contains(t, string(text[:n]), `"Result":null,"Failure":""`)
 }
 
-// A terminal that is passed on is copied, its input as its output.
+// The input and output of a terminal that is passed on are copied.
 func TestTerminalThatIsPassedOnIsCopied(t *testing.T) {
 	needBootstrap(t)
 	master, slave := openTerminal(t)

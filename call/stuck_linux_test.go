@@ -20,8 +20,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// stuck is a descriptor that a hostile worker sends: to close it, or even to drop it from the socket it waits in, takes
-// as long as the worker's friends like.
+// stuck is a descriptor that a hostile worker sends. Hostile processes decide how long close(2) of it takes, or the end
+// of the socket in which it is queued.
 type stuck struct {
 	Socket int    // to which the worker sends it
 	Kind   string // "fuse", "tcp", or "path" for an O_PATH descriptor of the first
@@ -113,7 +113,7 @@ func eachInbox(t *testing.T, test func(t *testing.T, refusal string)) {
 	})
 }
 
-func TestHostileDescriptorsKeepNobody(t *testing.T) {
+func TestHostileDescriptorsBlockNoCaller(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)
 	eachInbox(t, func(t *testing.T, _ string) {
@@ -130,14 +130,14 @@ func TestHostileDescriptorsKeepNobody(t *testing.T) {
 			start := time.Now()
 			err := endure(t, call.NewCall("stick").Arg(s).TargetPid(target).Namespaces(species.CLONE_NEWNS))
 			require.Less(t, time.Since(start), 4*time.Second, "%+v", s)
-			if !s.Result || s.Kind == "fuse" { // closing its file keeps the worker, whatever becomes of the message
+			if !s.Result || s.Kind == "fuse" { // closing the file blocks the worker itself
 				require.Error(t, err, "%+v", s)
 			}
 		}
 	})
 }
 
-// What a worker says is worth nothing if descriptors came with it, and no descriptor of it is ever ours.
+// A message with descriptors is not accepted, and none of its descriptors gets into this process.
 func TestHostileDescriptorsAreNotTaken(t *testing.T) {
 	needBootstrap(t)
 	eachInbox(t, func(t *testing.T, refusal string) {
@@ -148,7 +148,7 @@ func TestHostileDescriptorsAreNotTaken(t *testing.T) {
 }
 
 func init() {
-	// "undying" has a descriptor that the kernel closes when the worker is killed, and which is never closed.
+	// "undying" has a descriptor whose close(2) never returns: the kernel closes it when the worker is killed.
 	call.RegisterReexec("undying", func(arg any) (any, error) {
 		if _, err := (&stuck{Kind: "fuse"}).open(); err != nil {
 			return nil, err
@@ -160,8 +160,8 @@ func init() {
 	}, true)
 }
 
-// SIGKILL does not end a worker that hangs in the kernel. Its call returns soon after its deadline, no thread of the
-// caller waits, and the worker is reaped whenever it does end.
+// SIGKILL does not end a worker that is blocked in the kernel. Its call must return soon after its deadline, no thread
+// of the caller may wait, and the worker is reaped when it ends.
 func TestHostileWorkerThatDoesNotDie(t *testing.T) {
 	needBootstrap(t)
 	testutil.CheckLeaks(t)
@@ -179,7 +179,7 @@ func TestHostileWorkerThatDoesNotDie(t *testing.T) {
 }
 
 func init() {
-	// "splice" puts a page of a file into its standard output that nobody can read before a write to it is answered.
+	// "splice" puts a page of a FUSE file into its standard output that cannot be read before the server answers a write.
 	call.RegisterReexec("splice", func(any) (any, error) {
 		file, err := unix.Open("/mnt/f", unix.O_RDWR, 0)
 		if err != nil {
@@ -195,7 +195,7 @@ func init() {
 		go func() { _, _ = unix.Pwrite(file, []byte("locked"), 1) }()
 		return block(nil)
 	}, nil)
-	// "output with descriptors" sends one along with what it prints.
+	// "output with descriptors" sends a descriptor with its output.
 	call.RegisterReexec("output with descriptors", func(arg any) (any, error) {
 		fd, err := (&stuck{Kind: *arg.(*string)}).open()
 		if err != nil {
@@ -221,7 +221,7 @@ func waits(t testing.TB) bool {
 	return false
 }
 
-func TestHostileOutputKeepsNobody(t *testing.T) {
+func TestHostileOutputBlocksNoCaller(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)
 	call.SetKillTimeout(t, 200*time.Millisecond)

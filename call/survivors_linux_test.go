@@ -19,7 +19,7 @@ import (
 )
 
 func init() {
-	// "family" starts children as itself and as these users, whose own children they wait for, and blocks.
+	// "family" starts children as its own user and as these users, each with a child of its own, and blocks.
 	call.RegisterReexec("family", func(arg any) (any, error) {
 		for _, uid := range append([]int{os.Getuid()}, *arg.(*[]int)...) {
 			cmd := exec.Command("sh", "-c", "sleep 1000 & wait")
@@ -39,7 +39,7 @@ func init() {
 		}
 		return block(nil)
 	}, 0)
-	// "other user's family" becomes another user, too, and starts a child as that one.
+	// "other user's family" becomes another user, starts a child as that user, and blocks.
 	call.RegisterReexec("other user's family", func(arg any) (any, error) {
 		if err := syscall.Setuid(*arg.(*int)); err != nil {
 			return nil, err
@@ -81,14 +81,14 @@ func TestHandlersChildrenDieWithTheCaller(t *testing.T) {
 			waitUntil(t, func() bool { family = descendants(t, worker); return len(family) == 2+2*len(test.users) }, "its children")
 			require.NoError(t, caller.Kill())
 			for _, pid := range append(family, worker) {
-				waitUntil(t, func() bool { return gone(pid) }, "somebody is still there")
+				waitUntil(t, func() bool { return gone(pid) }, "a process is still there")
 			}
 		})
 	}
 }
 
-// What a handler that has ended leaves behind is its own affair.
-func TestChildrenOfAHandlerThatHasEndedLive(t *testing.T) {
+// The end of a handler does not kill its children.
+func TestChildrenOfAHandlerThatHasEndedKeepRunning(t *testing.T) {
 	text := spawn[string](t, ours("sh").Arg("sleep 1000 >/dev/null 2>&1 & echo $!"))
 	var pid int
 	_, err := fmt.Sscan(text, &pid)
@@ -107,7 +107,7 @@ func TestHandlerThatBecomesAnotherUserDiesWithTheCaller(t *testing.T) {
 	}
 }
 
-// An ordinary user may not kill whoever is not of the same UID outside: the worker sees to it.
+// An ordinary caller may not kill a process with another UID outside: the worker watches its lifeline itself.
 func TestHandlerOfAnOrdinaryUserThatBecomesAnotherDiesWithTheCaller(t *testing.T) {
 	pid := startMapped(t, "0 1234 1\n1 100001 100", "0 1234 1")
 	r := request{Handler: "other user's family", Arg: 33, Pid: pid, Types: species.Set(species.CLONE_NEWUSER | species.CLONE_NEWNS)}
@@ -133,7 +133,7 @@ func TestSwitchedHandlerDiesWithItsParent(t *testing.T) {
 		waitUntil(t, func() bool { return len(companions(t, target)) == 0 }, "the handler still runs")
 		_ = cmd.Wait()
 	}
-	// At any moment, above all between the fork and what is armed then.
+	// It may end at any moment, above all between the fork and the arming of the lifeline.
 	for range 60 {
 		cmd := role(t, "switcher", request{Handler: "block", Pid: target.PID, Types: allSet}.json())
 		require.NoError(t, cmd.Start())
@@ -144,7 +144,7 @@ func TestSwitchedHandlerDiesWithItsParent(t *testing.T) {
 	}
 }
 
-// companions returns who lives in the target's PID namespace besides its first process.
+// companions returns the processes in the target's PID namespace, without its first one.
 func companions(t testing.TB, target *testutil.Target) (pids []int) {
 	t.Helper()
 	links, err := filepath.Glob("/proc/[0-9]*/ns/pid")

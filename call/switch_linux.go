@@ -8,16 +8,17 @@ import (
 )
 
 // SwitchToNamespaces replaces the process, as execve(2) does, by one in the target's namespaces that runs the handler
-// and exits: with status 0, or with 1 and a message on standard error if the handler returns an error. Its result is
-// dropped. Environment, standard descriptors and others that are not close-on-exec are kept; Stdin, Stdout, Stderr and
-// MaxResult have no effect. A set-user-ID program becomes its effective user in full. If a
-// PID namespace is joined, the process stays outside as the parent of the one that runs the handler, and ends as that
-// does: a signal that ends it kills the handler, and is not passed on.
+// and exits: with status 0, or if the handler returns an error, with status 1 and a message on standard error. The
+// result is discarded. The process keeps its environment, its standard descriptors and all others that are not
+// close-on-exec; Stdin, Stdout, Stderr and MaxResult have no effect. In a set-user-ID program all IDs become the
+// effective ones. If a PID namespace is joined, the process stays outside: a child runs the handler, and the process
+// ends as that child does. A signal that ends the process kills the child, and no signal is passed on.
 //
-// It returns only an error, before anything has changed. A failure to join comes later: it ends the process with status
-// 125 and a message on standard error, before any Go code runs. Privileges are those of SpawnInNamespaces.
+// If it returns, it returns an error, and nothing has changed. A failure to join comes later: it ends the process with
+// status 125 and a message on standard error, before any Go code runs. It requires the capabilities and the kernel of
+// SpawnInNamespaces.
 func (c *Call) SwitchToNamespaces() error {
-	return c.blame(c.switchTo())
+	return c.annotate(c.switchTo())
 }
 
 func (c *Call) switchTo() error {

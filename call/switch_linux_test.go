@@ -86,7 +86,7 @@ func TestSwitchedProcessEndsAsItsHandler(t *testing.T) {
 	require.Contains(t, r.Stderr, "panic: the value")
 }
 
-// A parent half that ignores SIGCHLD, as the caller may have, would have no status to end with.
+// If SIGCHLD is ignored, as it may be in the caller, the parent could not get the child's status.
 func TestSwitchedProcessEndsAsItsHandlerThoughSIGCHLDIsIgnored(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	for arg, want := range map[string]result{
@@ -116,9 +116,9 @@ func TestSwitchThatCannotJoinEndsWith125(t *testing.T) {
 func TestSwitchErrorsBeforeAnythingChanged(t *testing.T) {
 	needBootstrap(t)
 	for want, c := range map[string]*call.Call{
-		"no such handler":   call.NewCall("unheard of").TargetPid(os.Getpid()),
-		"a PID is positive": call.NewCall("nothing").TargetPid(0),
-		"unsupported type":  call.NewCall("echo").TargetPid(os.Getpid()).Arg(func() {}),
+		"no such handler":        call.NewCall("unheard of").TargetPid(os.Getpid()),
+		"a PID must be positive": call.NewCall("nothing").TargetPid(0),
+		"unsupported type":       call.NewCall("echo").TargetPid(os.Getpid()).Arg(func() {}),
 	} {
 		require.ErrorContains(t, c.SwitchToNamespaces(), want)
 	}

@@ -11,19 +11,19 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// target is a process, or a thread that stands for it, and those of its namespaces that are to be joined. It is used with
-// the goroutine locked to its thread: that thread's namespaces are the ones that the worker starts in.
+// target is the process to be joined, or one of its threads, and the namespaces to be joined. It is used with the
+// goroutine locked to its thread, since the worker starts in that thread's namespaces.
 type target struct {
 	process *sys.Process
-	types   species.NamespaceType // that differ from ours
-	files   []*sys.FD             // of these, in the same order, where setns(2) does not take a pidfd
+	types   species.NamespaceType // to be joined: those that differ from ours
+	files   []*sys.FD             // the namespaces, in the order of the types, where setns(2) does not accept a pidfd
 	user    species.NamespaceID   // of the user namespace, if that is to be joined
-	root    *sys.FD               // root directory to take, nil if it is ours or that of the mount namespace
+	root    *sys.FD               // root directory for the worker, nil if it is ours or that of the mount namespace
 }
 
 func describe(pid int) string { return "process " + strconv.Itoa(pid) }
 
-// identify says which process has the PID now.
+// identify returns the identity of the process that has the PID now.
 func identify(pid int) (sys.Identity, error) {
 	p, err := openProcess(pid)
 	if err != nil {
@@ -35,19 +35,19 @@ func identify(pid int) (sys.Identity, error) {
 
 func openProcess(pid int) (*sys.Process, error) {
 	if pid <= 0 {
-		return nil, fmt.Errorf("a PID is positive: %w", syscall.EINVAL)
+		return nil, fmt.Errorf("a PID must be positive: %w", syscall.EINVAL)
 	}
-	if pid > math.MaxInt32 { // pidfd_open(2) takes no more, and would take the rest for a PID
-		return nil, fmt.Errorf("there is none: %w", syscall.ESRCH)
+	if pid > math.MaxInt32 { // pidfd_open(2) uses only the lower 32 bits
+		return nil, fmt.Errorf("no process has this PID: %w", syscall.ESRCH)
 	}
 	p, err := sys.OpenProcess(pid)
 	if errors.Is(err, syscall.ESRCH) {
-		return nil, fmt.Errorf("there is none: %w", err)
+		return nil, fmt.Errorf("no process has this PID: %w", err)
 	}
 	return p, err
 }
 
-// findTarget opens the call's target and compares its namespaces with ours. Nothing was started when it fails.
+// findTarget opens the call's target and compares its namespaces with ours. It starts nothing.
 func (c *Call) findTarget() (*target, error) {
 	p, err := openProcess(c.pid)
 	if err != nil {
@@ -60,7 +60,7 @@ func (c *Call) findTarget() (*target, error) {
 	}
 	self := sys.OpenThread()
 	defer func() { _ = self.Close() }()
-	for ns := range species.Set(c.types | c.foreign).All() {
+	for ns := range species.Set(c.types | c.differ).All() {
 		if err := t.compare(ns, self, c); err != nil {
 			t.close()
 			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(c.pid), Err: t.explain(err)}
@@ -69,21 +69,21 @@ func (c *Call) findTarget() (*target, error) {
 	return t, nil
 }
 
-// verify refuses what cannot be a target: another process than the one meant, a zombie, a kernel thread. Of a process
-// whose first thread has ended it takes another one.
+// verify returns an error for a process that cannot be a target: another one than at TargetPid, a zombie, a kernel
+// thread. If the first thread of a process has ended, another thread becomes the target.
 func (t *target) verify(identity sys.Identity) error {
 	now, err := t.process.Identity()
 	if err != nil {
 		return err
 	}
 	if identity != (sys.Identity{}) && now != identity {
-		return fmt.Errorf("the PID belongs to another process by now: %w", ErrStale)
+		return fmt.Errorf("the PID belongs to another process now: %w", ErrStale)
 	}
 	if !t.process.Alive() {
 		return fmt.Errorf("it has ended (a zombie): %w", syscall.ESRCH)
 	}
 	if t.process.IsKernelThread() {
-		return fmt.Errorf("that is a kernel thread: %w", syscall.EINVAL)
+		return fmt.Errorf("it is a kernel thread: %w", syscall.EINVAL)
 	}
 	if t.process, err = t.process.Living(); err != nil {
 		return t.explain(err)
@@ -91,8 +91,8 @@ func (t *target) verify(identity sys.Identity) error {
 	return nil
 }
 
-// compare takes up a type that is to be joined, if the target's namespace is not the one that a child of the calling
-// thread starts in, and refuses one that must not be.
+// compare adds the type to those that are joined, if the target's namespace is not the one that a child of the calling
+// thread starts in. If it is and must not be, it returns ErrSameNamespace.
 func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) error {
 	ours, err := self.BirthNamespaceID(ns)
 	if err != nil {
@@ -102,7 +102,7 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) e
 	switch {
 	case err != nil:
 		return err
-	case theirs == ours && c.foreign&ns != 0:
+	case theirs == ours && c.differ&ns != 0:
 		return ErrSameNamespace
 	case theirs == ours || c.types&ns == 0:
 		return nil
@@ -121,10 +121,11 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) e
 	return err
 }
 
-// joins says whether a namespace of that type is to be joined.
+// joins reports whether a namespace of that type is to be joined.
 func (t *target) joins(ns species.NamespaceType) bool { return t.types&ns != 0 }
 
-// descriptors returns what setns(2) is called with: the pidfd, or a file for each type; and the root, if there is one.
+// descriptors returns the arguments for setns(2), which are the pidfd or a namespace for each type, then the root if it
+// is set.
 func (t *target) descriptors() []int {
 	var fds []int
 	if t.types != species.NaNS && len(t.files) == 0 {

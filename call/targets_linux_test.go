@@ -69,16 +69,16 @@ func TestImpossibleTargetsAreErrorsBeforeAnythingStarts(t *testing.T) {
 		errno error
 		text  string
 	}{
-		{"gone", nobody(t), unix.ESRCH, "there is none"},
+		{"gone", nobody(t), unix.ESRCH, "no process has this PID"},
 		{"zombie", zombie(t), unix.ESRCH, "zombie"},
 		{"kernel thread", 2, unix.EINVAL, "kernel thread"},
 		{"no PID", 0, unix.EINVAL, "positive"},
 		{"negative", -1, unix.EINVAL, "positive"},
 		{"very negative", math.MinInt, unix.EINVAL, "positive"},
-		{"large", math.MaxInt32, unix.ESRCH, "there is none"},
+		{"large", math.MaxInt32, unix.ESRCH, "no process has this PID"},
 		{"too large", math.MaxInt, unix.ESRCH, ""},
 		{"wraps to ours", int(min(int64(os.Getpid())+1<<32, math.MaxInt)), unix.ESRCH, ""},
-		{"thread that has ended", thread, unix.ESRCH, "there is none"},
+		{"thread that has ended", thread, unix.ESRCH, "no process has this PID"},
 	} {
 		requireNothingStarted(t, func() {
 			err := call.NewCall("nothing").TargetPid(test.pid).SpawnInNamespaces(nil)
@@ -137,7 +137,7 @@ func TestDeadInitOfThePIDNamespace(t *testing.T) {
 	})
 }
 
-// Without namespaces to join, or with those of the target that are ours anyway.
+// Makes calls without namespaces to join, or with a target that shares all of them.
 func TestNoNamespacesAtAll(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	v := spawn[view](t, call.NewCall("look").TargetPid(target.PID).Namespaces())
@@ -173,7 +173,7 @@ func TestTargetWithoutItsFirstThread(t *testing.T) {
 	require.Equal(t, "inside\n", run(t, role(t, "switcher", r.json())).Stdout)
 }
 
-// A thread may be elsewhere than the rest of its process.
+// A thread may be in other namespaces than the rest of its process.
 func TestTargetThatIsAThread(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)

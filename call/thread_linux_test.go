@@ -33,8 +33,8 @@ func onNewThread(f func()) {
 	<-done
 }
 
-// A thread may be in one PID or time namespace, and its children start in another. A target in the thread's own is not
-// where a worker starts, then: that has to join it, and from below there is no way up to a PID namespace.
+// A thread may be in one PID or time namespace, and its children start in another. To reach a target in the thread's own
+// namespace, the worker must then join that; a PID namespace above its own it cannot join.
 func TestWorkerStartsWhereTheThreadsChildrenDo(t *testing.T) {
 	testutil.CheckLeaks(t)
 	target := startTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWUTS | species.CLONE_NEWNET)})
@@ -101,7 +101,7 @@ func hosts() map[string]string {
 	return found
 }
 
-// moved returns the threads that have come to the main thread's namespace, or left their own.
+// moved returns the threads whose namespace has changed.
 func moved(before, after map[string]string) (found []string) {
 	main := fmt.Sprintf("/proc/self/task/%d/ns/uts", os.Getpid())
 	for path, link := range after {
@@ -112,7 +112,7 @@ func moved(before, after map[string]string) (found []string) {
 	return found
 }
 
-// What asks the kernel for a feature must not move the thread that it happens to run on.
+// Probing the kernel for a feature must not move the thread on which it runs.
 func TestProbeMovesNoThread(t *testing.T) {
 	testutil.NeedRoot(t)
 	r := run(t, role(t, "main thread elsewhere"))

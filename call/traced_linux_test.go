@@ -17,7 +17,7 @@ import (
 )
 
 func init() {
-	// "tracer" traces a process, and reaps it no sooner than its own end.
+	// "tracer" traces a process, and does not reap it before its own end.
 	roles["tracer"] = func(args []string) {
 		runtime.LockOSThread()
 		pid, err := strconv.Atoi(args[0])
@@ -28,7 +28,7 @@ func init() {
 	}
 }
 
-// A worker that somebody traces is not its caller's to reap before the tracer is done with it.
+// The caller can reap a traced worker only after the tracer has done so.
 func TestWorkerThatIsTracedIsReapedInTheEnd(t *testing.T) {
 	testutil.CheckLeaks(t)
 	target := startTarget(t, testutil.TargetOptions{})
@@ -37,7 +37,7 @@ func TestWorkerThatIsTracedIsReapedInTheEnd(t *testing.T) {
 		done := make(chan error, 1)
 		go func() {
 			c := call.NewCall("sleep").Arg(time.Second).TargetPid(target.PID).Namespaces(types)
-			done <- c.Env("GODEBUG=asyncpreemptoff=1").SpawnInNamespaces(nil) // a signal stops whoever is traced
+			done <- c.Env("GODEBUG=asyncpreemptoff=1").SpawnInNamespaces(nil) // a signal stops a traced process
 		}()
 		time.Sleep(300 * time.Millisecond)
 		worker := 0

@@ -23,7 +23,7 @@ func init() {
 		fmt.Println("main ran", os.Geteuid(), link, os.Getenv(wire.ChannelEnv))
 	}
 	roles["sets the variable"] = func([]string) {
-		check(os.Setenv(wire.ChannelEnv, "3")) // as if the bootstrap had been inert
+		check(os.Setenv(wire.ChannelEnv, "3")) // as if the bootstrap had not run
 		roles["plain"](nil)
 	}
 }
@@ -63,7 +63,7 @@ func requireRefusal(t testing.TB, cmd *exec.Cmd, what string) {
 	require.Contains(t, r.Stderr, "nsops: ", what)
 }
 
-func TestRequestIsHeeded(t *testing.T) {
+func TestRequestIsObeyed(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	ours, theirs := pair(t, unix.SOCK_SEQPACKET)
 	sendJoin(t, ours, target.PID)
@@ -110,7 +110,7 @@ func TestChannelOfSomebodyElseEndsTheProgram(t *testing.T) {
 	requireRefusal(t, cmd, "the shell between is its parent")
 }
 
-// Nor can its user keep it from doing its work: the variable is nothing to it.
+// Its user cannot stop it with the variable either.
 func TestProgramWithMoreRightsThanItsUserCannotBeTriggered(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	testutil.NeedCommand(t, "setcap")
@@ -133,7 +133,7 @@ func TestProgramWithMoreRightsThanItsUserCannotBeTriggered(t *testing.T) {
 	}
 }
 
-// A bootstrap that has not run has not joined anything: what was to run inside must not run as main outside.
+// A bootstrap that has not run has joined nothing: main must not run outside in place of the handler.
 func TestVariableThatTheBootstrapHasLeftEndsTheProgram(t *testing.T) {
 	r := run(t, role(t, "sets the variable"))
 	require.Equal(t, 125, r.Code)

@@ -12,8 +12,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// A handler that runs cannot have its caller believe that nothing was started: that would run it twice.
-func TestHostileFailureAfterTheStartIsNotBelieved(t *testing.T) {
+// A hostile worker must not report that nothing was started once its handler runs: the caller might run it twice.
+func TestHostileFailureAfterTheStartIsRefused(t *testing.T) {
 	needBootstrap(t)
 	testutil.CheckLeaks(t)
 	for _, stage := range []uint16{
@@ -51,7 +51,7 @@ func TestHostileRecordsOutOfTurn(t *testing.T) {
 	requireError(t, endureFor(t, 5*time.Second, ours("forge").Arg(forgery{Record: r, Body: "null", Return: true})), call.StageProtocol)
 }
 
-// Nothing that a worker makes up is printed raw.
+// No bytes that a worker chooses are printed as they are.
 func TestHostileBytesReachNoError(t *testing.T) {
 	needBootstrap(t)
 	for _, step := range []string{"\x1b[2J\x1b]0;x\a", "a\nb", "\x9b31m", "\u202e", "\xff\xfe"} {

@@ -53,7 +53,7 @@ func TestOnlyTheUserNamespace(t *testing.T) {
 	require.Zero(t, v.UID)
 }
 
-// Every combination of what older kernels lack.
+// Tests every combination of features that older kernels lack.
 func TestFallbacksJoinAllTypes(t *testing.T) {
 	testutil.CheckLeaks(t)
 	features := []sys.Feature{sys.SetnsPidfd, sys.PidfdNamespaces, sys.PidfdThread, sys.PidfdInode}
@@ -85,7 +85,7 @@ func TestFallbackWithDropPrivsAndSys(t *testing.T) {
 }
 
 // A rootful container that got its network from the host's root: net, uts and ipc are owned by the initial user
-// namespace, mnt by its own. Whoever joins user first may not join net any more.
+// namespace, mnt by its own. A process that joins user first may not join net any more.
 func TestNetOwnedByTheInitialUserNamespace(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)

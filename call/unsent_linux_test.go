@@ -13,7 +13,7 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-// limits are what a worker may find itself under: its caller's, or those that root inside sets.
+// limits are resource limits of a worker: its caller's, or those that the target's root sets.
 type limits struct {
 	Files, Size uint64
 	How         string // "result", "error" or "panic"
@@ -41,7 +41,7 @@ func init() {
 	}, limits{})
 }
 
-// What cannot be sent is said, in a message that needs no file.
+// A worker must report that its result cannot be sent, in a message that needs no file.
 func TestWorkerSaysThatItsResultCannotBeSent(t *testing.T) {
 	needBootstrap(t)
 	testutil.CheckLeaks(t)

@@ -20,26 +20,25 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// stalked is what a stalker got of the processes that appeared beside it.
+// stalked is what attacks on new processes have gained.
 type stalked struct {
 	Seen, Seized, Taken int
 	Caps                uint64 // all that any of them ever had
-	peaceful            bool   // it only looks: a process that is traced does not end
+	peaceful            bool   // it does not trace: a traced process does not end
 }
 
 func init() {
 	call.RegisterReexec("securebits", func(any) (any, error) {
 		return unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
 	}, nil)
-	// "stalker" plays the root of a target: for as long as it is told it attacks whatever process appears, and prints
-	// what succeeded.
+	// "stalker" runs as the root of a target. For the given time it attacks each new process, and prints what succeeded.
 	roles["stalker"] = func(args []string) {
 		runtime.LockOSThread()
 		limit, err := time.ParseDuration(args[0])
 		check(err)
 		s := stalked{peaceful: len(args) > 1}
 		known := map[int]bool{}
-		for pid := range 1000 { // who is there before
+		for pid := range 1000 { // those that are there before
 			known[pid] = pid > 0 && unix.Kill(pid, 0) == nil || pid == os.Getpid()
 		}
 		_, _ = os.Stdout.WriteString("ready\n")
@@ -55,7 +54,7 @@ func init() {
 }
 
 func init() {
-	// "onlooker" does so outside of the target, as an ordinary user of the machine, until its standard input ends.
+	// "onlooker" attacks as an ordinary user outside of the target, until its standard input ends.
 	roles["onlooker"] = func([]string) {
 		runtime.LockOSThread()
 		_, _ = os.Stdout.WriteString("ready\n")
@@ -72,7 +71,7 @@ func init() {
 				return
 			default:
 			}
-			text, err := os.ReadFile("/proc/loadavg") // its last word is the newest PID
+			text, err := os.ReadFile("/proc/loadavg") // its last field is the newest PID
 			check(err)
 			words := strings.Fields(string(text))
 			pid, err := strconv.Atoi(words[len(words)-1])
@@ -85,7 +84,7 @@ func init() {
 	}
 }
 
-// watch tries to take a descriptor of a process for as long as that lives, but not for ever.
+// watch tries to get a descriptor of a process until that ends, but not for ever.
 func (s *stalked) watch(pid int) {
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -132,7 +131,7 @@ func (s *stalked) attack(pid int) {
 	}
 }
 
-// stalk makes calls while a stalker is in the target, as its root, and returns what that one got.
+// stalk makes calls while a stalker attacks as the target's root, and returns what that has gained.
 func stalk(t testing.TB, target *testutil.Target, c func() *call.Call, mode ...string) (s stalked) {
 	t.Helper()
 	args := []string{"-t", strconv.Itoa(target.PID), "-p", "-m"}
@@ -144,7 +143,7 @@ func stalk(t testing.TB, target *testutil.Target, c func() *call.Call, mode ...s
 	return watchedBy(t, cmd, func() { require.NoError(t, c().SpawnInNamespaces(nil)) })
 }
 
-// watchedBy makes calls for a second while a stalker or onlooker runs, and returns what that one got.
+// watchedBy makes calls for a second while a stalker or onlooker runs, and returns what that has gained.
 func watchedBy(t testing.TB, cmd *exec.Cmd, makeCall func()) (s stalked) {
 	t.Helper()
 	cmd.Stderr = os.Stderr
@@ -165,8 +164,8 @@ func watchedBy(t testing.TB, cmd *exec.Cmd, makeCall func()) (s stalked) {
 	return s
 }
 
-// setSuidDumpable sets fs.suid_dumpable for a test. It is the machine's: a process of its own sets it back, also if this one
-// is killed.
+// setSuidDumpable sets fs.suid_dumpable of the machine for a test. Another process restores it, even if this one is
+// killed.
 func setSuidDumpable(t testing.TB, value string) {
 	t.Helper()
 	keeper := exec.Command("sh", "-c", `trap '' INT TERM HUP
@@ -186,7 +185,7 @@ func setSuidDumpable(t testing.TB, value string) {
 	}
 }
 
-// Changes of credentials make a process dumpable where the sysctl says so: none is made once it is visible.
+// With the sysctl, changes of credentials make a process dumpable: a worker must make none once it is visible.
 func TestWorkerIsNeverDumpableInsideWhateverTheSysctl(t *testing.T) {
 	for _, value := range []string{"0", "1"} {
 		for _, drop := range []bool{false, true} {
@@ -205,7 +204,7 @@ func TestWorkerIsNeverDumpableInsideWhateverTheSysctl(t *testing.T) {
 	}
 }
 
-// Whoever is in our own PID namespace sees the worker while it changes credentials.
+// A process of our own PID namespace sees the worker while it changes credentials.
 func TestWorkerThatTheTargetSeesIsRefusedWithTheSysctl(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet.Without(species.CLONE_NEWPID), UserBase: 100000})
 	setSuidDumpable(t, "1")
@@ -228,8 +227,8 @@ func TestWorkerThatTheTargetSeesIsRefusedWithTheSysctl(t *testing.T) {
 	}
 }
 
-// Before the fork into a PID namespace, the worker is visible in ours. The user who has made the user namespace of a
-// container has all rights over whoever is in it.
+// Before the fork into a PID namespace, the worker is visible in ours. The creator of a container's user namespace has
+// all rights over the processes in it.
 func TestWorkerIsNeverDumpableOutsideWhateverTheSysctl(t *testing.T) {
 	pid := startContainerOfUser(t)
 	for _, value := range []string{"0", "1"} {
@@ -266,7 +265,8 @@ func startContainerOfUser(t testing.TB) (pid int) {
 	return pid
 }
 
-// startTracer starts a target without a user namespace of its own, whose root may trace but not do all that we may.
+// startTracer starts a target without a user namespace of its own. Its root has CAP_SYS_PTRACE, but not all
+// capabilities.
 func startTracer(t testing.TB) *testutil.Target {
 	t.Helper()
 	needBootstrap(t)
@@ -283,7 +283,8 @@ func startTracer(t testing.TB) *testutil.Target {
 
 const tracerCaps = 1<<unix.CAP_SYS_PTRACE | 1<<unix.CAP_CHOWN
 
-// CAP_SYS_PTRACE in our own user namespace beats everything. So what is seen inside has to be worth nothing.
+// A process with CAP_SYS_PTRACE in our own user namespace can trace every worker it sees. So such a worker must have no
+// capability that the target lacks.
 func TestTargetCapabilitiesAreNeverExceededInside(t *testing.T) {
 	target := startTracer(t)
 	const types = species.CLONE_NEWPID
@@ -337,7 +338,7 @@ func TestProgramsOfTheHandlerAreConfinedOnDemand(t *testing.T) {
 	require.Equal(t, "CapPrm:"+noCaps+"CapEff:"+noCaps+"CapBnd:"+noCaps, spawn[string](t, c().ConfinePrograms()))
 	status := spawn[map[string][]string](t, call.NewCall("status").TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms())
 	require.NotEqual(t, noCaps, status["CapEff"][0], "the handler keeps its own")
-	const locked = 1<<0 | 1<<1 // SECBIT_NOROOT, and for good
+	const locked = 1<<0 | 1<<1 // SECBIT_NOROOT and SECBIT_NOROOT_LOCKED
 	bits := call.NewCall("securebits").TargetPid(target.PID).Namespaces(allButUser).ConfinePrograms()
 	require.Equal(t, locked, spawn[int](t, bits)&locked)
 	cat, err := exec.LookPath("cat")
@@ -347,8 +348,8 @@ func TestProgramsOfTheHandlerAreConfinedOnDemand(t *testing.T) {
 	require.Contains(t, gained, "CapPrm:\t"+noCaps)
 }
 
-// Outside of its user namespace, a target's capabilities are none.
-func TestCapabilitiesOfATargetEndWithItsUserNamespace(t *testing.T) {
+// A target has no capabilities outside of its user namespace.
+func TestTargetHasNoCapabilitiesOutsideItsUserNamespace(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
 	c := func() *call.Call { return call.NewCall("status").TargetPid(target.PID).TargetCapabilities() }
 	status := spawn[map[string][]string](t, c().Namespaces(allButUser))
@@ -360,7 +361,7 @@ func TestCapabilitiesOfATargetEndWithItsUserNamespace(t *testing.T) {
 	require.NotEqual(t, noCaps, status["CapPrm"][0])
 }
 
-// In the status of a process, its groups come before its capabilities.
+// In /proc/PID/status the line of groups, which may be long, comes before the capabilities.
 func TestTargetCapabilitiesOfATargetWithManyGroups(t *testing.T) {
 	needBootstrap(t)
 	testutil.NeedRoot(t)

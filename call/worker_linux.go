@@ -16,10 +16,10 @@ import (
 const (
 	exitFailed   = 1   // the handler of a switched process returned an error
 	exitNoCaller = 124 // a worker could not send its result
-	exitInert    = 125 // as of the bootstrap, which should have run and has not
+	exitInert    = 125 // the bootstrap has not run although it should have; its own failures have this status, too
 )
 
-// work runs the handler that the caller asked for and ends the process.
+// work runs the handler and ends the process.
 func work(w nsenter.Worker) {
 	channel := sys.NewFD(w.Channel)
 	name, arg, marks, err := receiveCall(channel)
@@ -36,7 +36,7 @@ func work(w nsenter.Worker) {
 			go watch(w.Lifeline, false)
 		}
 		if err == nil {
-			_, err = r.run(arg) // nobody to tell of a panic: it ends the process, as in every program
+			_, err = r.run(arg) // a panic ends the process, as in every program: nobody waits for its record
 		}
 		finishSwitched(err)
 	}
@@ -57,21 +57,22 @@ func work(w nsenter.Worker) {
 	runAndFinish(out, r, arg)
 }
 
-// becomeReady takes a session. Not in the bootstrap: with a session comes a scheduling group of its own (man 7 sched,
-// autogroup), in which the start of the Go runtime would take a tenth longer, and under load much more.
+// becomeReady starts a new session, arms the lifeline of the process group and sends READY. The bootstrap does not
+// start the session: it gets a scheduling group of its own (man 7 sched, autogroup), in which the Go runtime starts a
+// tenth slower, and under load much slower.
 func becomeReady(channel *sys.FD, lifeline int) error {
 	if err := sys.NewSession(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
-	if err := holdOwnGroup(lifeline); err != nil {
+	if err := armOwnGroup(lifeline); err != nil {
 		return fmt.Errorf("lifeline: %w", err)
 	}
 	_ = sys.Send(channel, wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady}))
 	return nil
 }
 
-// runAndFinish runs the handler. Its result, an error, a panic and runtime.Goexit all leave through the deferred call;
-// that the result can be encoded, and the error printed, is part of it.
+// runAndFinish runs the handler. The deferred function sends the result, the error, the panic or that runtime.Goexit was
+// called, also if encoding the result or printing the error panics.
 func runAndFinish(out *outlet, r registration, arg []byte) {
 	failure := &wire.Failure{Cause: wire.CauseGoexit}
 	var text []byte
@@ -102,7 +103,7 @@ func newPanic(text string, stack []byte) *wire.Failure {
 	}
 }
 
-// finish sends the result, or why that cannot be, and ends the worker.
+// finish sends the result, or why it could not be sent, and ends the worker.
 func (o *outlet) finish(text []byte) {
 	if err := o.send(wire.OutcomeResult, text); err != nil {
 		o.fail(wire.NewFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err)))
@@ -110,7 +111,7 @@ func (o *outlet) finish(text []byte) {
 	exit(0)
 }
 
-// fail sends a failure, or its beginning if that is all that can be sent, and ends the worker.
+// fail sends a failure, or a short one if it cannot be sent, and ends the worker.
 func (o *outlet) fail(f wire.Failure) {
 	err := o.send(wire.OutcomeFailure, encode(f))
 	if err != nil {
@@ -123,7 +124,7 @@ func (o *outlet) fail(f wire.Failure) {
 }
 
 func encode(f wire.Failure) []byte {
-	text, _ := json.Marshal(f) // strings and numbers
+	text, _ := json.Marshal(f) // cannot fail
 	return text
 }
 

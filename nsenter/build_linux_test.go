@@ -44,8 +44,7 @@ func main() {
 }
 `
 
-// other is a library with a constructor of its own, which runs first and replaces the environment, and with a symbol
-// that others have, too.
+// other is a library whose constructor runs first and replaces the environment, and with a symbol of a common name.
 const other = `package main
 
 /*

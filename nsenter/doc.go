@@ -1,10 +1,10 @@
 // Package nsenter joins namespaces before the Go runtime starts.
 //
-// A Go program is multithreaded before its first line runs, and the kernel lets only a single-threaded process join
-// user and time namespaces (man 2 setns). So the work is done in a C constructor, nsenter.c, that runs when package
-// call re-executes the program: it reads one request from an inherited socket, joins, and reports. Without that
-// request it does nothing; a set-user-ID or otherwise privileged start ignores the request.
+// A Go program has several threads before its first line runs, and only a process with one thread can join user and
+// time namespaces (man 2 setns). So a C constructor does it, nsenter.c, the bootstrap: package call executes the
+// program again, and the bootstrap reads one request from an inherited socket, joins, and reports. Without a request it
+// does nothing. A program that starts with more rights than its user, such as a set-user-ID one, ignores requests.
 //
-// Only package call imports this package; programs have no use for it. Without cgo, and on other systems than Linux,
-// it holds nothing but Linked == false, and package call refuses to spawn with ErrNotLinked.
+// Only package call imports this package. Without cgo, and on other systems than Linux, Linked is false, and package
+// call returns ErrNotLinked.
 package nsenter

@@ -13,7 +13,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// environ prints the environment of a worker, by itself and as that of a program which it starts.
+// environ prints the environment of a worker and of a program that it starts.
 const environ = `package main
 
 import (
@@ -48,7 +48,7 @@ func main() {
 }
 `
 
-// preloaded is a library that tells who loads it, into a file whose name it takes from the environment.
+// preloaded is a library that creates the file named by the environment when it is loaded.
 const preloaded = `#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -89,8 +89,8 @@ func library(t testing.TB, cc string) string {
 	return forEverybody(t, dir+"/preloaded.so", "0755", "")
 }
 
-// A worker of a set-user-ID program is no such program itself, so its loader and its runtime would do for root what the
-// user's environment says.
+// The worker of a set-user-ID program is not set-user-ID itself: its loader and its runtime would obey the environment
+// of the user, with the rights of root.
 func TestUsersEnvironmentDoesNotSteerAPrivilegedWorker(t *testing.T) {
 	testutil.NeedRoot(t)
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWUTS)})

@@ -37,7 +37,7 @@ func Look(pid C.int) {
 func main() {}
 `
 
-// The programs that use it: dlopen(3) loads it in the second.
+// Two programs that use it, the second one with dlopen(3).
 const (
 	linkingProgram = `#include <stdlib.h>
 #include <unistd.h>
@@ -68,9 +68,9 @@ int main(int argc, char **argv)
 `
 )
 
-const refusal = `would not start this code again`
+const refusal = `would not run the bootstrap`
 
-// What is executed again is the C program, without arguments, as the user that it runs as, and in no namespace.
+// Executing the file again would run the C program outside of all namespaces: so the call must be refused.
 func TestLibraryInAProgramOfAnotherLanguage(t *testing.T) {
 	testutil.NeedRoot(t)
 	testutil.NeedCommand(t, "gcc")
@@ -118,7 +118,7 @@ func TestProgramStartedThroughItsLoader(t *testing.T) {
 	}
 }
 
-// Go's own linker leaves out what calls constructors, unless it needs the system's for another reason.
+// A program that Go's own linker has linked calls no constructors.
 func TestProgramWhoseConstructorsDoNotRun(t *testing.T) {
 	testutil.NeedRoot(t)
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWUTS)})

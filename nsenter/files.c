@@ -1,8 +1,8 @@
 //go:build linux && cgo
 
 /*
- * What the worker has of files: the target's root as its own, none of the caller's descriptors but those it is meant to
- * have, and if wanted a /sys that shows the network namespace it has joined.
+ * The files of the worker: it gets the target's root directory, keeps none of the caller's descriptors but the declared
+ * ones, and with NSOPS_REMOUNT_SYS gets a /sys that shows the network namespace which it has joined.
  */
 #define _GNU_SOURCE
 #include "nsenter.h"
@@ -16,44 +16,46 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-static int strays = -1; /* /proc/self/fd, if there is no close_range(2) */
+static int fd_list = -1; /* /proc/self/fd, if close_range(2) is missing */
 
-/* A mount namespace of ours, from which nothing propagates. */
-static void own_mounts(void)
+/* Creates a mount namespace from which no mount propagates. */
+static void unshare_mounts(void)
 {
 	check(unshare(CLONE_NEWNS), STAGE_MOUNTS, "unshare");
 	check(mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL), STAGE_MOUNTS, "slave");
 }
 
-/* close_range(2) may be unknown to a seccomp filter; then our own /proc, opened before the join, says what is open. */
-void nsops_find_strays(void)
+/* A seccomp filter may refuse close_range(2). Then /proc/self/fd lists the open descriptors. It is opened before the join,
+ * while /proc is the caller's. */
+void nsops_find_inherited(void)
 {
-	if (is(NSOPS_SPAWN) && syscall(CLOSE_RANGE, ~0U, ~0U, 0) < 0)
-		check(strays = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), STAGE_SPAWN, "list files");
+	if (has(NSOPS_SPAWN) && syscall(CLOSE_RANGE, ~0U, ~0U, 0) < 0)
+		check(fd_list = open("/proc/self/fd", O_RDONLY | O_DIRECTORY | O_CLOEXEC), STAGE_SPAWN, "list files");
 }
 
-static void close_strays(void)
+static void close_inherited(void)
 {
 	struct entry { uint64_t inode, next; uint16_t size; uint8_t type; char name[]; } *entry; /* of getdents64(2) */
 	_Alignas(struct entry) char entries[2048];
 	long size = 0;
 
-	if (strays < 0)
+	if (fd_list < 0)
 		check(syscall(CLOSE_RANGE, request.lifeline + 1, ~0U, 0), STAGE_SPAWN, "close_range");
-	while (strays >= 0 && (size = syscall(SYS_getdents64, strays, entries, sizeof entries)) > 0)
+	while (fd_list >= 0 && (size = syscall(SYS_getdents64, fd_list, entries, sizeof entries)) > 0)
 		for (long at = 0; at < size; at += entry->size) {
 			entry = (struct entry *)(void *)(entries + at);
-			if (nsops_number(entry->name) > request.lifeline && nsops_number(entry->name) != strays)
+			if (nsops_number(entry->name) > request.lifeline && nsops_number(entry->name) != fd_list)
 				close(nsops_number(entry->name));
 		}
 	check(size, STAGE_SPAWN, "list files");
-	if (strays >= 0)
-		close(strays);
+	if (fd_list >= 0)
+		close(fd_list);
 }
 
-/* The root is the target's, which may have called chroot(2). It was opened before the join, so it has to be shown that it
- * is of the mount namespace we are in by now: below its root, or else, as a root with a mount over it is, a mount that
- * open_tree(2) accepts as ours. A mount namespace of our own needs the whole tree, so it comes before chroot(2). */
+/* The target may have called chroot(2), so the caller has opened its root directory, before the join. It must belong to
+ * the mount namespace that was joined. It does if it has a path there. A root that another mount hides has none: then
+ * open_tree(2) must accept it, which it does only for mounts of our namespace. unshare_mounts() copies the tree of mounts
+ * that we see, so it comes before chroot(2). */
 static void change_root(void)
 {
 	char path[4096];
@@ -65,12 +67,12 @@ static void change_root(void)
 		check(copy = (int)syscall(OPEN_TREE, AT_FDCWD, ".", TREE_CLONE | O_CLOEXEC), STAGE_JOIN, "root");
 		close(copy);
 	}
-	if (is(NSOPS_REMOUNT_SYS))
-		own_mounts();
+	if (has(NSOPS_REMOUNT_SYS))
+		unshare_mounts();
 	check(chroot("."), STAGE_JOIN, "chroot");
 }
 
-/* Over the old /sys rather than in its place. */
+/* The new /sys hides the old one, which stays mounted below it. */
 static void remount_sys(void)
 {
 	int sys, fs, mnt;
@@ -87,23 +89,23 @@ static void remount_sys(void)
 	close(mnt), close(fs), close(sys);
 }
 
-void nsops_settle(void)
+void nsops_change_files(void)
 {
-	char path[2]; /* for "/" alone: "(unreachable)/" and the like are ERANGE */
+	char path[2]; /* room for "/" only: any other path is ERANGE */
 
-	if (is(NSOPS_ROOT))
+	if (has(NSOPS_ROOT))
 		change_root();
-	else if (is(NSOPS_REMOUNT_SYS))
-		own_mounts();
+	else if (has(NSOPS_REMOUNT_SYS))
+		unshare_mounts();
 	for (uint32_t i = 0; i < request.fds; i++)
 		close(files[i]);
-	if (is(NSOPS_SPAWN))
-		close_strays();
-	check(prctl(PR_SET_NAME, program_invocation_short_name), STAGE_SPAWN, "name"); /* it was that of a descriptor */
-	if (joins(NEWNS) || is(NSOPS_ROOT)) {
+	if (has(NSOPS_SPAWN))
+		close_inherited();
+	check(prctl(PR_SET_NAME, program_invocation_short_name), STAGE_SPAWN, "name"); /* execveat(2) named it after a descriptor */
+	if (joins(NEWNS) || has(NSOPS_ROOT)) {
 		check(chdir("/"), STAGE_JOIN, "chdir");
 		check(syscall(SYS_getcwd, path, sizeof path), STAGE_JOIN, "getcwd");
 	}
-	if (is(NSOPS_REMOUNT_SYS))
+	if (has(NSOPS_REMOUNT_SYS))
 		remount_sys();
 }

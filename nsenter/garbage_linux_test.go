@@ -110,7 +110,7 @@ func requireFailed(t testing.TB, b boot, stage uint16, name string) {
 	}
 }
 
-// Whoever asks for flags that this version does not know gets nothing rather than something else.
+// A request with unknown flags must fail, not be obeyed in part.
 func TestUnknownFlagsAreRefused(t *testing.T) {
 	b := start(t, wire.AppendRequest(nil, wire.Request{Flags: 1 << 20, Lifeline: -1}))
 	require.Equal(t, 125, b.status, b.stdout)
@@ -122,13 +122,13 @@ func TestFailureToJoinNamesTheType(t *testing.T) {
 	ns, err := unix.Open("/proc/"+itoa(pid)+"/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	require.NoError(t, err)
 	defer func() { _ = unix.Close(ns) }()
-	// The namespace of another type than it is said to be.
+	// A descriptor of a namespace of another type than the request says.
 	r := wire.Request{Flags: wire.FlagByFD, Types: unix.CLONE_NEWUTS, FDs: 1, Order: [8]uint32{unix.CLONE_NEWUTS}, Lifeline: -1}
 	b := start(t, wire.AppendRequest(nil, r), ns)
 	requireFailed(t, b, wire.StageJoin, "type")
 	require.EqualValues(t, unix.CLONE_NEWUTS, b.records[0].Type)
 	require.EqualValues(t, unix.EINVAL, b.records[0].Errno)
-	// Our own user namespace cannot be joined, and nothing else is, then.
+	// Our own user namespace cannot be joined. Then nothing else is joined.
 	r = wire.Request{Types: unix.CLONE_NEWUTS | unix.CLONE_NEWUSER, FDs: 1, Lifeline: -1,
 		Order: [8]uint32{unix.CLONE_NEWUTS, unix.CLONE_NEWUSER}}
 	b = start(t, wire.AppendRequest(nil, r), pidfd)

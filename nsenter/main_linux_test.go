@@ -17,10 +17,10 @@ import (
 	"github.com/nsops/nsops/nsenter"
 )
 
-// bootEnv says that this is a start of the test binary whose bootstrap is tested, and its role.
+// bootEnv holds the role of a process whose bootstrap is tested.
 const bootEnv = "NSOPS_TEST_BOOT"
 
-// roles are programs; what they return ends them.
+// roles are programs; each returns its error.
 var roles = map[string]func(args []string) error{
 	"main": func([]string) error {
 		worker, ok := nsenter.Current()
@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 	os.Exit(testutil.Run(m))
 }
 
-// boot is what became of a start.
+// boot is the outcome of a start.
 type boot struct {
 	status  int // exit status, -1 for a signal
 	records []wire.Record

@@ -1,19 +1,19 @@
 //go:build linux && cgo
 
 /*
- * The bootstrap: joins namespaces before the Go runtime starts its threads, since a user, mount or time namespace can
- * only be joined by a process with a single one. Without NSOPS_CHANNEL, or started set-user-ID, it does nothing. Else:
- *   receive ── one request from the inherited socket, whose other end is our parent's, or was ours before a switch
- *   alone ──── no thread but this one, or that would stay outside
- *   harden ─── non-dumpable, no supplementary groups, a new session keyring
- *   guard ──── the kernel kills us when our parent ends
- *   join ───── one setns(pidfd, types), or three passes over descriptors
- *   settle ─── the target's root, no stray descriptor, if wanted a /sys of the joined network namespace: files.c
- *   become ─── who the worker is to be: privileges.c
+ * The bootstrap joins namespaces before the Go runtime starts its threads: a process with several threads cannot join a
+ * user, mount or time namespace. Without NSOPS_CHANNEL, or started set-user-ID, it does nothing. Otherwise, in this order:
+ *   receive ── reads one request from the inherited socket; the other end is our parent's, or was ours before a switch
+ *   thread ─── refuses a process with other threads: they would stay outside
+ *   harden ─── makes the process non-dumpable, drops supplementary groups, starts a new session keyring: privileges.c
+ *   lifeline ─ has the kernel kill us when our parent ends
+ *   join ───── calls setns(pidfd, types) once, or goes over the descriptors in three passes
+ *   files ──── takes the target's root, closes inherited descriptors, mounts /sys if requested: files.c
+ *   become ─── changes IDs and capabilities: privileges.c
  *   fork ───── if a PID namespace was joined: only a child is in it
- *   guard ──── again: joining, changes of credentials and the fork disarm it
- * Then a JOINED record, and the Go runtime starts; at any stage a FAILED record, and _exit(125).
- * Only system calls here: no allocation, no stdio, no locale, nothing that loads a file of the target.
+ *   lifeline ─ once more: the join, changes of credentials and the fork disarm it
+ * Then it sends a JOINED record, and the Go runtime starts. If a step fails, it sends a FAILED record and calls _exit(125).
+ * It makes only system calls: no allocation, no stdio, no locale, nothing that loads a file of the target.
  */
 #define _GNU_SOURCE
 #include "nsenter.h"
@@ -45,8 +45,8 @@ static void report(int kind, int stage, uint32_t type, int error, int pid, const
 	send(channel, &record, sizeof record, MSG_NOSIGNAL);
 }
 
-/* A switched process has no parent that reads records, so it says on stderr why it ends. */
-static void say(const char *step, int error)
+/* Nobody reads the records of a switched process, so it prints on stderr why it ends. */
+static void print_failure(const char *step, int error)
 {
 	char text[] = "nsops: bootstrap: errno 000 at               \n";
 
@@ -61,14 +61,14 @@ void nsops_fail(int stage, uint32_t type, int id, const char *step)
 	int error = errno;
 
 	report(NSOPS_FAILED, stage, type, error, id, step);
-	if (!is(NSOPS_SPAWN))
-		say(step, error);
+	if (!has(NSOPS_SPAWN))
+		print_failure(step, error);
 	_exit(125);
 }
 
 static void fail(int stage, uint32_t type, const char *step) { nsops_fail(stage, type, 0, step); }
 
-/* A descriptor's number: digits only, no leading zero, not one of stdio. */
+/* Parses the number of a descriptor: digits only, no leading zero, above stderr. Returns -1 for any other text. */
 int nsops_number(const char *text)
 {
 	const char *c = text;
@@ -79,7 +79,8 @@ int nsops_number(const char *text)
 	return *c || *text == '0' || n <= STDERR_FILENO ? -1 : n;
 }
 
-/* Anybody can set an environment variable; only who starts us, and is who we are, can have made this socket. */
+/* Anybody can set the environment variable. The socket must have been made by our parent, or by ourselves before a
+ * switch, with our effective UID. */
 static int trusted(void)
 {
 	struct ucred peer;
@@ -98,7 +99,7 @@ static void receive(void)
 	struct msghdr message = { .msg_iov = &data, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control };
 	ssize_t size = recvmsg(channel, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
 	struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-	size_t got = 0, room = sizeof files / sizeof files[0]; /* CMSG_SPACE rounds up, so one more may come */
+	size_t got = 0, room = sizeof files / sizeof files[0]; /* CMSG_SPACE rounds up: one more may arrive */
 
 	check(size, STAGE_PROTOCOL, "receive");
 	if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS) {
@@ -108,14 +109,14 @@ static void receive(void)
 	errno = EPROTO;
 	if (size != sizeof request || (message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || request.magic != NSOPS_MAGIC ||
 	    joins(~(uint32_t)ALL_TYPES) || request.flags > NSOPS_FLAGS || got != request.fds || got > room ||
-	    got < (request.types != 0) + (size_t)is(NSOPS_ROOT) ||
-	    (is(NSOPS_SPAWN) ? request.lifeline <= channel : request.lifeline != -1))
+	    got < (request.types != 0) + (size_t)has(NSOPS_ROOT) ||
+	    (has(NSOPS_SPAWN) ? request.lifeline <= channel : request.lifeline != -1))
 		fail(STAGE_PROTOCOL, 0, "request");
 }
 
-/* What runs before us may start threads, and setns(2) moves only ours. unshare(2) knows: this does nothing for one. A
- * seccomp filter may refuse that; then our own /proc has a directory for each thread. */
-static void alone(void)
+/* Other constructors may have started threads, and setns(2) moves only the calling one. With one thread unshare(CLONE_VM)
+ * does nothing, with more it is EINVAL. If a seccomp filter refuses it, the links of /proc/self/task give the number. */
+static void require_one_thread(void)
 {
 	struct stat threads;
 
@@ -129,9 +130,9 @@ static void alone(void)
 	}
 }
 
-/* PDEATHSIG stands for the thread that forked us, and changes of credentials clear it. So there is a lifeline, too: a
- * socket whose other end only our parent has. When that closes, the kernel sends its owner the signal set here. */
-static void guard(void)
+/* PDEATHSIG is sent when the thread ends that forked us, and changes of credentials clear it. So there is a lifeline, too:
+ * a socket whose other end only our parent holds. When it closes that end, the kernel sends us the signal set here. */
+static void arm_lifeline(void)
 {
 	struct pollfd lifeline = { request.lifeline, POLLIN, 0 };
 
@@ -141,17 +142,17 @@ static void guard(void)
 	if (fcntl(lifeline.fd, F_SETFD, FD_CLOEXEC) < 0 || fcntl(lifeline.fd, F_SETOWN, getpid()) < 0 ||
 	    fcntl(lifeline.fd, F_SETSIG, SIGKILL) < 0 || fcntl(lifeline.fd, F_SETFL, O_ASYNC) < 0)
 		fail(STAGE_SPAWN, 0, "lifeline");
-	if (poll(&lifeline, 1, 0) != 0) /* closed before it was armed */
+	if (poll(&lifeline, 1, 0) != 0) /* the other end was closed before */
 		_exit(125);
 }
 
-/* All at once, or one by one: through descriptors, or when all at once fails and it remains to be seen what is to blame.
- * Pass 0: what our rights outside of the user namespace allow. Pass 1: the user namespace. Pass 2: what it allows. */
+/* Joins all types at once with a pidfd. Joins them one by one with descriptors, or if that failed, to find which type is
+ * refused. Pass 0 joins what our rights outside of the user namespace allow, pass 1 the user namespace, pass 2 the rest. */
 static void join(void)
 {
 	uint32_t left = request.types;
 
-	if (!left || (!is(NSOPS_BY_FD) && setns(files[0], (int)left) == 0))
+	if (!left || (!has(NSOPS_BY_FD) && setns(files[0], (int)left) == 0))
 		return;
 	for (int pass = 0; pass < 3; pass++)
 		for (int i = 0; i < NSOPS_TYPES; i++) {
@@ -159,7 +160,7 @@ static void join(void)
 
 			if (!type || (type == NEWUSER) != (pass == 1))
 				continue;
-			if (setns(files[is(NSOPS_BY_FD) ? i : 0], (int)type) == 0)
+			if (setns(files[has(NSOPS_BY_FD) ? i : 0], (int)type) == 0)
 				left &= ~type;
 			else if (pass > 0 || !joins(NEWUSER))
 				fail(STAGE_JOIN, type, "setns");
@@ -168,8 +169,8 @@ static void join(void)
 		fail(STAGE_PROTOCOL, left, "types");
 }
 
-/* A switched process keeps its PID for whoever waits for it, and ends as its child does. */
-static void mirror(pid_t child)
+/* The parent of a switched process keeps the PID that others wait for, and ends as its child does. */
+static void exit_like(pid_t child)
 {
 	int status = 0;
 
@@ -181,20 +182,21 @@ static void mirror(pid_t child)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-/* setns(CLONE_NEWPID) is for children only, and a Go runtime started before the fork could not create a thread. With
- * CLONE_PARENT the worker is our parent's child. Both libcs bear the thread ID that they remember from before. */
-static void enter_pid_namespace(void)
+/* setns(CLONE_NEWPID) puts only children into the namespace, and between it and the fork no thread can be created: so we
+ * fork before the Go runtime starts. CLONE_PARENT makes the worker our parent's child. glibc and musl still remember the
+ * old thread ID; neither depends on it. */
+static void fork_into_pid_namespace(void)
 {
 	int lifeline[2] = { request.lifeline, -1 };
 	long pid;
 
-	if (!is(NSOPS_SPAWN))
+	if (!has(NSOPS_SPAWN))
 		check(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, lifeline), STAGE_SPAWN, "lifeline");
-	pid = NSOPS_CLONE(SIGCHLD | (is(NSOPS_SPAWN) ? CLONE_PARENT : 0));
+	pid = NSOPS_CLONE(SIGCHLD | (has(NSOPS_SPAWN) ? CLONE_PARENT : 0));
 	if (pid < 0)
 		fail(STAGE_JOIN, NEWPID, "fork");
-	if (pid > 0 && !is(NSOPS_SPAWN))
-		mirror((pid_t)pid);
+	if (pid > 0 && !has(NSOPS_SPAWN))
+		exit_like((pid_t)pid);
 	if (pid > 0) {
 		report(NSOPS_FORKED, 0, 0, 0, (int)pid, "");
 		_exit(0);
@@ -205,30 +207,30 @@ static void enter_pid_namespace(void)
 
 __attribute__((constructor)) static void nsops_bootstrap(void)
 {
-	const char *text = secure_getenv(NSOPS_ENV); /* NULL for a set-user-ID program: nobody may ask it for this */
+	const char *text = secure_getenv(NSOPS_ENV); /* NULL in a set-user-ID program, which must not obey it */
 
 	if (!text)
 		return;
 	channel = nsops_number(text);
-	/* unsetenv() would leave two NULLs, and Go takes what follows the first for the auxiliary vector */
+	/* unsetenv() would leave two NULLs, and Go expects the auxiliary vector after the first */
 	for (char **e = environ; *e; e++)
 		if (strncmp(*e, NSOPS_ENV "=", sizeof NSOPS_ENV) == 0)
 			*e = e > environ ? environ[0] : e[1];
 	if (!environ[0] || !trusted()) {
-		say(NSOPS_ENV, errno ? errno : EPERM); /* to go on could mean to run main() in the wrong place */
+		print_failure(NSOPS_ENV, errno ? errno : EPERM); /* main() might run outside of the namespaces */
 		_exit(125);
 	}
 	receive();
-	alone();
+	require_one_thread();
 	nsops_harden();
-	guard();
-	nsops_find_strays();
+	arm_lifeline();
+	nsops_find_inherited();
 	join();
-	nsops_settle();
+	nsops_change_files();
 	nsops_become();
 	if (joins(NEWPID))
-		enter_pid_namespace();
-	guard();
-	nsops_worker = (struct nsops_worker){ channel, is(NSOPS_SPAWN), request.lifeline, joins(NEWNS) || is(NSOPS_ROOT) };
+		fork_into_pid_namespace();
+	arm_lifeline();
+	nsops_worker = (struct nsops_worker){ channel, has(NSOPS_SPAWN), request.lifeline, joins(NEWNS) || has(NSOPS_ROOT) };
 	report(NSOPS_JOINED, 0, 0, 0, 0, "");
 }

@@ -1,4 +1,4 @@
-/* The frames between package call and the bootstrap; internal/wire holds the same layouts, nsenter_linux.go compares them. */
+/* The frames between package call and the bootstrap. internal/wire has the same layouts; nsenter_linux.go compares them. */
 #ifndef NSOPS_NSENTER_H
 #define NSOPS_NSENTER_H
 #include <stdint.h>
@@ -20,45 +20,45 @@ struct nsops_request {
 	uint32_t types;             /* CLONE_NEW* to join */
 	uint32_t uid, gid;          /* for NSOPS_USER and NSOPS_DROP_PRIVS */
 	int32_t lifeline;           /* descriptor, -1 without NSOPS_SPAWN */
-	uint32_t fds;               /* descriptors sent along: a pidfd, or with NSOPS_BY_FD the namespaces; then the root */
-	uint32_t order[NSOPS_TYPES]; /* the types, one by one; with NSOPS_BY_FD as the descriptors come */
-	uint32_t securebits;        /* to set, none of them: 0 */
+	uint32_t fds;               /* number of descriptors sent with it: a pidfd, or with NSOPS_BY_FD the namespaces; then the root */
+	uint32_t order[NSOPS_TYPES]; /* the types, one by one; with NSOPS_BY_FD in the order of the descriptors */
+	uint32_t securebits;        /* to set; 0: none */
 	uint64_t lose, unbound;     /* capabilities to remove from the permitted and from the bounding set, as bits */
 };
 
 struct nsops_record {
 	uint32_t magic;
 	uint16_t kind, stage;
-	uint32_t type;              /* CLONE_NEW* of the failure, 0 if none is to blame */
+	uint32_t type;              /* CLONE_NEW* that failed, 0 if it was none */
 	int32_t error;              /* errno */
-	int32_t pid;                /* NSOPS_FORKED: the worker as the caller sees it; NSOPS_FAILED: the UID or GID to blame */
+	int32_t pid;                /* NSOPS_FORKED: the worker as the caller sees it; NSOPS_FAILED: the UID or GID that failed */
 	char step[12];              /* what failed, not NUL-terminated if full */
-	uint64_t size;              /* bytes that follow; the bootstrap sends none */
+	uint64_t size;              /* of what follows, in bytes; the bootstrap sends 0 */
 };
 
-/* What package nsenter reads once the Go runtime runs. */
+/* What package nsenter reads when the Go runtime runs. */
 struct nsops_worker {
 	int channel;                /* -1: this process is no worker */
-	int spawned;                /* 0: it was switched */
+	int spawned;                /* 0: it was switched, by execve(2) */
 	int lifeline;               /* -1: none */
-	int foreign;                /* files, and with them /proc, are the target's */
+	int foreign;                /* the root directory, and /proc below it, is the target's */
 };
 extern struct nsops_worker nsops_worker;
 
-/* Between the files of the bootstrap. */
+/* What the files of the bootstrap share. */
 #define NSOPS_INTERNAL __attribute__((visibility("hidden")))
 #define request nsops_request
 #define files nsops_files
 extern NSOPS_INTERNAL struct nsops_request nsops_request;
-extern NSOPS_INTERNAL int nsops_files[NSOPS_TYPES + 1]; /* a pidfd or namespaces, then the root if there is one */
+extern NSOPS_INTERNAL int nsops_files[NSOPS_TYPES + 1]; /* a pidfd or namespaces, then the root if it is sent */
 NSOPS_INTERNAL void nsops_fail(int stage, uint32_t type, int id, const char *step);
 NSOPS_INTERNAL int nsops_number(const char *text);
 NSOPS_INTERNAL void nsops_harden(void);
-NSOPS_INTERNAL void nsops_find_strays(void);
-NSOPS_INTERNAL void nsops_settle(void);
+NSOPS_INTERNAL void nsops_find_inherited(void);
+NSOPS_INTERNAL void nsops_change_files(void);
 NSOPS_INTERNAL void nsops_become(void);
 
-static inline int is(uint32_t flag) { return (request.flags & flag) != 0; }
+static inline int has(uint32_t flag) { return (request.flags & flag) != 0; }
 static inline int joins(uint32_t type) { return (request.types & type) != 0; }
 
 static inline void check(long result, int stage, const char *step)
@@ -71,7 +71,7 @@ static inline void check(long result, int stage, const char *step)
 #error "system calls have other numbers on MIPS"
 #endif
 
-/* Of the kernel's ABI, the same on all other architectures that Go knows; older libc headers lack them. */
+/* Numbers of the kernel, the same on all other architectures of Go. Older libc headers lack them. */
 enum {
 	NEWNS = 0x20000, NEWUSER = 0x10000000, NEWPID = 0x20000000, ALL_TYPES = 0x7e020080,
 	OPEN_TREE = 428, MOVE_MOUNT = 429, FSOPEN = 430, FSCONFIG = 431, FSMOUNT = 432, CLOSE_RANGE = 436,

@@ -15,8 +15,8 @@ static int nsops_started;
 
 __attribute__((constructor)) static void nsops_start(void) { nsops_started = 1; }
 
-// Looks whether this code is part of a loaded file, and whether that is the file which the kernel has executed.
-static int nsops_look(struct dl_phdr_info *file, size_t size, void *executed)
+// Reports whether this code is part of a loaded file, and sets executed if that is the file which the kernel executed.
+static int nsops_find(struct dl_phdr_info *file, size_t size, void *executed)
 {
 	int ours = 0, needs_loader = 0;
 
@@ -35,7 +35,7 @@ static int nsops_executed(void)
 {
 	int executed = 0;
 
-	return nsops_started && dl_iterate_phdr(nsops_look, &executed) && executed;
+	return nsops_started && dl_iterate_phdr(nsops_find, &executed) && executed;
 }
 */
 import "C"
@@ -46,10 +46,10 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// Linked says whether the bootstrap is part of this program: it needs cgo.
+// Linked reports whether the bootstrap is part of this program, which requires cgo.
 const Linked = true
 
-// The bootstrap's frames are package wire's: these lines do not compile if a size, a place or a number differs.
+// These lines do not compile if a size, an offset or a number of the frames in C differs from that in package wire.
 var (
 	_ = [1]int{}[unsafe.Sizeof(wire.Request{})-C.sizeof_struct_nsops_request]
 	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Flags)-unsafe.Offsetof(C.struct_nsops_request{}.flags)]
@@ -92,22 +92,20 @@ var (
 	_ = map[bool]int{false: 0, wire.ChannelEnv == C.NSOPS_ENV: 1}
 )
 
-// Current returns what the bootstrap left behind in this process.
+// Current returns what the bootstrap has prepared; false: this process is no worker.
 func Current() (Worker, bool) {
 	w := &C.nsops_worker
 	return Worker{int(w.channel), int(w.lifeline), w.spawned != 0, w.foreign != 0}, w.channel >= 0
 }
 
-// Secure says whether this program was started with more rights than its caller had (AT_SECURE, man 3 getauxval), by
-// set-user-ID, set-group-ID or file capabilities, or where a security module says so. The bootstrap of such a start does
-// nothing.
+// Secure reports whether this program was started with more rights than its caller had (AT_SECURE, man 3 getauxval): by
+// set-user-ID, set-group-ID, file capabilities or a security module. The bootstrap does nothing then.
 func Secure() bool { return C.nsops_secure() != 0 }
 
-// SetID says whether this program was started set-user-ID or set-group-ID, by somebody else. No worker ever is.
+// SetID reports whether this program was started set-user-ID or set-group-ID by another user. A worker never is.
 func SetID() bool { return C.nsops_set_id() != 0 }
 
-// Executed says whether this code would run again, before the Go runtime, if the kernel executed the file that it has
-// executed for this process (/proc/self/exe). It would not where this is a shared library, whose program is somebody
-// else's; where the program was started by hand through its loader, as in ld.so PROGRAM; and where constructors do not
-// run, as after -linkmode=internal.
+// Executed reports whether the bootstrap would run if the kernel executed the file of this process (/proc/self/exe)
+// again. It would not if this code is a shared library of another program, if the program was started as ld.so PROGRAM,
+// or if constructors do not run, as after -linkmode=internal.
 func Executed() bool { return C.nsops_executed() != 0 }

@@ -4,17 +4,17 @@ package nsenter
 
 import "os"
 
-// Linked says whether the bootstrap is part of this program: it needs cgo.
+// Linked reports whether the bootstrap is part of this program, which requires cgo.
 const Linked = false
 
-// Current says that this process is no worker: without the bootstrap there is none.
+// Current returns false: without the bootstrap no process is a worker.
 func Current() (Worker, bool) { return Worker{}, false }
 
-// Secure is of no interest without the bootstrap.
+// Secure returns false: without the bootstrap nobody asks.
 func Secure() bool { return false }
 
-// SetID says whether this program runs set-user-ID or set-group-ID.
+// SetID reports whether this program runs set-user-ID or set-group-ID.
 func SetID() bool { return os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid() }
 
-// Executed is of no interest without the bootstrap.
+// Executed returns true: without the bootstrap nobody asks.
 func Executed() bool { return true }

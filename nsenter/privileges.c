@@ -1,13 +1,14 @@
 //go:build linux && cgo
 
 /*
- * Who the worker is. Before it joins: non-dumpable, no supplementary groups, a session keyring of its own. After that:
- *   groups ───── given up here if that was impossible outside; none may be left
- *   bounding ─── a smaller bounding set and securebits, if wanted, while there is CAP_SETPCAP
- *   ids ──────── the user that was chosen, or the root of the user namespace; what that does not map is refused
- *   capabilities none inheritable or ambient, and no more than wanted
+ * The credentials of the worker. Before the join it becomes non-dumpable, drops its supplementary groups and gets a new
+ * session keyring. After the join:
+ *   groups ───── dropped here if that was refused before the join; none may be left
+ *   bounding ─── the bounding set and the securebits, as requested, while CAP_SETPCAP is there
+ *   ids ──────── the requested user, or the root of the user namespace; an ID that is not mapped is an error
+ *   capabilities none inheritable or ambient, no more permitted than requested
  * Each change of credentials makes the process dumpable where fs.suid_dumpable is 1. So all of them come before the
- * fork into a PID namespace: what is visible there was never dumpable.
+ * fork into a PID namespace: nobody in there ever sees a dumpable worker.
  */
 #define _GNU_SOURCE
 #include "nsenter.h"
@@ -22,10 +23,10 @@
 
 static unsigned caller; /* effective UID before the join */
 
-static int chosen(void) { return is(NSOPS_USER) || is(NSOPS_DROP_PRIVS); }
+static int user_requested(void) { return has(NSOPS_USER) || has(NSOPS_DROP_PRIVS); }
 static void must(long result, const char *step) { check(result, STAGE_PRIVILEGES, step); }
 
-/* What is set is read back: seccomp filters that play root say that it was done. */
+/* What is set is read back: some seccomp filters report success for a call that they have dropped. */
 static void verify(int done, const char *step)
 {
 	errno = EPERM;
@@ -33,41 +34,41 @@ static void verify(int done, const char *step)
 		nsops_fail(STAGE_PRIVILEGES, 0, 0, step);
 }
 
-static void undumpable(void)
+static void set_undumpable(void)
 {
 	must(prctl(PR_SET_DUMPABLE, 0, 0, 0, 0), "dumpable");
 	verify(prctl(PR_GET_DUMPABLE, 0, 0, 0, 0) == 0, "dumpable");
 }
 
-/* setgroups(2) requires CAP_SETGID, which the caller may have outside, inside or, under "deny", not at all. */
-static void leave_groups(int last)
+/* setgroups(2) requires CAP_SETGID. The caller may have it before the join, after it, or never where setgroups is "deny". */
+static void drop_groups(int last)
 {
-	if ((!joins(NEWUSER) && !chosen()) || (last && getgroups(0, NULL) == 0))
+	if ((!joins(NEWUSER) && !user_requested()) || (last && getgroups(0, NULL) == 0))
 		return;
 	if (setgroups(0, NULL) < 0 && errno != EPERM)
 		nsops_fail(STAGE_PRIVILEGES, 0, 0, "setgroups");
 	errno = EPERM;
-	/* An ordinary user's own groups, in a namespace of their own that denies setgroups(2), are no gain. */
-	if (last && getgroups(0, NULL) != 0 && (caller == 0 || chosen()))
+	/* An ordinary user may keep their groups in a user namespace that denies setgroups(2): they add no right. */
+	if (last && getgroups(0, NULL) != 0 && (caller == 0 || user_requested()))
 		nsops_fail(STAGE_PRIVILEGES, request.types & NEWUSER, 0, "setgroups");
 }
 
 void nsops_harden(void)
 {
 	caller = geteuid();
-	signal(SIGCHLD, SIG_DFL); /* if it was ignored, nobody would learn how children end */
-	undumpable();
-	leave_groups(0);
-	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM) /* of seccomp */
+	signal(SIGCHLD, SIG_DFL); /* if it is ignored, the status of a child is lost */
+	set_undumpable();
+	drop_groups(0);
+	if (syscall(SYS_keyctl, JOIN_SESSION_KEYRING, NULL) < 0 && errno != ENOSYS && errno != EPERM) /* a seccomp filter's */
 		nsops_fail(STAGE_PRIVILEGES, 0, 0, "keyring");
 }
 
-static void bound(void)
+static void limit_bounding_set(void)
 {
 	for (unsigned long cap = 0; cap < 64 && request.unbound; cap++) {
 		int has = prctl(PR_CAPBSET_READ, cap);
 
-		if (has < 0 && errno == EINVAL && cap > 0) /* there are no more */
+		if (has < 0 && errno == EINVAL && cap > 0) /* that was the last one */
 			break;
 		must(has, "bounding set");
 		if (!has || !(request.unbound >> cap & 1))
@@ -81,7 +82,7 @@ static void bound(void)
 	verify((prctl(PR_GET_SECUREBITS) & (int)request.securebits) == (int)request.securebits, "securebits");
 }
 
-static void take_ids(unsigned uid, unsigned gid)
+static void set_ids(unsigned uid, unsigned gid)
 {
 	unsigned u[3], g[3];
 
@@ -94,25 +95,25 @@ static void take_ids(unsigned uid, unsigned gid)
 		verify(u[i] == uid && g[i] == gid, "verify ids");
 }
 
-/* An ID that a user namespace does not map stays the caller's, whatever it looks like inside: root's, with its files.
- * So the worker becomes somebody whom it maps. Without a root and a choice, an ordinary user stays who that is. It
- * returns whether capabilities must go: those of a chosen user, except where the user namespace has no root. A group of
- * root is needed only by who becomes root. */
-static int settle_ids(void)
+/* A process whose ID the joined user namespace does not map keeps the rights of that ID outside: root's, for a caller who
+ * is root. So the worker takes an ID that is mapped: the requested one, else 0. Only an ordinary user who is mapped, where
+ * 0 is not, keeps the own ID. Returns whether capabilities must be dropped: with a requested UID other than 0, unless the
+ * user namespace maps no root. GID 0 must be mapped only for a worker that becomes root. */
+static int change_ids(void)
 {
-	int root = !joins(NEWUSER) || ((setresgid(0, 0, 0) == 0 || chosen()) && setresuid(0, 0, 0) == 0);
+	int root = !joins(NEWUSER) || ((setresgid(0, 0, 0) == 0 || user_requested()) && setresuid(0, 0, 0) == 0);
 
-	if (chosen())
-		take_ids(request.uid, request.gid);
+	if (user_requested())
+		set_ids(request.uid, request.gid);
 	else if (!root && caller != 0 && getuid() != NO_ID && getgid() != NO_ID)
-		take_ids(getuid(), getgid());
+		set_ids(getuid(), getgid());
 	else if (joins(NEWUSER))
-		take_ids(0, 0);
-	return root && is(NSOPS_USER) && request.uid != 0;
+		set_ids(0, 0);
+	return root && has(NSOPS_USER) && request.uid != 0;
 }
 
-/* What the handler executes must not start with capabilities of the outside: no inheritable, so no ambient ones. */
-static void keep_capabilities(uint64_t lose)
+/* Programs of the handler must not inherit capabilities. Without inheritable ones there are no ambient ones either. */
+static void drop_capabilities(uint64_t lose)
 {
 	struct { uint32_t version; int pid; } header = { CAPABILITY_V3, 0 };
 	struct { uint32_t effective, permitted, inheritable; } caps[2], now[2];
@@ -130,10 +131,10 @@ static void keep_capabilities(uint64_t lose)
 
 void nsops_become(void)
 {
-	leave_groups(1);
-	bound();
-	keep_capabilities(settle_ids() ? ~0ULL : request.lose);
-	if (is(NSOPS_DROP_PRIVS))
+	drop_groups(1);
+	limit_bounding_set();
+	drop_capabilities(change_ids() ? ~0ULL : request.lose);
+	if (has(NSOPS_DROP_PRIVS))
 		must(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0), "no_new_privs"), verify(prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0), "no_new_privs");
-	undumpable();
+	set_undumpable();
 }

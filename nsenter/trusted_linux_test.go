@@ -15,7 +15,7 @@ import (
 	"github.com/nsops/nsops/nsenter"
 )
 
-// prepared is the descriptor of a channel that somebody has prepared for a program to inherit.
+// prepared is the descriptor of a channel that a hostile user has prepared for a program to inherit.
 const prepared = 7
 
 func init() {
@@ -37,9 +37,9 @@ func init() {
 		if err := os.Setenv(wire.ChannelEnv, strconv.Itoa(prepared)); err != nil {
 			return err
 		}
-		return become(args)
+		return execute(args)
 	}
-	// "wrapper" does what many a set-user-ID program does: it becomes root in full, and then another program.
+	// "wrapper" does what many set-user-ID programs do: it sets all its IDs to root, then executes another program.
 	roles["wrapper"] = func(args []string) error {
 		if err := syscall.Setgid(0); err != nil {
 			return err
@@ -47,20 +47,20 @@ func init() {
 		if err := syscall.Setuid(0); err != nil {
 			return err
 		}
-		return become(args)
+		return execute(args)
 	}
 }
 
-// become executes a program: args are its role and its path, then its own arguments.
-func become(args []string) error {
+// execute executes a program: args are its role and its path, then its own arguments.
+func execute(args []string) error {
 	if err := os.Setenv(bootEnv, args[0]); err != nil {
 		return err
 	}
 	return unix.Exec(args[1], args[1:], os.Environ())
 }
 
-// A user prepares the channel that a set-user-ID program inherits. The kernel does not warn the program that this one
-// starts, root's in full by then, so the bootstrap has to see for itself whose channel it is.
+// A user prepares a channel that a set-user-ID program inherits and passes to a program which it executes as root. That
+// is not set-user-ID any more, so the kernel does not warn it: the bootstrap must check who has made the channel.
 func TestChannelOfAnotherUserIsRefused(t *testing.T) {
 	if !nsenter.Linked {
 		testutil.Skip(t, "needs cgo")

@@ -1,9 +1,9 @@
 package nsenter
 
-// Worker is a process that the bootstrap has prepared.
+// Worker describes a process that the bootstrap has prepared.
 type Worker struct {
 	Channel  int  // socket to the caller
-	Lifeline int  // socket whose other end the caller has, or the parent of a switched process; -1: there is none
-	Spawned  bool // false: it was the caller itself, before SwitchToNamespaces
-	Foreign  bool // its files, and with them /proc, are the target's
+	Lifeline int  // socket whose other end the caller holds, or the parent of a switched process; -1: there is none
+	Spawned  bool // false: SwitchToNamespaces has replaced the caller by it
+	Foreign  bool // its root directory, and /proc below it, is the target's
 }

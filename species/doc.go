@@ -1,14 +1,14 @@
-// Package species holds the words that all of nsops is written in: the eight
-// types of Linux namespaces, sets of these types, and the ID that tells one
-// namespace from another.
+// Package species has the basic values of nsops: the eight types of Linux
+// namespaces, sets of these types, and the ID that distinguishes one namespace
+// from another.
 //
 //   - [NamespaceType] is one of the eight types, with the CLONE_NEW… values of
-//     clone(2), so that types or together into the mask that setns(2) and
-//     unshare(2) take.
+//     clone(2), so that types combined with | are the mask for setns(2) and
+//     unshare(2).
 //   - [Set] is a set of types, written "mnt,net".
 //   - [NamespaceID] is the device and inode number of a namespace, comparable
 //     with ==. [IDwithType] reads it from the text "net:[4026531833]".
-//   - [InitialInode] knows the inode numbers of the initial namespaces.
+//   - [InitialInode] returns the inode numbers of the initial namespaces.
 //
 // Types and sets are listed in one order everywhere: mnt, cgroup, uts, ipc,
 // user, pid, net, time.
@@ -33,9 +33,9 @@
 // # When not to use it
 //
 // The package does no I/O, imports neither syscall nor x/sys, and builds on any
-// operating system. It can therefore not say which namespace a process is in,
-// whether an ID still exists, or what the device number of nsfs is: package
-// handle asks such questions of one namespace, package discover of the whole
-// machine. An ID must not be stored in order to recognise a namespace later:
-// the kernel gives inode numbers of dead namespaces to new ones at once.
+// operating system. So it cannot tell which namespace a process is in, whether
+// a namespace with an ID still exists, or what the device number of nsfs is:
+// package handle does that for one namespace, package discover for the whole
+// machine. Do not store an ID to recognise a namespace later: the kernel may
+// give the inode number of a namespace that is gone to a new one at once.
 package species

@@ -7,11 +7,11 @@ import "strconv"
 type Error struct {
 	Op   string        // what was tried, such as "parse type"
 	Type NamespaceType // value that has no text, for "marshal type" and "marshal set"; else NaNS
-	Ref  string        // the offending word or value
+	Ref  string        // the invalid word or value
 	Err  error         // the cause, never nil
 }
 
-// Error returns operation, offending word and cause on one line, such as:
+// Error returns operation, invalid word and cause on one line, such as:
 // parse type "nte": not one of mnt,cgroup,uts,ipc,user,pid,net,time.
 func (e *Error) Error() string {
 	return e.Op + " " + strconv.Quote(e.Ref) + ": " + e.Err.Error()

@@ -7,12 +7,12 @@ import (
 	"strings"
 )
 
-// NamespaceID tells a namespace from all others that exist at the same time, of
-// any type. IDs compare with == and are keys of maps. They are not ordered by
-// age, and a namespace that is gone passes its ID on to a new one.
+// NamespaceID distinguishes a namespace from all others of any type that exist
+// at the same time. IDs compare with == and are keys of maps. They are not
+// ordered by age, and when a namespace is gone, a new one may get its ID.
 //
-// An ID read from text is uncompleted: the text has no device number, so that
-// Dev is 0. [NamespaceID.WithDev] completes it. An uncompleted ID never equals
+// An ID read from text is uncompleted: the text has no device number, so Dev is
+// 0. [NamespaceID.WithDev] completes it. An uncompleted ID never equals
 // a completed one, not even that of the same namespace: complete it first.
 type NamespaceID struct {
 	Dev uint64 // st_dev of the namespace's file as stat(2) gives it; 0 if not known
@@ -31,18 +31,18 @@ var (
 // [NoneID] for 0.
 func NamespaceIDFromInode(ino uint64) NamespaceID { return NamespaceID{Ino: ino} }
 
-// IDwithType returns the uncompleted ID and the type from the text that readlink
-// gives for /proc/PID/ns/net, and that stands in the root field of mountinfo for
-// a pin: "net:[4026531905]". Links such as pid_for_children have the text of a
-// "pid".
+// IDwithType returns the uncompleted ID and the type from a text such as
+// "net:[4026531905]". It is the target of the link /proc/PID/ns/net, and the
+// root field of mountinfo for a pin. Links such as pid_for_children have the
+// text of a "pid".
 //
-// The text is taken only as the kernel writes it: a name of the eight, a colon,
+// The text must be exactly what the kernel writes: the name of a type, a colon,
 // and in brackets a decimal number above 0 that fits 64 bits, without sign,
-// space or leading zero, and nothing before or after. Anything else, such as
+// space or leading zero. Anything else, such as
 // "socket:[4711]" or a bare number, gives [NoneID] and [NaNS].
 //
-// It does not allocate for a text that is well-formed or of another type, and
-// s does not escape: IDwithType(string(buf)) is free for up to 32 bytes.
+// It does not allocate for a text that is well-formed or of another type, and s
+// does not escape: IDwithType(string(buf)) does not allocate for up to 32 bytes.
 func IDwithType(s string) (NamespaceID, NamespaceType) {
 	name, rest, _ := strings.Cut(s, ":")
 	t := NameToType(name)
@@ -66,10 +66,10 @@ func parseDecimal(s string) (uint64, bool) {
 	return n, err == nil
 }
 
-// WithDev returns the ID completed by, or moved to, the device number dev: the
-// st_dev of any file of nsfs, which whoever holds one gets from fstat(2). All
-// namespaces live on the one nsfs of the running kernel. [NoneID] and other IDs
-// without an inode number stay NoneID.
+// WithDev returns the ID with the device number dev, which is the st_dev that
+// fstat(2) returns for the file of any namespace: all of them are on the one
+// nsfs of the running kernel. For an ID without an inode number, such as
+// [NoneID], it returns NoneID.
 func (id NamespaceID) WithDev(dev uint64) NamespaceID {
 	if id.Ino == 0 {
 		return NoneID
@@ -77,9 +77,9 @@ func (id NamespaceID) WithDev(dev uint64) NamespaceID {
 	return NamespaceID{Dev: dev, Ino: id.Ino}
 }
 
-// LinkText returns what readlink gives for a namespace of type t with this ID,
-// such as "net:[4026531905]": the inverse of [IDwithType] but for Dev, which is
-// lost. It is empty if t is not a single type or the inode number is 0.
+// LinkText returns the target of the link of a namespace of type t with this
+// ID, such as "net:[4026531905]". It is the inverse of [IDwithType], without
+// Dev. It is empty if t is not a single type or the inode number is 0.
 func (id NamespaceID) LinkText(t NamespaceType) string {
 	name := t.Name()
 	if name == "" || id.Ino == 0 {
@@ -126,8 +126,8 @@ func (id NamespaceID) MarshalJSON() ([]byte, error) {
 }
 
 // UnmarshalJSON sets the ID from the object of MarshalJSON. Both members must be
-// there; further ones are ignored; null changes nothing. A string is taken as by
-// UnmarshalText, since encoding/json hands over the keys of objects this way.
+// there; others are ignored; null changes nothing. A string is decoded as by
+// UnmarshalText, since encoding/json passes the keys of objects this way.
 // Anything else is an [*Error] that names the text and wraps the error of
 // encoding/json, if any.
 func (id *NamespaceID) UnmarshalJSON(text []byte) error {

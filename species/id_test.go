@@ -198,8 +198,8 @@ func FuzzNamespaceIDJSON(f *testing.F) {
 	})
 }
 
-// benchTexts are what discovery meets: a link in /proc/PID/ns, and descriptors
-// that are no namespaces.
+// benchTexts are links that a discovery reads: one in /proc/PID/ns, and
+// descriptors that are no namespaces.
 var benchTexts = map[string]string{
 	"namespace": "cgroup:[4026531835]",
 	"socket":    "socket:[4026531835]",

@@ -12,12 +12,11 @@ import (
 // NamespaceType(set), and int(set) for setns(2) and unshare(2).
 //
 // Bits that are no type get into a Set only by conversion. They are no members:
-// Len and All pass over them. They are not dropped either, so that the kernel
-// still gets to see and refuse them: String shows them and MarshalText is an
-// error.
+// Len and All ignore them. But they are kept, so that the kernel can refuse
+// them: String shows them, and MarshalText returns an error.
 type Set NamespaceType
 
-// allWord is the word that stands for every type in the text of a set.
+// allWord means all types in the text of a set.
 const allWord = "all"
 
 var (
@@ -27,7 +26,7 @@ var (
 
 // ParseSet returns the set written as type names with commas between them, such
 // as "net,mnt", in any order. The empty text is the empty set, the word "all"
-// stands for all eight types, and repetition does not matter. Spaces, empty
+// means all eight types, and a type may be repeated. Spaces, empty
 // words and unknown names are an [*Error] that names the word and the valid
 // ones; the set is then empty.
 func ParseSet(text string) (Set, error) {
@@ -88,8 +87,8 @@ func (s Set) All() iter.Seq[NamespaceType] {
 }
 
 // String returns the names of the types in listing order with commas between
-// them, such as "mnt,net"; the empty set is the empty text. It never says "all".
-// Bits that are no type follow in hexadecimal.
+// them, such as "mnt,net", and for the empty set the empty text. It never
+// returns "all". Bits that are no type follow in hexadecimal.
 func (s Set) String() string {
 	return NamespaceType(s).join(",", func(k *kind) string { return k.name })
 }
@@ -103,7 +102,7 @@ func (s Set) MarshalText() ([]byte, error) {
 	return []byte(s.String()), nil
 }
 
-// UnmarshalText sets the set to what [ParseSet] makes of the text.
+// UnmarshalText sets the set to the result of [ParseSet].
 func (s *Set) UnmarshalText(text []byte) error {
 	parsed, err := ParseSet(string(text))
 	if err != nil {

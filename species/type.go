@@ -6,12 +6,12 @@ import (
 	"strings"
 )
 
-// NamespaceType is one of the eight types of namespaces, by its CLONE_NEW…
-// value of clone(2). Types or together into a mask, and int(mask) is what
-// setns(2) and unshare(2) take; on every platform a mask fits an int.
+// NamespaceType is one of the eight types of namespaces, with its CLONE_NEW…
+// value of clone(2). Combine types with | to a mask: int(mask) is the argument
+// of setns(2) and unshare(2), and fits an int on every platform.
 //
 // The zero value is [NaNS], no type. A value that is neither a single type nor
-// NaNS is a mask: it has a String, but neither a Name nor a text to marshal;
+// NaNS is a mask: it has a String, but neither a Name nor a marshalled text;
 // convert it to a [Set] for these.
 type NamespaceType uint64
 
@@ -36,20 +36,19 @@ const (
 	// CLONE_NEWNET is the type of network namespaces. Since Linux 2.6.29.
 	CLONE_NEWNET NamespaceType = 0x40000000
 	// CLONE_NEWTIME is the type of time namespaces: offsets of the monotonic and
-	// boot-time clocks. Since Linux 5.6. Its bit lies within CSIGNAL: clone(2)
-	// takes it for a part of the exit signal, clone3(2), unshare(2) and setns(2)
-	// do not.
+	// boot-time clocks. Since Linux 5.6. Its bit is within CSIGNAL: for clone(2) it
+	// is part of the exit signal, for clone3(2), unshare(2) and setns(2) it is not.
 	CLONE_NEWTIME NamespaceType = 0x00000080
 
 	// AllNS is the mask of all eight types.
 	AllNS = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
 		CLONE_NEWUSER | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWTIME
 
-	// NaNS is not a type: the answer where there is none.
+	// NaNS is no type, and the zero value.
 	NaNS NamespaceType = 0
 )
 
-// kind is what is known of a type.
+// kind describes a type.
 type kind struct {
 	t        NamespaceType
 	name     string // in /proc/PID/ns
@@ -74,7 +73,7 @@ var (
 	errNotType = errors.New("not a single namespace type")
 )
 
-// kindOf returns the zero kind for whatever is not a single type.
+// kindOf returns the zero kind for a value that is not a single type.
 func kindOf(t NamespaceType) kind {
 	for i := range kinds {
 		if kinds[i].t == t {
@@ -85,12 +84,12 @@ func kindOf(t NamespaceType) kind {
 }
 
 // Name returns the name of the type in /proc/PID/ns, such as "mnt", and the
-// empty string for whatever is not a single type.
+// empty string for a value that is not a single type.
 func (t NamespaceType) Name() string { return kindOf(t).name }
 
 // String returns the name of the constant, such as "CLONE_NEWNS", and "NaNS"
-// for [NaNS]. A mask is written as its types in listing order and a remainder
-// in hexadecimal: "CLONE_NEWNS|CLONE_NEWNET|0x1".
+// for [NaNS]. For a mask it returns the types in listing order, then other
+// bits in hexadecimal: "CLONE_NEWNS|CLONE_NEWNET|0x1".
 func (t NamespaceType) String() string {
 	if t == NaNS {
 		return "NaNS"

@@ -8,7 +8,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The table stands on its own, not on the package's.
+// The table does not depend on that of the package.
 var types = []struct {
 	t              NamespaceType
 	value          uint64
@@ -120,7 +120,7 @@ func TestUnmarshalOfUnknownTypeNamesIt(t *testing.T) {
 	require.Error(t, json.Unmarshal([]byte(`131072`), &got), "a number is no type")
 }
 
-// requireError demands an *Error with that operation and offending word, also
+// requireError requires an *Error with that operation and invalid word, also
 // under the wrapping of encoding/json.
 func requireError(t *testing.T, err error, op, ref string) {
 	t.Helper()

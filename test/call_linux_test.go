@@ -74,7 +74,7 @@ func TestAllNamespaces(t *testing.T) {
 	})
 }
 
-// all returns the number as /proc/PID/status has real, effective, saved and file system IDs.
+// all returns the number in the format of real, effective, saved and file system IDs in /proc/PID/status.
 func all(id, times int) string {
 	return strings.TrimSpace(strings.Repeat(strconv.Itoa(id)+" ", times))
 }

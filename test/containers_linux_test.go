@@ -23,12 +23,12 @@ import (
 // patience is how long a call may take.
 const patience = 20 * time.Second
 
-// container is a running container, and what is known of it without asking anybody inside.
+// container is a running container, with what is known about it from outside.
 type container struct {
 	*testutil.Target
 	host string
-	base int           // uid outside of its root, 0 if it has no user namespace
-	boot time.Duration // what its boot-time clock is ahead
+	base int           // UID of its root outside, 0 if it has no user namespace
+	boot time.Duration // offset of its boot-time clock
 }
 
 // inContainers runs a test once with each kind of container, and checks that it leaves nothing behind.
@@ -59,7 +59,7 @@ func inContainers(t *testing.T, test func(t *testing.T, c container)) {
 	}
 }
 
-// addInterface gives the container an interface that the machine has not.
+// addInterface gives the container an interface that the machine lacks.
 func addInterface(t *testing.T, c container) {
 	t.Helper()
 	output, err := exec.Command("nsenter", "--target", strconv.Itoa(c.PID), "--net", "ip", "link", "add", "cont0", "type", "bridge").CombinedOutput()
@@ -73,7 +73,7 @@ func (c container) newCall(t *testing.T, handler string) *call.Call {
 	return call.NewCall(handler).TargetPid(c.PID).Context(ctx)
 }
 
-// allTypes are the types that the container has for its own.
+// allTypes returns the types of which the container has a namespace of its own.
 func (c container) allTypes() []species.NamespaceType {
 	var types []species.NamespaceType
 	for t := range c.Types().All() {
@@ -82,7 +82,7 @@ func (c container) allTypes() []species.NamespaceType {
 	return types
 }
 
-// look runs the handler of that name, and observe when the worker is there: it sees the worker from outside.
+// look runs the handler look, and while the worker runs, observe, which sees the worker from outside.
 func (c container) look(t *testing.T, w wish, build func(*call.Call) *call.Call, observe func(worker *testutil.Target)) view {
 	t.Helper()
 	there, thereEnd := pipe(t)

@@ -1,3 +1,3 @@
-// Package test holds the tests from outside: what a user of the module sees, with real containers, as root. It has no
-// code of its own. Tests of a single package stand beside its code.
+// Package test has the tests from outside: of the public API, with real containers, as root. It has no other code.
+// Tests of a single package are beside its code.
 package test

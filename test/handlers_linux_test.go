@@ -26,7 +26,7 @@ func TestMain(m *testing.M) {
 	os.Exit(testutil.Run(m))
 }
 
-// wish says what a handler is to do beside looking around.
+// wish says what the handler look does besides looking.
 type wish struct {
 	Wait bool   // until standard input ends, after a line on standard output
 	File string // to be read
@@ -38,7 +38,7 @@ type view struct {
 	Interfaces []string
 	Sys        []string // interfaces in /sys/class/net
 	File       string
-	Links      map[string]string // from a pidfd: the kernel's word, whatever /proc is
+	Links      map[string]string // from a pidfd, so independent of /proc
 	ProcLinks  map[string]string // from /proc/self/ns
 	Mounts     string            // from /proc/self/mountinfo
 	Status     map[string]string // from /proc/self/status
@@ -117,8 +117,8 @@ func procLinks() map[string]string {
 	return links
 }
 
-// ownLinks returns the namespaces of this process, through ioctls of linux/pidfd.h (6.11): a worker that is not in the
-// target's PID namespace finds nothing of itself in the target's /proc.
+// ownLinks returns the namespaces of this process by ioctls of linux/pidfd.h (Linux 6.11): the target's /proc does not
+// show a worker that is outside of the target's PID namespace.
 func ownLinks() map[string]string {
 	requests := map[species.NamespaceType]uint{
 		species.CLONE_NEWCGROUP: unix.PIDFD_GET_CGROUP_NAMESPACE,

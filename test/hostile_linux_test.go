@@ -13,7 +13,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// forge puts lies and traps where a worker might look for itself.
+// forge is a script that puts forged files and FIFOs where a worker might look for itself.
 const forge = `
 mount -t tmpfs none /proc
 mkdir -p /proc/self/ns /proc/self/fd /proc/self/task /proc/1/ns /proc/sys/kernel
@@ -42,7 +42,7 @@ func TestForgedProc(t *testing.T) {
 	})
 }
 
-// TestTrapForTheGoRuntime has a FIFO where every Go program looks at its start: no code of ours has run by then.
+// TestTrapForTheGoRuntime puts a FIFO where the Go runtime reads a file at its start, before any code of ours runs.
 func TestTrapForTheGoRuntime(t *testing.T) {
 	inContainers(t, func(t *testing.T, c container) {
 		c.Sh("mount -t tmpfs none /sys; mkdir -p /sys/kernel/mm/transparent_hugepage; mkfifo /sys/kernel/mm/transparent_hugepage/hpage_pmd_size")
@@ -57,13 +57,13 @@ func TestTrapForTheGoRuntime(t *testing.T) {
 	})
 }
 
-// attack is what the container's root finds out about the process $p: each of these takes the right to inspect it.
+// attack is a script that tries to inspect the process $p. Each attempt requires the right to inspect it.
 const attack = `
 for f in environ mem maps auxv fd; do (: <$p/$f) 2>/dev/null && echo got $f; done
 for f in exe root cwd ns/net; do readlink $p/$f >/dev/null 2>&1 && echo got $f; done
 true`
 
-// TestContainerCannotInspectTheWorker plays the container's root against a worker in its PID namespace.
+// TestContainerCannotInspectTheWorker attacks a worker in the container's PID namespace as the container's root.
 func TestContainerCannotInspectTheWorker(t *testing.T) {
 	inContainers(t, func(t *testing.T, c container) {
 		everything := c.Sh("sleep 1000 >/dev/null 2>&1 & p=/proc/$!;" + attack + "; kill $!")
@@ -72,7 +72,7 @@ func TestContainerCannotInspectTheWorker(t *testing.T) {
 		c.look(t, wish{}, build, func(worker *testutil.Target) {
 			pids := strings.Fields(status(text(worker.ProcDir() + "/status"))["NSpid"])
 			found := c.Sh("p=/proc/" + pids[len(pids)-1] + "; cat $p/comm >&2;" + attack)
-			if c.base != 0 { // else it is root of the machine
+			if c.base != 0 { // otherwise it is root of the machine
 				require.Empty(t, found)
 			}
 		})

@@ -39,7 +39,7 @@ func TestDropPrivs(t *testing.T) {
 	})
 }
 
-// requireNoPrivs checks what /proc/PID/status says of each thread's privileges.
+// requireNoPrivs checks the privileges of each thread in /proc/PID/status.
 func requireNoPrivs(t *testing.T, status map[string]string, id int) {
 	t.Helper()
 	require.Equal(t, all(id, 4), status["Uid"])
@@ -54,8 +54,7 @@ func requireNoPrivs(t *testing.T, status map[string]string, id int) {
 	require.Equal(t, "1", status["NoNewPrivs"])
 }
 
-// TestGroupsAreGone checks that the caller's groups do not come along into a user namespace, without DropPrivs either:
-// there, nobody may drop them any more.
+// TestGroupsAreGone checks that a worker in a user namespace has none of the caller's groups, also without DropPrivs.
 func TestGroupsAreGone(t *testing.T) {
 	withGroups(t, 4, 20, 27)
 	inContainers(t, func(t *testing.T, c container) {
@@ -70,7 +69,8 @@ func TestGroupsAreGone(t *testing.T) {
 	})
 }
 
-// TestWorkerIsNotDumpable looks from outside at what decides whether the container's root may inspect the worker.
+// TestWorkerIsNotDumpable checks from outside that the worker is not dumpable: so the container's root cannot inspect
+// it.
 func TestWorkerIsNotDumpable(t *testing.T) {
 	inContainers(t, func(t *testing.T, c container) {
 		build := func(call *call.Call) *call.Call { return call.Namespaces(c.allTypes()...) }

@@ -12,7 +12,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// discovery is the flags that say what to discover, or to read.
+// discovery has the flags for a discovery.
 type discovery struct {
 	types string
 	full  bool
@@ -21,14 +21,14 @@ type discovery struct {
 
 func (d *discovery) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&d.types, "types", "t", "", "only these `TYPES`, such as net,mnt")
-	cmd.Flags().BoolVar(&d.full, "full", false, "look everywhere, which takes longer")
-	cmd.Flags().StringVarP(&d.input, "input", "i", "", "read the JSON of nsops dump from `FILE`, - for stdin, and look at nothing")
+	cmd.Flags().BoolVar(&d.full, "full", false, "search everywhere, which takes longer")
+	cmd.Flags().StringVarP(&d.input, "input", "i", "", "read the JSON of nsops dump from `FILE`, - for stdin, instead of the machine")
 }
 
-// noSnapshot is the variable for places where bpf(2) ends the program.
+// noSnapshot is the variable for machines where a seccomp filter ends a program that calls bpf(2).
 const noSnapshot = "NSOPS_NO_SNAPSHOT"
 
-// result discovers, or reads a file, and writes the problems to stderr.
+// result returns the result of a discovery, whose problems it writes to stderr, or of a file.
 func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 	types, err := species.ParseSet(d.types)
 	if err != nil {
@@ -56,7 +56,7 @@ func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 	return r, nil
 }
 
-// chosen returns the namespaces of these types, all for none.
+// chosen returns the namespaces of these types; 0: all.
 func chosen(r *discover.Result, types species.Set) []*discover.Namespace {
 	if types == 0 {
 		return r.Namespaces

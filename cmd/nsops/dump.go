@@ -7,8 +7,8 @@ func newDump() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dump",
 		Short: "Write the whole result of a discovery as JSON",
-		Long: `dump writes all that was found to stdout, as JSON that docs/discovery.schema.json describes.
-What could not be seen is written to stderr, and is in the JSON too.`,
+		Long: `dump writes the whole result to stdout, as JSON that docs/discovery.schema.json describes.
+What could not be seen is in the JSON, and is written to stderr, too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := d.result(cmd)

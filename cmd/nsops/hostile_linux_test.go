@@ -17,7 +17,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// odd would clear a screen, turn text round, or hide it.
+// odd would clear a screen, reverse text, or hide it.
 const odd = "a\x1b[2J\x7f\u0085\u009b\u200b\u202e\u2066\u2028\U000e0041\ufeff\u00a0\tb\n"
 
 func oddResult() *discover.Result {
@@ -31,7 +31,7 @@ func oddResult() *discover.Result {
 		Containers: []*discover.Container{c}, Problems: []discover.Problem{{Path: odd, Errno: 13}}}
 }
 
-// requirePlain fails if a text would do something to a terminal.
+// requirePlain fails if a terminal might obey a character of the text.
 func requirePlain(t *testing.T, text string) {
 	t.Helper()
 	for _, r := range text {
@@ -39,7 +39,7 @@ func requirePlain(t *testing.T, text string) {
 	}
 }
 
-// TestOddTexts has every text that others choose be one that terminals obey.
+// TestOddTexts puts control sequences into every text that other users choose.
 func TestOddTexts(t *testing.T) {
 	r := oddResult()
 	var out bytes.Buffer
@@ -70,7 +70,7 @@ func TestOddTexts(t *testing.T) {
 	}
 }
 
-// TestOddErrors has an error that quotes what it has read.
+// TestOddErrors causes an error that quotes the input.
 func TestOddErrors(t *testing.T) {
 	file := filepath.Join(t.TempDir(), odd)
 	require.NoError(t, os.WriteFile(file, []byte(`{"version":1,"types":"`+strings.ReplaceAll(odd[1:], "\n", "")+`"}`), 0o600))
@@ -81,7 +81,7 @@ func TestOddErrors(t *testing.T) {
 	}
 }
 
-// TestEndlessInput ends at the first byte that does not fit, or at the limit.
+// TestEndlessInput requires that reading ends at the first invalid byte, or at the limit.
 func TestEndlessInput(t *testing.T) {
 	for _, args := range [][]string{{"dump", "-i", "/dev/zero"}, {"ls", "-i", "/dev/zero"}} {
 		start := time.Now()

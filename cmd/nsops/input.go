@@ -11,8 +11,8 @@ import (
 	"github.com/nsops/nsops/discover"
 )
 
-// maxInput is how much JSON is read at most: that of a machine with a hundred thousand processes, or with as many mounts
-// in a few hundred mount namespaces.
+// maxInput limits how much JSON is read: it is enough for a machine with a hundred thousand processes, or with as many
+// mounts in a few hundred mount namespaces.
 const maxInput = 256 << 20
 
 var (
@@ -38,7 +38,7 @@ func readResult(name string, stdin io.Reader) (*discover.Result, error) {
 	return r, nil
 }
 
-// decode reads one value of JSON, and nothing after the first byte that does not fit.
+// decode reads one JSON value, and stops at the first byte that is invalid.
 func decode(in io.Reader, r *discover.Result) error {
 	limited := &io.LimitedReader{R: in, N: maxInput}
 	decoder := json.NewDecoder(limited)

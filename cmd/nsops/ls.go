@@ -20,9 +20,9 @@ func newLs() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "ls",
 		Short: "List the namespaces",
-		Long: `ls lists namespaces: the number of processes in each, the most senior process of it, the user namespace that
-owns it and the user who made that, and what else holds it. A question mark is for what is out of sight. A namespace
-without any of that is known only as the owner or parent of others.`,
+		Long: `ls lists namespaces: the number of processes in each, its leader process, the user namespace that owns it and the
+user who has created that, and what else keeps it alive. A question mark means that the caller cannot see it. A
+namespace without all of this is known only as the owner or parent of others.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			r, err := d.result(cmd)
@@ -109,7 +109,7 @@ func (r *row) owner() string {
 	return orDash(r.Owner)
 }
 
-// user is the name of who made the owner, the user ID if there is none.
+// user is the name of the user who has created the owner, or the UID if it has no name.
 func (r *row) user() string {
 	switch {
 	case r.OwnerName != "":
@@ -120,7 +120,7 @@ func (r *row) user() string {
 	return strconv.Itoa(r.OwnerUID)
 }
 
-// held is the first of what else holds the namespace, and how much more there is.
+// held is the first reference that keeps the namespace alive, and the number of others.
 func (r *row) held() string {
 	switch {
 	case len(r.Held) == 0 && r.Processes == 0:

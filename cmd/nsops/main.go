@@ -3,9 +3,9 @@
 //	nsops ls [-t TYPES] [--full] [--json]    a table of all namespaces
 //	nsops dump [--full] [-i FILE]            the whole result as JSON, or one read back
 //
-// With NSOPS_NO_SNAPSHOT set to anything it does without bpf(2), which a filter of system calls may end it for.
+// With NSOPS_NO_SNAPSHOT set to any text it does not call bpf(2): a seccomp filter may end programs that do.
 //
-// What could not be seen is written to stderr; that is no failure.
+// What could not be seen is written to stderr; the exit status is 0 nevertheless.
 package main
 
 import (
@@ -20,7 +20,7 @@ import (
 
 func main() { os.Exit(execute()) }
 
-// execute returns the exit status. An interrupt ends the program at once, whatever it waits for, such as a terminal.
+// execute returns the exit status. An interrupt ends the program at once, even while it waits for a terminal.
 func execute() int {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -44,9 +44,9 @@ var errInterrupted = errors.New("interrupted")
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "nsops",
-		Short: "Find the Linux namespaces of this machine, what holds them, and how they relate",
-		Long: `nsops shows what namespaces there are, what holds them, and how they relate.
-With NSOPS_NO_SNAPSHOT set to anything it does without bpf(2), for which a filter of system calls might end it.`,
+		Short: "Find the Linux namespaces of this machine, what keeps them alive, and how they relate",
+		Long: `nsops shows the namespaces of this machine, what keeps them alive, and how they relate.
+With NSOPS_NO_SNAPSHOT set to any text it does not call bpf(2): a seccomp filter may end programs that do.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}

@@ -14,7 +14,8 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-// TestNoSnapshotByVariable runs the command where bpf(2) ends it, without the variable and with it.
+// TestNoSnapshotByVariable runs the command under a seccomp filter that ends it at bpf(2), without the variable and
+// with it.
 func TestNoSnapshotByVariable(t *testing.T) {
 	const marker = "NSOPS_TEST_FILTERED"
 	if os.Getenv(marker) != "" {
@@ -44,7 +45,7 @@ func TestNoSnapshotByVariable(t *testing.T) {
 	}
 }
 
-// endOnBPF has bpf(2) end the process.
+// endOnBPF installs a filter that ends the process at bpf(2).
 func endOnBPF(t *testing.T) {
 	t.Helper()
 	const number = 0 // where the filter finds that of the call

@@ -10,9 +10,10 @@ import (
 	"unicode/utf8"
 )
 
-// What others have named may change what a terminal shows, or do something to it. None of it is written as it is.
+// Other users choose names of processes and files. In a terminal they could be control sequences, so they are not
+// written as they are.
 
-// printable replaces what would do something to a terminal.
+// printable replaces characters that a terminal might obey.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != utf8.RuneError {
@@ -22,7 +23,7 @@ func printable(s string) string {
 	}, s)
 }
 
-// oneLine quotes a text that has more than what can be printed.
+// oneLine quotes a text that is not printable.
 func oneLine(s string) string {
 	if utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) {
 		return s
@@ -30,8 +31,8 @@ func oneLine(s string) string {
 	return strconv.Quote(s)
 }
 
-// escapeJSON writes all that cannot be printed in JSON as \u and four digits. Outside of strings there is none of it but
-// newlines.
+// escapeJSON replaces characters that are not printable by \u and four digits. Outside of strings, JSON has only
+// newlines of these.
 func escapeJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 	if !bytes.ContainsFunc(text, odd) {

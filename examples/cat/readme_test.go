@@ -7,7 +7,7 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// The README shows this program, and must show it as it is.
+// The README shows this program, which must be identical.
 func TestREADME(t *testing.T) {
 	program, err := os.ReadFile("main.go")
 	require.NoError(t, err)

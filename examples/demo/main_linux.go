@@ -1,8 +1,8 @@
-// Command demo runs a Go function inside a container and shows what it saw there beside what this process sees.
+// Command demo runs a Go function inside a container, and prints what the function sees there beside what it sees here.
 //
-// The container is a throw-away one: a sleeping process in network, mount, UTS, IPC and PID namespaces of its own. The
-// demo gives it a network from outside and takes everything away again at the end. With -pid it is whatever process
-// has that PID; that one's network is left alone.
+// The container is a temporary one: a sleeping process in new network, mount, UTS, IPC and PID namespaces. The demo
+// gives it a network from outside, and removes everything at the end. With -pid the target is the process with that
+// PID, whose network the demo does not change.
 package main
 
 import (
@@ -20,17 +20,17 @@ import (
 )
 
 func main() {
-	become()
+	runReexec()
 	pid := flag.String("pid", "", "PID of a process in a real container; without it, a throw-away target is made")
 	flag.Parse()
-	// Whatever ends the demo, it cleans up first. SIGPIPE: "make demo | head".
+	// The demo cleans up before it ends, whichever signal ends it. SIGPIPE: "make demo | head".
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGPIPE)
 	defer stop()
 	exitOn(run(ctx, *pid))
 }
 
-// become makes this process what it was started as, if that is not the demo, and ends it.
-func become() {
+// runReexec runs this process as a worker or a target, if it was started as one, and ends it.
+func runReexec() {
 	call.RegisterReexec("look", func(any) (any, error) { return look() }, nil)
 	call.HandleReexec()
 	if len(os.Args) == 2 && os.Args[1] == targetArgument {
@@ -64,7 +64,7 @@ func run(ctx context.Context, pid string) error {
 	return nil
 }
 
-// demonstrate makes a target, gives it a network, compares, and leaves nothing behind.
+// demonstrate starts a target, gives it a network, compares, and removes both.
 func demonstrate(ctx context.Context) (err error) {
 	target, err := startTarget()
 	if err != nil {
@@ -80,7 +80,7 @@ func demonstrate(ctx context.Context) (err error) {
 	if err := compare(ctx, target.pid); err != nil {
 		return err
 	}
-	fmt.Println("\nBoth are taken away again.")
+	fmt.Println("\nBoth are removed again.")
 	return nil
 }
 

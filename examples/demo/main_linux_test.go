@@ -14,7 +14,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	become()
+	runReexec()
 	os.Exit(testutil.Run(m))
 }
 

@@ -8,7 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// checkPrivileges says in one sentence what this process lacks, so that nothing is begun that cannot be ended.
+// checkPrivileges returns an error that names the capabilities which this process lacks, before anything is created.
 func checkPrivileges() error {
 	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
 	var caps [2]unix.CapUserData

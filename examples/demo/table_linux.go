@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// mountsShown limits the list of mounts: a host easily has hundreds.
+// mountsShown limits the list of mounts: a host may have hundreds.
 const mountsShown = 4
 
 // printTable prints two views side by side.

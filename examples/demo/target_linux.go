@@ -11,7 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// targetArgument makes the program a target rather than the demo.
+// targetArgument as the only argument makes the program a target.
 const targetArgument = "sleep-as-target"
 
 // target is a process that sleeps in namespaces of its own until its standard input ends.
@@ -21,8 +21,8 @@ type target struct {
 	wake    io.Closer
 }
 
-// startTarget starts this program once more as a target, and returns when that sleeps. The caller stops it; should the
-// caller die first, its end of the pipe closes and the target ends likewise.
+// startTarget starts this program as a target, and returns when it sleeps. The caller stops it. If the caller ends
+// first, its end of the pipe is closed, and the target ends, too.
 func startTarget() (*target, error) {
 	command := exec.Command("/proc/self/exe", targetArgument)
 	command.Stderr = os.Stderr
@@ -43,7 +43,7 @@ func startTarget() (*target, error) {
 	}
 	t := &target{command.Process.Pid, command, wake}
 	if _, err := io.ReadFull(ready, make([]byte, 1)); err != nil {
-		return nil, errors.Join(errors.New("the target did not get ready"), t.stop())
+		return nil, errors.Join(errors.New("the target has failed to set itself up"), t.stop())
 	}
 	return t, nil
 }
@@ -72,7 +72,7 @@ func beTarget() error {
 	return err
 }
 
-// changeRoot leaves this mount namespace with an empty root and a /proc. man 2 pivot_root tells why "." twice.
+// changeRoot gives this mount namespace an empty root with a /proc. man 2 pivot_root explains the two ".".
 func changeRoot() error {
 	for _, step := range []struct {
 		name string
@@ -80,7 +80,7 @@ func changeRoot() error {
 	}{
 		{"make the mounts private", func() error { return unix.Mount("", "/", "", unix.MS_PRIVATE|unix.MS_REC, "") }},
 		{"mount a new root", func() error { return unix.Mount("demo", "/tmp", "tmpfs", 0, "") }},
-		{"enter it", func() error { return unix.Chdir("/tmp") }},
+		{"change to the new root", func() error { return unix.Chdir("/tmp") }},
 		{"make /proc", func() error { return unix.Mkdir("proc", 0o755) }},
 		{"mount /proc", func() error {
 			return unix.Mount("proc", "proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, "")

@@ -16,7 +16,7 @@ type view struct {
 	Mounts     []string // the mount points
 }
 
-// look returns what this process sees. It runs in the container too, so it loads nothing of what it finds there.
+// look returns what this process sees. It runs in the container too, so it loads no file from there.
 func look() (view, error) {
 	v := view{PID: os.Getpid(), UID: os.Getuid()}
 	var err error

@@ -33,7 +33,7 @@ func (g *Target) NamespaceLinks() map[string]string {
 	return links
 }
 
-// Types returns the types of which the target's namespace is not that of the test.
+// Types returns the types whose namespace is another one in the target than in the test.
 func (g *Target) Types() species.Set {
 	g.t.Helper()
 	var types species.Set
@@ -55,7 +55,7 @@ func (g *Target) MountTable() string {
 	return string(text)
 }
 
-// Root returns the path of the target's root, as the test sees it. A symbolic link in there may lead out.
+// Root returns the path of the target's root for the test. A symbolic link in it may lead out of it.
 func (g *Target) Root() string { return g.ProcDir() + "/root" }
 
 var nsenterFlags = map[species.NamespaceType]string{
@@ -69,8 +69,8 @@ var nsenterFlags = map[species.NamespaceType]string{
 	species.CLONE_NEWTIME:   "--time",
 }
 
-// Sh plays the target's root: it runs a shell script in all its namespaces and returns what that prints. A script
-// that fails, or takes commands that are not in the target's root, fails the test.
+// Sh runs a shell script as the target's root in all its namespaces, and returns what that prints. A script that fails,
+// or needs a command that the target's root directory lacks, fails the test.
 func (g *Target) Sh(script string) string {
 	g.t.Helper()
 	var stdout, stderr bytes.Buffer
@@ -86,7 +86,7 @@ func (g *Target) shCommand(script string) *exec.Cmd {
 		args = append(args, nsenterFlags[t])
 	}
 	if setgroups, _ := os.ReadFile(g.ProcDir() + "/setgroups"); string(setgroups) == "deny\n" {
-		args = append(args, "--preserve-credentials") // root already: nobody else is mapped
+		args = append(args, "--preserve-credentials") // it is root already, and no other ID is mapped
 	}
 	cmd := exec.Command("nsenter", append(args, "--", "/bin/sh", "-ec", usualUmask+script)...)
 	cmd.Env, cmd.WaitDelay = []string{searchPath}, time.Second

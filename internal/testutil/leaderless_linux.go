@@ -12,10 +12,10 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// leaderlessEnv is set in a process that is to go on without its first thread.
+// leaderlessEnv is set in a process whose first thread must end.
 const leaderlessEnv = "NSOPS_TEST_FIRST_THREAD_ENDS"
 
-// init runs on the first thread, which it ends alone, as a C program's main() does by pthread_exit(3).
+// init runs on the first thread and ends only that, as pthread_exit(3) in main() of a C program does.
 func init() {
 	if os.Getenv(leaderlessEnv) == "" {
 		return
@@ -27,8 +27,8 @@ func init() {
 	_, _, _ = syscall.Syscall(syscall.SYS_EXIT, 0, 0, 0)
 }
 
-// StartLeaderless starts a process in new namespaces of these types of which the first thread has ended while others
-// live. The end of the test stops it.
+// StartLeaderless starts a process in new namespaces of these types whose first thread has ended, while others run. The
+// end of the test stops it.
 func StartLeaderless(t testing.TB, types species.NamespaceType) *Target {
 	t.Helper()
 	if types != species.NaNS {

@@ -13,13 +13,14 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// patience is how long a discarded thread, a dying child or a mount that goes away in the background is waited for.
+// patience is how long the checks wait for the end of a thread or a child, or of a mount that is removed in the
+// background.
 const patience = 5 * time.Second
 
-// Run runs the tests of a package, for TestMain: os.Exit(testutil.Run(m)). It prints what they left behind, which
-// makes the result 1 even if all of them passed.
+// Run runs the tests of a package, for TestMain: os.Exit(testutil.Run(m)). It prints what they have left behind, and
+// then returns 1 even if all of them have passed.
 func Run(m *testing.M) int {
-	if os.Getenv("GORACE") == "" { // with -race, every child would linger for a second
+	if os.Getenv("GORACE") == "" { // with -race, every child would sleep for a second at its end
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	allowAll()
@@ -36,8 +37,8 @@ func Run(m *testing.M) int {
 	return code
 }
 
-// allowAll lets other users execute the test binary, some tests again as one: a umask may have it belong to its maker
-// only. Whoever may not change it has no such tests.
+// allowAll lets other users execute the test binary, which some tests need: with a strict umask only its owner may. A
+// user who may not change its mode cannot run these tests anyway.
 func allowAll() {
 	const self, all = "/proc/self/exe", fs.FileMode(0o755)
 	if info, err := os.Stat(self); err == nil && info.Mode().Perm()&all != all {
@@ -45,8 +46,8 @@ func allowAll() {
 	}
 }
 
-// CheckLeaks fails the test if it leaves something behind, once its other clean-up functions have run: so call it
-// first. It is not for tests that run in parallel with others.
+// CheckLeaks fails the test if it leaves something behind. Call it first: it checks after all other clean-up functions
+// have run. Do not use it in parallel tests.
 func CheckLeaks(t testing.TB) {
 	t.Helper()
 	start := readState()
@@ -58,7 +59,7 @@ func CheckLeaks(t testing.TB) {
 	})
 }
 
-// leaks returns what is there now and was not then, or the other way round. It waits for that to go away.
+// leaks returns the differences between then and now, and waits until there are none.
 func (s state) leaks(patience time.Duration) []string {
 	deadline := time.Now().Add(patience)
 	for {
@@ -73,7 +74,7 @@ func (s state) leaks(patience time.Duration) []string {
 func (s state) compare(now state) []string {
 	return slices.Concat(
 		added("descriptor left open", s.fds, withoutKept(s.fds, now.fds)),
-		added("descriptor closed that was somebody else's", now.fds, s.fds),
+		added("descriptor closed that was open before", now.fds, s.fds),
 		named(added("child left", s.children, now.children)),
 		added("mount left", s.mounts, now.mounts),
 		added("mount gone", now.mounts, s.mounts),
@@ -81,7 +82,7 @@ func (s state) compare(now state) []string {
 	)
 }
 
-// added returns the facts that are there more often after than before.
+// added returns the facts that occur more often after than before.
 func added(what string, before, after map[string]int) []string {
 	var found []string
 	for _, fact := range slices.Sorted(maps.Keys(after)) {
@@ -92,7 +93,7 @@ func added(what string, before, after map[string]int) []string {
 	return found
 }
 
-// named adds what the children are called and do.
+// named adds the names and states of the children.
 func named(found []string) []string {
 	for i, leak := range found {
 		p := readProcess(leak[strings.LastIndexByte(leak, ' ')+1:])
@@ -101,16 +102,16 @@ func named(found []string) []string {
 	return found
 }
 
-// keptOnce are the ends of what a process may open once and keep: the network poller of the Go runtime, and the copy
-// of the executable that workers of package call run.
+// keptOnce are the suffixes of descriptors that a process may open once and keep: the network poller of the Go runtime,
+// and the copy of the program that workers of package call execute.
 var keptOnce = []string{
 	" -> anon_inode:[eventpoll]", " -> anon_inode:[eventfd]", " -> /memfd:nsops-worker (deleted)", " -> /nsops-worker",
 }
 
-// keptPrograms are what package taskiter keeps.
+// keptPrograms is the suffix of the descriptors that package taskiter keeps.
 const keptPrograms = " -> anon_inode:bpf_link"
 
-// withoutKept returns the descriptors without those that may be new.
+// withoutKept returns the descriptors without the new ones that the process may keep.
 func withoutKept(before, after map[string]int) map[string]int {
 	after = maps.Clone(after)
 	maps.DeleteFunc(after, func(fact string, _ int) bool { return before[fact] == 0 && strings.HasSuffix(fact, keptPrograms) })
@@ -126,7 +127,7 @@ func withoutKept(before, after map[string]int) map[string]int {
 	return after
 }
 
-// strays returns the threads that are in other namespaces than all were, and which.
+// strays returns the threads that are in other namespaces than home, and the differences.
 func strays(home string, threads map[string]string) []string {
 	var found []string
 	for _, tid := range slices.Sorted(maps.Keys(threads)) {

@@ -29,7 +29,7 @@ func TestLeakOfADescriptor(t *testing.T) {
 	requireLeak(t, start, "descriptor left open: ", " -> /dev/null")
 	between := readState()
 	require.NoError(t, f.Close())
-	requireLeak(t, between, "descriptor closed that was somebody else's: ", " -> /dev/null")
+	requireLeak(t, between, "descriptor closed that was open before: ", " -> /dev/null")
 	require.Empty(t, start.leaks(soon))
 }
 
@@ -97,7 +97,7 @@ func requireLeak(t *testing.T, start state, prefix, suffix string) {
 	require.Regexp(t, "(?m)^"+prefix+".*"+regexp.QuoteMeta(suffix), leaks)
 }
 
-// discardThread runs f on a thread that ends with it: not on the main one, of which /proc/self shows the namespaces.
+// discardThread runs f on a thread that ends with it, but not on the main one, whose namespaces /proc/self shows.
 func discardThread(f func()) {
 	done := make(chan struct{})
 	go func() {

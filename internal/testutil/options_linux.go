@@ -8,22 +8,22 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// DefaultTypes are the namespaces of a target's own unless its options say otherwise.
+// DefaultTypes are the types of new namespaces of a target, unless its options name others.
 const DefaultTypes = species.Set(species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC |
 	species.CLONE_NEWPID | species.CLONE_NEWNET)
 
-// TargetOptions say what a target has for its own. The zero value is a target with DefaultTypes.
+// TargetOptions describe a target. The zero value is a target with DefaultTypes.
 //
-// With mnt among the types the mounts are private; with pid too, /proc is its own.
+// With mnt among the types, its mounts are private; with pid too, it has a new /proc.
 type TargetOptions struct {
 	Types    species.Set // 0: DefaultTypes
 	Hostname string      // "": nsops-target; without uts it is the caller's
-	// UserBase is the uid and gid that the target's root has outside, if user is among the types. As root, 65536 IDs
-	// are mapped from there: 0 maps each to itself. Anybody else can map themselves only, and it is ignored.
+	// UserBase is the UID and GID that the target's root has outside, if user is among the types. Root maps 65536 IDs from
+	// there on; with 0, each to itself. Other users can map only themselves, and it is ignored.
 	UserBase int
 	LoUp     bool   // the loopback interface is up
-	OwnRoot  bool   // the root is a tmpfs with busybox in /bin, and /dev, /proc, /sys; needs mnt
-	Setup    string // shell script run by the target's root before it falls asleep
+	OwnRoot  bool   // the root is a tmpfs with busybox in /bin, and /dev, /proc, /sys; requires mnt
+	Setup    string // shell script that the target runs as root before it sleeps
 }
 
 func (o TargetOptions) withDefaults() TargetOptions {
@@ -36,7 +36,7 @@ func (o TargetOptions) withDefaults() TargetOptions {
 	return o
 }
 
-// has says whether all these types are among those of the target.
+// has reports whether all these types are among those of the target.
 func (o TargetOptions) has(types species.NamespaceType) bool { return o.Types.Has(types) }
 
 // need skips the test if such a target cannot be made here.
@@ -57,7 +57,7 @@ func (o TargetOptions) need(t testing.TB) {
 	}
 }
 
-// attributes has the kernel make all namespaces but time, whose bit clone(2) takes for a signal.
+// attributes makes clone(2) create all namespaces but time, whose bit is part of the exit signal there.
 func (o TargetOptions) attributes() *syscall.SysProcAttr {
 	a := &syscall.SysProcAttr{Cloneflags: uintptr(o.Types.Without(species.CLONE_NEWTIME))}
 	if o.has(species.CLONE_NEWUSER) {
@@ -66,7 +66,7 @@ func (o TargetOptions) attributes() *syscall.SysProcAttr {
 	return a
 }
 
-// mapRoot makes the child root of its new user namespace, and there as privileged as the caller can have it.
+// mapRoot makes the child root of its new user namespace, with as many mapped IDs as the caller may map.
 func mapRoot(a *syscall.SysProcAttr, base int) {
 	uid, gid, size := base, base, 65536
 	if !isRoot() {

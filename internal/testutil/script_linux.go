@@ -6,16 +6,16 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// sleeper is the name of the process that a target becomes. It reads a pipe of which the test holds the other end, so
-// that it ends with the test, however that ends.
+// sleeper is the program that a target executes. It reads a pipe whose other end the test holds, so it ends with the
+// test, however that ends.
 const sleeper = "cat"
 
-// usualUmask lets everybody in a target read what its root makes, whatever the umask of the test is.
+// usualUmask lets all users of a target read what its root creates, whatever the umask of the test is.
 const usualUmask = "umask 022\n"
 
-// argv returns the command that makes a target of a process in new namespaces.
+// argv returns the command that makes a process in new namespaces a target.
 func (o TargetOptions) argv() []string {
-	if o.has(species.CLONE_NEWTIME) { // is entered by whatever is executed next, before 6.3 only by children
+	if o.has(species.CLONE_NEWTIME) { // execve(2) enters the new one, before Linux 6.3 only a child does
 		return []string{"/bin/sh", "-ec", usualUmask + o.mountScript() + `exec unshare --time \
 			nsenter --time=/proc/self/ns/time_for_children /bin/sh -ec "$1"`, "sh", o.script()}
 	}
@@ -47,11 +47,11 @@ func (o TargetOptions) script() string {
 	return s.String()
 }
 
-// rootScript changes to a root that has nothing of the machine's but a few devices.
+// rootScript changes to a root that has a few devices of the machine and no other file of it.
 func (o TargetOptions) rootScript() string {
 	sysfs := "mount -t sysfs -o ro sysfs sys"
 	if !o.has(species.CLONE_NEWNET) {
-		sysfs = "mount --rbind /sys sys" // only the owner of the network namespace may mount its own
+		sysfs = "mount --rbind /sys sys" // mounting sysfs requires CAP_SYS_ADMIN over the network namespace
 	}
 	proc := "mount -t proc proc proc"
 	if !o.has(species.CLONE_NEWPID) {

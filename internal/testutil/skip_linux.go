@@ -13,7 +13,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// NeedRoot skips a test that is not run by root of the initial user namespace. In CI such a test fails.
+// NeedRoot skips the test unless it runs as root of the initial user namespace. In CI the test fails instead.
 func NeedRoot(t testing.TB) {
 	t.Helper()
 	if !isRoot() {
@@ -21,7 +21,7 @@ func NeedRoot(t testing.TB) {
 	}
 }
 
-// NeedCommand skips a test if one of the commands is not installed. In CI such a test fails.
+// NeedCommand skips the test if one of the commands is not installed. In CI the test fails instead.
 func NeedCommand(t testing.TB, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -31,7 +31,7 @@ func NeedCommand(t testing.TB, names ...string) {
 	}
 }
 
-// NeedKernel skips a test on kernels before major.minor, also in CI: there is nothing else to do about it.
+// NeedKernel skips the test on kernels before major.minor, also in CI.
 func NeedKernel(t testing.TB, major, minor int) {
 	t.Helper()
 	if release := kernelRelease(); before(release, major, minor) {
@@ -39,8 +39,8 @@ func NeedKernel(t testing.TB, major, minor int) {
 	}
 }
 
-// NeedFeature skips a test if a kernel since major.minor would have the feature, but trying it gave err. In CI such a
-// test fails, unless the kernel is older.
+// NeedFeature skips the test if err, the result of trying a feature of Linux major.minor, is not nil. In CI the test
+// fails instead, unless the kernel is older.
 func NeedFeature(t testing.TB, feature string, major, minor int, err error) {
 	t.Helper()
 	if err == nil {
@@ -50,7 +50,7 @@ func NeedFeature(t testing.TB, feature string, major, minor int, err error) {
 	Skip(t, fmt.Sprintf("needs %s: %v", feature, err))
 }
 
-// Skip skips a test for that reason. In CI the test fails.
+// Skip skips the test for that reason. In CI the test fails instead.
 func Skip(t testing.TB, reason string) {
 	t.Helper()
 	if required() {
@@ -65,7 +65,7 @@ func required() bool {
 	return ci || require
 }
 
-// isRoot says whether the process has the rights of root over the machine, not only over a user namespace.
+// isRoot reports whether the process is root of the initial user namespace.
 func isRoot() bool {
 	link, _ := os.Readlink("/proc/self/ns/user")
 	id, _ := species.IDwithType(link)

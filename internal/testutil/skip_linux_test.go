@@ -34,11 +34,11 @@ func TestSkipIsFatalInCI(t *testing.T) {
 		require.Equal(t, test.failed, r.failed)
 		r = &recorder{TB: t}
 		NeedKernel(r, 99, 0)
-		require.Equal(t, []bool{false, true}, []bool{r.failed, r.skipped}, "there is no newer kernel in CI either")
+		require.Equal(t, []bool{false, true}, []bool{r.failed, r.skipped}, "it is skipped in CI, too")
 	}
 }
 
-// recorder notes how a test would end.
+// recorder records how a test would end.
 type recorder struct {
 	testing.TB
 	failed, skipped bool

@@ -10,7 +10,7 @@ import (
 	"strings"
 )
 
-// state is what a test must leave as it was. Each part is a set of facts, written so that they can be printed.
+// state is what a test must leave as it was. Each part is a set of facts as text.
 type state struct {
 	fds, mounts, children map[string]int
 	threads               map[string]string // thread ID to its namespaces
@@ -48,7 +48,7 @@ func mounts() map[string]int {
 	return found
 }
 
-// children returns the PID of each child, which zombies are too. Name and state may change.
+// children returns the PID of each child, zombies included.
 func children() map[string]int {
 	found := map[string]int{}
 	for pid := range ownChildren() {
@@ -102,8 +102,8 @@ func threads() map[string]string {
 	return found
 }
 
-// namespaces returns the links in a ns directory, "" if the thread has ended meanwhile. A thread that has a PID
-// namespace for children in which there is no child yet has no such link, and that shows.
+// namespaces returns the links in a ns directory, "" if the thread has ended meanwhile. The link pid_for_children is
+// missing if no child is in that namespace yet.
 func namespaces(dir string) string {
 	var links []string
 	for _, name := range list(dir) {

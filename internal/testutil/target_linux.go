@@ -12,19 +12,19 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// searchPath is the PATH in targets, whatever root they have.
+// searchPath is the PATH of all targets.
 const searchPath = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 
 // Target is a process to be joined.
 type Target struct {
-	PID int // of the process that is inside, in the PID namespace of the test
+	PID int // of the process inside, in the test's PID namespace
 
 	t    testing.TB
 	stop func()
 }
 
-// StartTarget starts a target, which the end of the test stops. It returns when the target is asleep, with everything
-// done that the options ask for. The test fails if that is impossible; without the rights it is skipped.
+// StartTarget starts a target, which the end of the test stops. It returns when the target sleeps and is set up as the
+// options say. If that fails, the test fails; without the rights it is skipped.
 func StartTarget(t testing.TB, o TargetOptions) *Target {
 	t.Helper()
 	o = o.withDefaults()
@@ -54,8 +54,8 @@ func StartTarget(t testing.TB, o TargetOptions) *Target {
 	return target
 }
 
-// Attach makes a target of a process that somebody else started. The end of the test calls stop, once, which has to
-// wait until the process is gone; nil: the process is left alone.
+// Attach makes a process a target that was started by other means. The end of the test calls stop, once, which must wait
+// until the process has ended; nil: the process is not stopped.
 func Attach(t testing.TB, pid int, stop func()) *Target {
 	t.Helper()
 	if stop == nil {
@@ -66,11 +66,11 @@ func Attach(t testing.TB, pid int, stop func()) *Target {
 	return target
 }
 
-// Stop ends the target, and with its PID namespace all that is in there. It returns when the target is gone and
-// reaped. Again, it does nothing.
+// Stop ends the target, and all processes in its PID namespace. It returns when the target is reaped. A second call does
+// nothing.
 func (g *Target) Stop() { g.stop() }
 
-// waitFor waits until the target's process goes by that name; false if that does not happen soon.
+// waitFor waits until the target's process has that name; false: it does not get it in time.
 func (g *Target) waitFor(name string) bool {
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		switch p := readProcess(strconv.Itoa(g.PID)); {

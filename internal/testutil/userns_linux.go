@@ -21,20 +21,20 @@ const usernsEnv = "NSOPS_TEST_IN_USERNS"
 // usernsOutsideEnv holds the UID that the root of that user namespace has outside.
 const usernsOutsideEnv = "NSOPS_TEST_USERNS_OUTSIDE"
 
-// overflowID stands for IDs that are not mapped; see /proc/sys/kernel/overflowuid.
+// overflowID is shown for IDs that are not mapped; see /proc/sys/kernel/overflowuid.
 const overflowID = 65534
 
-// nobodysID is the uid and gid of the unprivileged user whose tests run as root.
+// nobodysID is the UID and GID of the unprivileged user as whom InUserns runs tests if its caller is root.
 const nobodysID = 64321
 
-// usernsTypes are the namespaces that InUserns makes.
+// usernsTypes are the types of the namespaces that InUserns creates.
 const usernsTypes = species.CLONE_NEWUSER | species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC |
 	species.CLONE_NEWNET
 
-// InUserns runs body in new user, mnt, uts, ipc and net namespaces, as an unprivileged user who is root in there and
-// has nobody else's ID. The test is run once more for that, alone, in a child of the test binary: TestMain is, and so
-// are the lines before InUserns, which should be none. The test passes, fails or skips as the child does. It is
-// skipped where users may not make user namespaces; in CI it fails.
+// InUserns runs body in new user, mnt, uts, ipc and net namespaces, as an unprivileged user who is root there; no other
+// ID is mapped. A child process of the test binary runs this one test again, with TestMain; so call InUserns first in
+// the test. The test passes, fails or skips as the child does. It is skipped where users may not create user
+// namespaces; in CI it fails instead.
 //
 // The PID namespace and /proc are the machine's.
 func InUserns(t *testing.T, body func(t *testing.T)) {
@@ -55,7 +55,7 @@ func InUserns(t *testing.T, body func(t *testing.T)) {
 	}
 }
 
-// OwnerOfUserns returns the UID, as seen in there, of who made the user namespace of [InUserns].
+// OwnerOfUserns returns the UID of the creator of the user namespace of [InUserns], as seen in there.
 func OwnerOfUserns() int {
 	if os.Getenv(usernsOutsideEnv) == strconv.Itoa(nobodysID) {
 		return overflowID
@@ -81,7 +81,7 @@ func usernsCommand(t *testing.T) *exec.Cmd {
 	return cmd
 }
 
-// mapNobody makes the child root of its user namespace and, outside, a user without rights.
+// mapNobody makes the child root of its user namespace, and a user without rights outside of it.
 func mapNobody(a *syscall.SysProcAttr) {
 	mapRoot(a, nobodysID)
 	a.UidMappings[0].Size, a.GidMappings[0].Size = 1, 1
@@ -89,7 +89,7 @@ func mapNobody(a *syscall.SysProcAttr) {
 	a.Credential.NoSetGroups = true
 }
 
-// pattern returns the -test.run expression that matches just that test.
+// pattern returns the -test.run expression that matches only that test.
 func pattern(name string) string {
 	levels := strings.Split(name, "/")
 	for i, level := range levels {
@@ -98,7 +98,7 @@ func pattern(name string) string {
 	return strings.Join(levels, "/")
 }
 
-// ran says whether the test with that name was run at all: a pattern without a match passes too.
+// ran reports whether the test with that name was run: a pattern without a match passes, too.
 func ran(name string, output []byte) bool {
 	return strings.Contains(string(output), "--- PASS: "+name+" ") ||
 		strings.Contains(string(output), "--- SKIP: "+name+" ")

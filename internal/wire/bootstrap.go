@@ -6,11 +6,11 @@ import (
 	"fmt"
 )
 
-// ChannelEnv is the environment variable that holds the number of the channel's descriptor; the bootstrap removes it.
+// ChannelEnv is the environment variable with the number of the channel's descriptor. The bootstrap removes it.
 const ChannelEnv = "NSOPS_CHANNEL"
 
-// Magic begins every request and record. It changes with every change of a layout: caller and worker are the same
-// executable, but a descriptor of that number might be anybody's.
+// Magic begins every request and record. It changes with every layout. Caller and worker are the same program, but
+// the descriptor might belong to another one.
 const Magic = 0x32736e6f
 
 // MaxTypes is how many types of namespaces a request can name.
@@ -18,15 +18,15 @@ const MaxTypes = 8
 
 // Flags of a Request.
 const (
-	FlagSpawn      = 1 // a worker that reports to its parent, rather than a process replaced by execve(2)
-	FlagByFD       = 2 // join through one descriptor for each namespace, not through a pidfd
+	FlagSpawn      = 1 // a worker that reports to its parent; without it, a process replaced by execve(2)
+	FlagByFD       = 2 // join with one descriptor for each namespace, not with a pidfd
 	FlagDropPrivs  = 4
 	FlagRemountSys = 8
 	FlagUser       = 16 // the worker becomes UID and GID
 	FlagRoot       = 32 // the last descriptor is the root directory to take
 )
 
-// Stages of a call, in the order in which they are gone through.
+// Stages of a call, in their order.
 const (
 	StageTarget = 1 + iota
 	StageSpawn
@@ -37,7 +37,7 @@ const (
 	StageProtocol
 )
 
-// Request is struct nsops_request of nsenter.h: all that the bootstrap is told.
+// Request is struct nsops_request of nsenter.h: what the bootstrap is to do.
 type Request struct {
 	Magic         uint32
 	Flags         uint32
@@ -52,12 +52,12 @@ type Request struct {
 
 // Kinds of a Record. The bootstrap sends the first three.
 const (
-	KindForked = 1 + iota // Pid is the worker; the process that was spawned ends
+	KindForked = 1 + iota // Pid is the worker; the process that has forked it ends
 	KindJoined            // the bootstrap is done, the Go runtime starts
-	KindFailed            // Stage, Type, Errno and Step say why, Pid which UID or GID; the worker ends
+	KindFailed            // Stage, Type, Errno and Step say why, Pid is the UID or GID; the worker ends
 	KindReady             // the worker has the argument and runs the handler
 	KindCall              // from the caller: Pid is the length of the name, then Size bytes of name and argument
-	KindResult            // Size bytes of an envelope follow
+	KindResult            // Size bytes of JSON follow
 )
 
 // Record is struct nsops_record of nsenter.h: a report of fixed size.
@@ -91,8 +91,8 @@ func AppendRecord(b []byte, r Record) []byte {
 	return b
 }
 
-// ParseRecord returns the record that is framed by b. The sender may be a process that a hostile target controls, so
-// nothing in it is to be trusted: see Check, and Turns.
+// ParseRecord returns the record in the frame b. A hostile target may control the sender: check the record with Check,
+// and the order of records with Turns.
 func ParseRecord(b []byte) (Record, error) {
 	var r Record
 	if len(b) != RecordSize {
@@ -107,7 +107,7 @@ func ParseRecord(b []byte) (Record, error) {
 	return r, nil
 }
 
-// StepName returns what failed, as the bootstrap calls it.
+// StepName returns the bootstrap's name for the step that failed.
 func (r Record) StepName() string {
 	name, _, _ := bytes.Cut(r.Step[:], []byte{0})
 	return string(name)

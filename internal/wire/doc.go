@@ -1,3 +1,3 @@
-// Package wire lays out what travels between the caller and its worker: the request and records that package call
-// exchanges with nsenter.c, and the envelopes of arguments and results. It does no I/O.
+// Package wire defines what caller and worker send each other: the request and the records that package call exchanges
+// with nsenter.c, and the JSON of failures. It does no I/O.
 package wire

@@ -18,30 +18,30 @@ const (
 	OutcomeFailure
 )
 
-// Failure is what came of a handler that returned no result.
+// Failure says why a handler returned no result.
 type Failure struct {
 	Text      string          `json:"text"`
 	Errnos    []syscall.Errno `json:"errnos,omitempty"`
 	Sentinels []string        `json:"sentinels,omitempty"`
-	Cause     string          `json:"cause,omitempty"` // CausePanic and so on, "" for an error that was returned
+	Cause     string          `json:"cause,omitempty"` // such as CausePanic; "" for an error that the handler returned
 	Stack     []byte          `json:"stack,omitempty"`
 }
 
-// MaxFailure is the size of the longest failure; MaxText is that of each of its texts before they are encoded.
+// MaxText is the size of the longest text in a failure, MaxFailure that of the longest failure as JSON.
 const (
 	MaxText    = 64 << 10
 	MaxFailure = 16 * MaxText
 )
 
-// Causes of a Failure that is not an error that the handler returned.
+// Causes of a Failure, other than an error that the handler returned.
 const (
 	CausePanic         = "panic"
 	CauseGoexit        = "goexit"
 	CauseNotRegistered = "not registered"
 )
 
-// sentinels are the errors that survive the way from the worker, by the name under which they travel.
-// Only a call that fails needs them, so no program pays for the map at its start.
+// sentinels are the errors that errors.Is finds in the caller, by the name that is sent. The map is made when a call
+// fails: it must not slow down the start of programs.
 var sentinels = sync.OnceValue(func() map[string]error {
 	return map[string]error{
 		"fs.ErrInvalid":            fs.ErrInvalid,
@@ -64,7 +64,7 @@ var sentinels = sync.OnceValue(func() map[string]error {
 	}
 })
 
-// NewFailure describes an error: its text, and what errors.Is is asked for most.
+// NewFailure describes an error by its text and the errnos and sentinels that it wraps.
 func NewFailure(err error) Failure {
 	text := err.Error()
 	f := Failure{Text: text[:min(len(text), MaxText)]}
@@ -81,14 +81,14 @@ func NewFailure(err error) Failure {
 	return f
 }
 
-// maxShort is how many bytes of text, and how many causes of each kind, a short failure has. As JSON a byte takes six.
+// The limits of a short failure: bytes of text, which as JSON take up to six times the space, and causes of each kind.
 const (
 	maxShortText   = 300
 	maxShortCauses = 16
 )
 
-// Short returns a failure that fits into MaxInline: with the beginning of its text, behind the reason for that, and
-// without its stack.
+// Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text. It has no
+// stack.
 func (f Failure) Short(why error) Failure {
 	reason := why.Error()
 	text := f.Text[:min(len(f.Text), maxShortText)]
@@ -100,7 +100,7 @@ func (f Failure) Short(why error) Failure {
 	}
 }
 
-// walk visits an error and all that it wraps.
+// walk visits an error and all errors that it wraps.
 func walk(err error, visit func(error)) {
 	if err == nil {
 		return
@@ -116,7 +116,7 @@ func walk(err error, visit func(error)) {
 	}
 }
 
-// Causes returns the errnos and sentinels as errors again; a name it does not know is left out.
+// Causes returns the errnos and sentinels as errors. It leaves out unknown names.
 func (f Failure) Causes() []error {
 	var causes []error
 	for _, errno := range f.Errnos {

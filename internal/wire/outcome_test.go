@@ -16,7 +16,7 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// travel is the way of an error from the worker to the caller.
+// travel returns the failure that the caller gets for an error of the worker.
 func travel(t testing.TB, err error) wire.Failure {
 	t.Helper()
 	text, marshalErr := json.Marshal(wire.NewFailure(err))
@@ -43,7 +43,7 @@ func TestFailuresKeepWhatTheyWrap(t *testing.T) {
 	require.Empty(t, travel(t, errors.New("plain")).Causes())
 }
 
-// uncomparable is an error that == panics on.
+// uncomparable is an error for which == panics.
 type uncomparable struct{ list []error }
 
 func (u uncomparable) Error() string   { return "uncomparable" }

@@ -8,7 +8,7 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// full are records in which everything is said that those of their kind say.
+// full are records with all fields set that their kind has.
 var full = map[uint16]wire.Record{
 	wire.KindForked: {Pid: 1 << 30},
 	wire.KindJoined: {},
@@ -61,7 +61,7 @@ func TestFailuresThatTheBootstrapDoesNotSend(t *testing.T) {
 	}
 }
 
-func TestRecordsThatAreNone(t *testing.T) {
+func TestInvalidRecords(t *testing.T) {
 	valid := wire.AppendRecord(nil, wire.Record{Kind: wire.KindReady})
 	for name, frame := range map[string][]byte{
 		"nothing": nil, "short": valid[:len(valid)-1], "long": append(valid[:len(valid):len(valid)], 0),

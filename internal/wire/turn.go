@@ -8,48 +8,48 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Turns is the order in which records may come from a worker, and from the process that forks it if there is one. Some
-// of them may be forged: from the moment that the bootstrap is done, a worker may be in hostile hands. What comes out of
-// turn is refused; above all, a worker that has joined cannot say any more that it failed to.
+// Turns checks the order of the records from a worker and, if another process forks it, from that. A hostile target may
+// control the worker once the bootstrap has ended, and forge records: those out of order are refused. Above all, a
+// worker that has joined cannot report that it failed to join.
 type Turns struct {
-	Forks  bool // a record names the worker
-	forked bool // that record came
+	Forks  bool // a FORKED record must name the worker
+	forked bool // that record has come
 	ready  bool // the handler was started
-	after  int  // kind of the last record but FORKED
+	last   int  // kind of the last record, FORKED left out
 }
 
 var errTurn = errors.New("out of turn")
 
-// Next takes the next record, or refuses it. fromChild says that the kernel names our own child as its sender, which is
-// the worker or, if Forks, the process that forks it.
+// Next accepts the next record or returns an error. fromChild: the kernel names our child as its sender, which is the
+// worker or, if Forks, the process that forks it.
 func (t *Turns) Next(r Record, fromChild bool) error {
 	if err := r.Check(); err != nil {
 		return err
 	}
-	if !t.may(r, fromChild) {
+	if !t.allows(r, fromChild) {
 		return fmt.Errorf("record of kind %d %w", r.Kind, errTurn)
 	}
 	if r.Kind == KindForked {
 		t.forked = true
 	} else {
-		t.after = int(r.Kind)
+		t.last = int(r.Kind)
 		t.ready = t.ready || r.Kind == KindReady
 	}
 	return nil
 }
 
-// may knows two orders: JOINED, READY, RESULT, or FAILED alone. A result other than a failure takes a handler that runs.
-// FORKED may come late, since its sender and the worker run at the same time.
-func (t *Turns) may(r Record, fromChild bool) bool {
+// allows reports whether the record may come now. There are two orders: JOINED, READY, RESULT, and FAILED alone. Without
+// READY the result must be a failure. FORKED may come at any time: its sender and the worker run concurrently.
+func (t *Turns) allows(r Record, fromChild bool) bool {
 	switch r.Kind {
 	case KindForked:
 		return t.Forks && !t.forked && fromChild
 	case KindJoined, KindFailed:
-		return t.after == 0
+		return t.last == 0
 	case KindReady:
-		return t.after == KindJoined
+		return t.last == KindJoined
 	case KindResult:
-		return t.after == KindReady || t.after == KindJoined && r.Stage == OutcomeFailure
+		return t.last == KindReady || t.last == KindJoined && r.Stage == OutcomeFailure
 	}
 	return false
 }
@@ -57,11 +57,10 @@ func (t *Turns) may(r Record, fromChild bool) bool {
 // Ready reports whether the handler was started.
 func (t *Turns) Ready() bool { return t.ready }
 
-// Done reports whether a result or a failure came.
-func (t *Turns) Done() bool { return t.after == KindFailed || t.after == KindResult }
+// Done reports whether the last record has come: a result or a failure.
+func (t *Turns) Done() bool { return t.last == KindFailed || t.last == KindResult }
 
-// Check returns an error if the record has what no honest sender puts into it. Before that, nothing of it is to be shown to
-// anybody.
+// Check returns an error if a field of the record is one that no honest sender sets. Print nothing of a record before.
 func (r Record) Check() error {
 	want := Record{Magic: r.Magic, Kind: r.Kind}
 	switch r.Kind {
@@ -81,7 +80,7 @@ func (r Record) Check() error {
 		}
 	}
 	if r != want || r.Pid < 0 && r.Kind != KindFailed || r.Kind == KindForked && r.Pid == 0 {
-		return fmt.Errorf("record of kind %d with fields that it has not", r.Kind)
+		return fmt.Errorf("record of kind %d with fields of another kind", r.Kind)
 	}
 	return nil
 }
@@ -89,8 +88,8 @@ func (r Record) Check() error {
 // maxErrno is the kernel's MAX_ERRNO.
 const maxErrno = 4095
 
-// failureIsPlausible reports whether the bootstrap may have sent it. It blames one type of namespace, or where the
-// request itself was nonsense, several.
+// failureIsPlausible reports whether the bootstrap may have sent the failure: of one type of namespace, or of several if
+// the request itself was invalid.
 func (r Record) failureIsPlausible() bool {
 	switch r.Stage {
 	case StageSpawn, StageJoin, StageMounts, StagePrivileges:
@@ -104,7 +103,7 @@ func (r Record) failureIsPlausible() bool {
 	return r.Type&^uint32(species.AllNS) == 0 && r.Errno >= 0 && r.Errno <= maxErrno && r.stepIsText()
 }
 
-// stepIsText reports whether the step is printable, and zero from its end on.
+// stepIsText reports whether the step is printable text, followed by zeros only.
 func (r Record) stepIsText() bool {
 	for i, c := range r.Step {
 		if i >= len(r.StepName()) {

@@ -11,7 +11,7 @@ import (
 // word is a record as the model sees it.
 type word byte
 
-// The alphabet: everything that can be said, honestly or not.
+// The alphabet: all records that can be sent, honest and forged ones.
 const (
 	forked   word = 'f' // by our child
 	stranger word = 's' // FORKED by another process
@@ -42,8 +42,8 @@ func (w word) record() (r wire.Record, fromChild bool) {
 	return r, w != stranger
 }
 
-// said returns what of a talk is accepted.
-func said(talk string, forks bool) (accepted string, turns wire.Turns) {
+// acceptedOf returns the records of a talk that are accepted.
+func acceptedOf(talk string, forks bool) (accepted string, turns wire.Turns) {
 	turns.Forks = forks
 	for _, w := range []byte(talk) {
 		if turns.Next(word(w).record()) == nil {
@@ -56,11 +56,11 @@ func said(talk string, forks bool) (accepted string, turns wire.Turns) {
 // honest are all talks of workers that do what they should, FORKED left out.
 var honest = map[string]bool{"": true, "x": true, "j": true, "je": true, "jr": true, "jro": true, "jre": true}
 
-// check compares with the model: what is accepted is the beginning of an honest talk, with FORKED once at most anywhere
-// in it: its sender and the worker run at the same time.
+// check compares with the model. The accepted records must be the beginning of an honest talk, with at most one FORKED
+// anywhere in it: its sender and the worker run concurrently.
 func check(t *testing.T, talk string, forks bool) {
 	t.Helper()
-	accepted, turns := said(talk, forks)
+	accepted, turns := acceptedOf(talk, forks)
 	rest, named := "", 0
 	for _, w := range []byte(accepted) {
 		if word(w) == forked {
@@ -93,10 +93,10 @@ func TestTurns(t *testing.T) {
 func TestHonestTalksAreAccepted(t *testing.T) {
 	for talk := range honest {
 		for i := range len(talk) + 1 {
-			accepted, _ := said(talk, false)
+			accepted, _ := acceptedOf(talk, false)
 			require.Equal(t, talk, accepted)
 			whole := talk[:i] + string(forked) + talk[i:]
-			accepted, _ = said(whole, true)
+			accepted, _ = acceptedOf(whole, true)
 			require.Equal(t, whole, accepted)
 		}
 	}

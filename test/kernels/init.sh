@@ -1,5 +1,5 @@
 #!/bin/busybox sh
-# The first process of a guest: it leaves the initramfs, which has no root to pivot from, and runs the tests.
+# The first process of a guest. It leaves the initramfs, since pivot_root(2) does not work there, and runs the tests.
 export PATH=/usr/sbin:/usr/bin HOME=/root
 if [ -d /new ]; then
 	busybox mount -t tmpfs -o size=90%,mode=755 root /new
@@ -17,7 +17,7 @@ mount -t tmpfs -o mode=1777 shm /dev/shm
 mount -t cgroup2 cgroup2 /sys/fs/cgroup
 mount --make-rshared /
 chmod 1777 /tmp
-mv /etc /etc.memory # a file there is not to be one in memory, which has seals
+mv /etc /etc.memory # tests need a file in /etc that is not on a tmpfs: such files have seals
 mkdir /etc
 mount -t ramfs etc /etc
 cp -a /etc.memory/. /etc

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Runs the tests in guests with other kernels, one after the other: test/kernels/run.sh DIRECTORY...
-# Each directory is what the packages of a kernel for x86-64 unpack to. docs/kernels.md says how to get some.
-# PACKAGES are those to test, FLAGS are for the test binaries, QEMU is the emulator with options of one's own.
+# Each directory has the unpacked packages of a kernel for x86-64. docs/kernels.md says how to get them.
+# PACKAGES are the packages to test, FLAGS the flags of the test binaries, QEMU the emulator and its options.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 (($# > 0)) || { echo "usage: $0 DIRECTORY..." >&2; exit 2; }
@@ -10,14 +10,14 @@ packages=${PACKAGES:-./species ./handle ./discover ./internal/... ./cmd/... ./ns
 qemu=${QEMU:-qemu-system-x86_64}
 limit=1800 # seconds for each guest
 modules=(veth bridge tun fuse overlay macvlan dummy)
-# What the tests run. What is missing here is missing there, and skips a test.
+# Commands that the tests run. A command that is missing on this machine is missing in the guest, and skips tests.
 programs=(bash busybox capsh cat chmod chroot cp cut dd env false find getent grep head hostname id ip kill ln ls lsns
 	lxc-attach lxc-execute lxc-info lxc-start lxc-stop mkdir mkfifo mknod mktemp mount mountpoint mv nsenter pivot_root
 	prlimit ps readlink rm rmdir runc sed seq setpriv setsid sh sleep sort stat strace sync tail taskset tee test timeout
 	touch tr true umount uname unshare wc yes)
 folders=(/etc/lxc /usr/lib/x86_64-linux-gnu/lxc /usr/libexec/lxc /usr/share/lxc)
 
-# with_libraries copies a program and what it is linked to.
+# with_libraries copies a program and its shared libraries.
 with_libraries() {
 	cp -L "$1" "$root/usr/bin/"
 	for library in $(ldd "$1" 2>/dev/null | grep -o '/[^ ]*' | sed 's,^/usr,,'); do
@@ -26,7 +26,7 @@ with_libraries() {
 	done
 }
 
-# make_root makes the guest's root, with the sources, and in each package's folder its tests.
+# make_root makes the guest's root, with the sources and, in each package's folder, its test binary.
 make_root() {
 	mkdir -p "$root"/{dev,etc,mnt,modules,new,proc,root,run,src,sys,tmp,usr/{bin,lib,lib64,sbin},var/lib}
 	ln -s usr/bin usr/lib usr/lib64 usr/sbin "$root"
@@ -49,7 +49,7 @@ make_root() {
 	cp test/kernels/init.sh "$root/init"
 }
 
-# add_module copies a module of the kernel and, before it, what it depends on.
+# add_module copies a module of the kernel, after the modules on which it depends.
 add_module() {
 	local file
 	file=$(find "$1" -name "$2.ko*" -print -quit)
@@ -65,7 +65,7 @@ add_module() {
 	echo "$2" >>"$root/modules/order"
 }
 
-# boot runs a guest and shows what matters of what it says.
+# boot runs a guest and prints the important lines of its output.
 boot() {
 	rm -f "$root/modules"/*
 	: >"$root/modules/order"
@@ -77,7 +77,7 @@ boot() {
 		-serial stdio -kernel "$(find "$1" -name 'vmlinuz*' -print -quit)" -initrd "$work/initrd" \
 		-append "console=ttyS0 quiet panic=-1 mitigations=off" </dev/null | sed -u 's/\r//g' >"$work/output"
 	.ci/audit <"$work/output"
-	grep -q '^all done$' "$work/output" || { echo "the guest did not come to its end"; tail -n 20 "$work/output"; return 1; }
+	grep -q '^all done$' "$work/output" || { echo "the guest did not run all tests"; tail -n 20 "$work/output"; return 1; }
 	! grep -q '^FAIL' "$work/output"
 }
 

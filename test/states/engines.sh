@@ -1,5 +1,5 @@
 # The state engines of run.sh: docker, podman, LXC and uidmap are installed, and the first three run a container each.
-# What is missing is installed for the time of the tests: /usr, /etc and /var get a layer that is thrown away.
+# Missing packages are installed for the time of the tests: /usr, /etc and /var get overlays that are discarded afterwards.
 
 in_engines() {
 	for command in dockerd podman lxc-start newuidmap runc busybox; do
@@ -12,7 +12,7 @@ in_engines() {
 	cp "$(command -v busybox)" "$e/root/bin/"
 	chroot "$e/root" /bin/busybox --install -s /bin
 	tar -cC "$e/root" -f "$e/root.tar" .
-	ip netns add engines # they change addresses, routes and filters
+	ip netns add engines # engines change addresses, routes and filters
 	docker="docker -H unix:///run/nsops-docker.sock"
 	podman="within podman --root $e/podman --runroot $e/podman-run --storage-driver vfs"
 	trap stop_engines EXIT
@@ -80,7 +80,7 @@ start_lxc() {
 	within lxc-info -P "$e/lxc" -n box
 }
 
-# stop_engines ends the containers, then the daemon, and removes the cgroups that they leave.
+# stop_engines ends the containers, then the daemon, and removes the cgroups that they leave behind.
 stop_engines() {
 	set +e
 	$docker rm -f nsops-states

@@ -5,13 +5,13 @@
 # engines   docker, podman, LXC, uidmap, containers    hybrid   cgroups of version 1, and a hierarchy of version 2
 # churn     hundreds of processes come and go          oneid    in an unprivileged container with one mapped ID
 # umask     umask 077                                  manyids  in an unprivileged container with 65536 IDs
-# locale    in Turkish, and in Nepal                   nobody   as a user without rights
+# locale    Turkish language, time zone of Nepal       nobody   as a user without rights
 # nohome    HOME is not set                            plain    the machine as it is
 # readonly  the sources are read-only
 #
-# Each state ends with one line: what passed, failed and was skipped. FLAGS are for go test (-race), PACKAGES are those
-# to test. The tests are those of the work tree, in a copy that any user may read. What a state mounts or installs, it
-# does in a mount namespace of its own: the machine stays as it was. Only engines may install something.
+# For each state it prints one line: how many tests have passed, failed and were skipped. FLAGS are flags of go test, such
+# as -race, PACKAGES the packages to test. The tests run from a copy of the work tree that all users can read. A state
+# mounts and installs only in its own mount namespace, so the machine does not change. Only engines installs packages.
 set -euo pipefail
 
 states=(plain pins engines churn umask locale nohome readonly cgroup2 hybrid oneid manyids nobody)
@@ -20,8 +20,8 @@ here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/engines.sh"
 
 main() {
-	(($(id -u) == 0)) || { echo "$0 wants root" >&2; exit 2; }
-	unset CI NSOPS_REQUIRE # what cannot be tested in a state is skipped, and said
+	(($(id -u) == 0)) || { echo "$0 requires root" >&2; exit 2; }
+	unset CI NSOPS_REQUIRE # tests that cannot run in a state are skipped, and listed
 	work=$(mktemp -d "${TMPDIR:-/tmp}/nsops-states-XXXXXX")
 	trap 'rm -rf --one-file-system "$work"' EXIT
 	copy_sources
@@ -38,7 +38,7 @@ main() {
 	exit $status
 }
 
-# copy_sources makes a copy of the work tree, and has the caches where other users find them.
+# copy_sources copies the work tree, and puts Go's caches where other users can read them.
 copy_sources() {
 	chmod 755 "$work"
 	mkdir -m 755 "$work"/{src,mod,home}
@@ -54,7 +54,7 @@ copy_sources() {
 	(cd "$work/src" && go mod download)
 }
 
-# run_state runs the tests in that state, and leaves its line in the file result.
+# run_state runs the tests in that state, and writes its line to the file result.
 run_state() {
 	local begin=$SECONDS status=0 counts
 	rm -f "$work/result"
@@ -71,7 +71,7 @@ run_state() {
 	return $status
 }
 
-# suite runs the tests. The words before it are a command that the tests are run by.
+# suite runs the tests, with its arguments as the command that runs them.
 suite() {
 	cd "$work/src"
 	timeout -k 10 "$limit" "$@" go test -p 1 -timeout 30m -v -shuffle=on ${FLAGS:-} ${PACKAGES:-./...} &
@@ -173,10 +173,10 @@ in_manyids() {
 	wait $!
 }
 
-# container are the arguments of unshare for a container without a root of its own. As in others, lo is up.
+# container has the arguments of unshare for a container with the machine's root directory. Its lo is up, as usual.
 container=(--mount --pid --fork --kill-child --mount-proc --net --uts --ipc -- sh -c 'ip link set lo up && exec "$@"' sh)
 
-# others gives the user with that ID caches and a home.
+# others gives the user with that ID a copy of the caches and a home.
 others() {
 	mount --bind "$GOMODCACHE" "$work/mod"
 	mkdir -p "$work/cache-$1"

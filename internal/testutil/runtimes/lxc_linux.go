@@ -14,13 +14,13 @@ import (
 	"github.com/nsops/nsops/internal/testutil"
 )
 
-// LXCHostname is the host name of LXC's containers, LXCBootOffset what their clock is ahead since boot.
+// LXCHostname is the host name of LXC's containers, LXCBootOffset the offset of their boot-time clock.
 const (
 	LXCHostname   = "nsops-lxc"
 	LXCBootOffset = 1000 * time.Second
 )
 
-// StartLXC starts a container with all eight namespaces. Without the rights or the packages the test is skipped.
+// StartLXC starts a container with all eight types of namespaces. Without the rights or the packages it skips the test.
 func StartLXC(t testing.TB) *testutil.Target {
 	t.Helper()
 	testutil.NeedRoot(t)
@@ -50,8 +50,8 @@ func StartLXC(t testing.TB) *testutil.Target {
 	return attach(t, name, parsePID(t, pid), stop)
 }
 
-// withoutPath returns the environment without PATH. Where LXC finds newuidmap, it maps IDs by it, root's too, and that
-// grants root only what /etc/subuid does, which is nothing on most machines.
+// withoutPath returns the environment without PATH. If LXC finds newuidmap there, it maps IDs with it, even as root, and
+// newuidmap maps only what /etc/subuid grants: on most machines nothing for root.
 func withoutPath() []string {
 	return slices.DeleteFunc(os.Environ(), func(variable string) bool { return strings.HasPrefix(variable, "PATH=") })
 }
@@ -74,8 +74,8 @@ lxc.cgroup.dir.monitor.pivot = %s/pivot
 	require.NoError(t, os.WriteFile(filepath.Join(bundle, "config"), []byte(config), 0o600))
 }
 
-// removeLeftovers removes what LXC leaves: the cgroups of its monitor process, which ends a little later than the
-// container, and a lock file.
+// removeLeftovers removes what LXC leaves behind: the cgroups of its monitor process, which ends after the container,
+// and a lock file.
 func removeLeftovers(t testing.TB, path, name string) {
 	t.Helper()
 	removed := func() bool {
@@ -94,6 +94,6 @@ func removeLeftovers(t testing.TB, path, name string) {
 	const locks = "/run/lxc/lock"
 	_ = os.RemoveAll(filepath.Join(locks, path, "."+name))
 	for dir := filepath.Join(locks, path); dir != "/run"; dir = filepath.Dir(dir) {
-		_ = os.Remove(dir) // unless somebody else has locks in there
+		_ = os.Remove(dir) // fails if other locks are in there
 	}
 }

@@ -15,9 +15,9 @@ import (
 // RuncHostname is the host name of runc's containers.
 const RuncHostname = "nsops-runc"
 
-// StartRunc starts a container with the mounts, masked paths and capabilities that runc has by default, and with mnt,
-// uts, ipc, net, pid and cgroup namespaces, or if userns, a user namespace too. Without the rights or the packages the
-// test is skipped.
+// StartRunc starts a container with runc's default mounts, masked paths and capabilities, and with mnt, uts, ipc, net,
+// pid and cgroup namespaces; with userns, with a user namespace, too. Without the rights or the packages it skips the
+// test.
 func StartRunc(t testing.TB, userns bool) *testutil.Target {
 	t.Helper()
 	testutil.NeedRoot(t)
@@ -45,7 +45,7 @@ func StartRunc(t testing.TB, userns bool) *testutil.Target {
 
 type object = map[string]any
 
-// configureRunc writes config.json: what runc proposes, with a few changes.
+// configureRunc writes config.json: the output of runc spec with a few changes.
 func configureRunc(t testing.TB, bundle string, userns bool) {
 	t.Helper()
 	run(t, "runc", "spec", "--bundle", bundle)
@@ -60,7 +60,7 @@ func configureRunc(t testing.TB, bundle string, userns bool) {
 	process, linux := config["process"].(object), config["linux"].(object)
 	process["terminal"], process["args"] = false, []string{"sleep", "100000"}
 	namespaces := linux["namespaces"].([]any)
-	cgroup := func(n any) bool { return n.(object)["type"] == "cgroup" } // there where all cgroups are of version 2
+	cgroup := func(n any) bool { return n.(object)["type"] == "cgroup" } // runc adds it where all cgroups are of version 2
 	if !slices.ContainsFunc(namespaces, cgroup) {
 		namespaces = append(namespaces, object{"type": "cgroup"})
 	}

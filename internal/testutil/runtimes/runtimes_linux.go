@@ -21,10 +21,10 @@ const patience = 10 * time.Second
 
 var containers atomic.Int32
 
-// newName returns a name that no other container of this machine has, nor a cgroup.
+// newName returns a name that no other container and no cgroup of this machine has.
 func newName() string { return fmt.Sprintf("nsops-test-%d-%d", os.Getpid(), containers.Add(1)) }
 
-// run runs a command that has to succeed, and returns what it prints.
+// run runs a command that must succeed, and returns what it prints.
 func run(t testing.TB, argv ...string) string {
 	t.Helper()
 	output, err := try(argv...)
@@ -34,8 +34,8 @@ func run(t testing.TB, argv ...string) string {
 
 func try(argv ...string) (string, error) { return tryWith(nil, argv...) }
 
-// tryWith runs a command with that environment; nil: the caller's. It collects the output in a file: a container that
-// holds it open keeps nobody waiting.
+// tryWith runs a command with that environment; nil: the caller's. The output goes to a file: a pipe that the container
+// holds open would make it wait.
 func tryWith(env []string, argv ...string) (string, error) {
 	output, err := os.CreateTemp("", "nsops-output-")
 	if err != nil {
@@ -59,7 +59,7 @@ func parsePID(t testing.TB, text string) int {
 	return pid
 }
 
-// awaitEnd waits until the process is gone. The init process of the machine may take seconds to reap it.
+// awaitEnd waits until the process has ended. The machine's init process may take seconds to reap it.
 func awaitEnd(t testing.TB, pid int) {
 	t.Helper()
 	gone := func() bool {
@@ -69,7 +69,7 @@ func awaitEnd(t testing.TB, pid int) {
 	require.Eventually(t, gone, patience, 5*time.Millisecond, "process %d of a container still runs", pid)
 }
 
-// cgroups returns the folders of that name in all hierarchies, those of version 1 and 2.
+// cgroups returns the folders of that name in all hierarchies, of versions 1 and 2.
 func cgroups(name string) []string {
 	var found []string
 	for _, line := range strings.Split(mountTable(), "\n") {
@@ -101,7 +101,7 @@ func find(dir, name string) []string {
 	return found
 }
 
-// attach makes a target that stop takes down, and checks that the end of the test finds nothing left.
+// attach returns a target that stop ends. At the end of the test it checks that nothing is left.
 func attach(t testing.TB, name string, pid int, stop func()) *testutil.Target {
 	t.Helper()
 	return testutil.Attach(t, pid, func() {

@@ -38,7 +38,7 @@ func TestLXCLeavesNothing(t *testing.T) {
 	require.Equal(t, runtimes.LXCHostname+"\n", target.Sh("hostname"))
 }
 
-// Where the package uidmap is installed, LXC starts all the same, though root has no IDs in /etc/subuid.
+// LXC must start also where the package uidmap is installed and root has no IDs in /etc/subuid.
 func TestLXCWithNewuidmap(t *testing.T) {
 	testutil.NeedRoot(t)
 	refuse, err := exec.LookPath("false")
@@ -48,13 +48,13 @@ func TestLXCWithNewuidmap(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"newuidmap", "newgidmap"} {
 		require.NoError(t, os.WriteFile(filepath.Join(dir, name), program, 0o700))
-		require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o755|os.ModeSetuid)) // LXC uses no others
+		require.NoError(t, os.Chmod(filepath.Join(dir, name), 0o755|os.ModeSetuid)) // LXC uses it only then
 	}
 	t.Setenv("PATH", dir+":"+os.Getenv("PATH"))
 	runtimes.StartLXC(t)
 }
 
-// checkContainer starts a container and has the end of the test check that nothing is left of it.
+// checkContainer starts a container and checks at the end of the test that nothing is left of it.
 func checkContainer(t *testing.T, start func() *testutil.Target) *testutil.Target {
 	t.Helper()
 	testutil.CheckLeaks(t)
@@ -67,7 +67,7 @@ func checkContainer(t *testing.T, start func() *testutil.Target) *testutil.Targe
 	return target
 }
 
-// traces returns what names the containers of this process, and what LXC makes for itself. Others may run, too.
+// traces returns the paths that belong to the containers of this process or to LXC, without those of other test runs.
 func traces(t *testing.T) []string {
 	t.Helper()
 	output, _ := exec.Command("find", "/sys/fs/cgroup", "/run", "-name", "lxc.pivot", "-o", "-name", "*nsops-test-*").Output()
