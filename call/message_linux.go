@@ -64,15 +64,18 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err er
 var errNoFile = errors.New("the caller could not create a file for a long result: " +
 	"memfd_create(2) is forbidden, and none of /dev/shm, /tmp and /var/tmp is writable")
 
-// sendFile creates a file for a long result and sends it, while the worker starts: so it costs no time. If it cannot
-// create one, it returns nil, and sends a message without a file. An error means that the worker has ended.
+// sendFile creates a file for a long result and sends it, while the worker starts: so it costs no time. If it cannot, it
+// returns nil, and the worker, which may wait for the file, gets the end of the channel instead.
 func sendFile(channel *sys.Inbox) *sys.FD {
 	file, err := sys.Buffer()
+	if err == nil {
+		err = sys.Send(channel.FD, []byte{0}, file.Int())
+	}
 	if err != nil {
-		_ = sys.Send(channel.FD, []byte{0})
+		_ = file.Close()
+		_ = sys.StopSending(channel.FD)
 		return nil
 	}
-	_ = sys.Send(channel.FD, []byte{0}, file.Int())
 	return file
 }
 
