@@ -27,7 +27,7 @@ type Failure struct {
 	Stack     []byte          `json:"stack,omitempty"`
 }
 
-// MaxText is the size of the longest text in a failure, MaxFailure that of the longest failure as JSON.
+// Sizes in bytes: of the longest text in a failure, and of the longest failure as JSON.
 const (
 	MaxText    = 64 << 10
 	MaxFailure = 16 * MaxText
