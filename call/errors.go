@@ -73,7 +73,7 @@ type Error struct {
 // Error returns all fields in one line.
 func (e *Error) Error() string {
 	words := []string{e.Stage.String()}
-	if op := strings.TrimSpace(e.Op + " " + typeNames(e.Type)); op != "" {
+	if op := strings.TrimSpace(e.Op + " " + species.Set(e.Type).String()); op != "" {
 		words = append(words, op)
 	}
 	return fmt.Sprintf("call %q: %s: %v", e.Handler, strings.Join(words, ": "), e.Err)
@@ -84,13 +84,6 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports that a target which has ended (ESRCH) is also fs.ErrNotExist.
 func (e *Error) Is(target error) bool { return e.Stage <= StageJoin && sys.IsGone(e.Err, target) }
-
-func typeNames(t species.NamespaceType) string {
-	if t == species.NaNS {
-		return ""
-	}
-	return species.Set(t).String()
-}
 
 // RemoteError is an error that the handler returned in the worker. Its text comes from that process and may hold any
 // bytes: quote it before you print it if the target may be hostile. errors.Is finds every errno that the error wraps,

@@ -36,20 +36,12 @@ func (x *exchange) kill(over time.Time) {
 		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())
 		x.findWorker()
 	}
-	for _, c := range []*sys.Child{x.worker, x.child} {
-		if c != nil {
-			c.Kill()
-		}
+	if x.worker != nil {
+		x.worker.Kill()
 	}
+	x.child.Kill()
 	x.lines.cut()
-	for _, c := range []*sys.Child{x.worker, x.child} {
-		if c == nil {
-			continue
-		}
-		if _, ok := c.Wait(over); !ok {
-			c.WaitLater()
-		}
-	}
+	x.reap(over)
 }
 
 // findWorker searches the channel for the record that names the worker.
@@ -63,15 +55,15 @@ func (x *exchange) findWorker() {
 	}
 }
 
-// reap reaps the children of a call that have ended, and returns the worker's status. A child that is traced can be
-// reaped only after its tracer has done so: a goroutine waits for that, and the status is 0.
-func (x *exchange) reap() (status syscall.WaitStatus) {
+// reap reaps the children of the call, which have ended or do so until over, and returns the worker's status. A child
+// that is traced can be reaped only after its tracer has done so: a goroutine waits for that, and the status is 0.
+func (x *exchange) reap(over time.Time) (status syscall.WaitStatus) {
 	for _, c := range []*sys.Child{x.child, x.worker} {
 		if c == nil {
 			continue
 		}
 		var ok bool
-		if status, ok = c.Wait(time.Time{}); !ok {
+		if status, ok = c.Wait(over); !ok {
 			c.WaitLater()
 		}
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 )
 
 // ReexecHandler is a function that runs in a worker. arg points to a new value of the type that was registered with it,
@@ -34,6 +35,18 @@ func RegisterReexec(name string, handler ReexecHandler, arg any) {
 		panic(fmt.Sprintf("call: RegisterReexec: %q is registered already", name))
 	}
 	registry.handlers[name] = registration{handler, reflect.TypeOf(arg)}
+}
+
+// handlesReexec is true when HandleReexec was called. Without that call, a worker would run main.
+var handlesReexec atomic.Bool
+
+// HandleReexec runs the handler and ends the process if SpawnInNamespaces or SwitchToNamespaces has started it. In any
+// other process it returns at once. Call it first in main, init or TestMain, when all handlers are registered: a process
+// that has not called it cannot make calls. It ends the process with status 125 if the environment is a worker's but the
+// bootstrap has not run.
+func HandleReexec() {
+	handlesReexec.Store(true)
+	handle()
 }
 
 func lookUp(name string) (registration, bool) {

@@ -2,9 +2,7 @@ package call
 
 import (
 	"errors"
-	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
@@ -13,6 +11,17 @@ import (
 
 // SECBIT_NOROOT and SECBIT_NOROOT_LOCKED of linux/securebits.h: UID 0 gets no capabilities by execve(2), for good.
 const noRoot, noRootLocked = 1, 2
+
+// nobody is the overflow UID and GID of man 7 user_namespaces.
+const nobody = 65534
+
+// unprivileged returns the ID that a worker has after DropPrivs, if the caller's real ID is id.
+func unprivileged(id int) uint32 {
+	if id == 0 {
+		return nobody
+	}
+	return uint32(id)
+}
 
 // apply writes the worker's user and capabilities into the request.
 func (r rights) apply(request *wire.Request, t *target) error {
@@ -109,25 +118,5 @@ func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
 		return root.Close()
 	}
 	t.root = root
-	return nil
-}
-
-// explainWorker adds what an errno of the bootstrap means in a step that concerns IDs, threads or the root directory. It
-// returns nil for other steps.
-func explainWorker(r wire.Record) error {
-	errno, inside := syscall.Errno(r.Errno), r.Type == uint32(species.CLONE_NEWUSER)
-	switch step := r.StepName(); {
-	case (step == "setresuid" || step == "setresgid") && inside && errno == syscall.EINVAL:
-		return fmt.Errorf("the target's user namespace does not map ID %d: set a user that it maps with User: %w", uint32(r.Pid), errno)
-	case step == "setgroups" && inside && errno == syscall.EPERM:
-		return fmt.Errorf("the target's user namespace denies setgroups(2), so the worker would keep the caller's supplementary groups: %w", errno)
-	case step == "one thread":
-		return fmt.Errorf("a library, perhaps a preloaded one, started a thread before the bootstrap ran, and setns(2) moves "+
-			"only one thread: %w", errno)
-	case step == "root":
-		return fmt.Errorf("the target's root directory is not in its mount namespace; NamespaceRoot does not use it: %w", errno)
-	case step == "chroot":
-		return fmt.Errorf("chroot(2) to the target's root directory failed; NamespaceRoot does not use it: %w", errno)
-	}
 	return nil
 }

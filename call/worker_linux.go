@@ -19,6 +19,31 @@ const (
 	exitInert    = 125 // the bootstrap has not run although it should have; its own failures have this status, too
 )
 
+// handle runs the handler in a worker. In other processes it opens the executable, before anything can change /proc.
+func handle() {
+	w, ok := nsenter.Current()
+	_, asked := os.LookupEnv(wire.ChannelEnv)
+	if asked { // also in a worker, if another constructor has copied the environment
+		_ = os.Unsetenv(wire.ChannelEnv)
+	}
+	if ok {
+		work(w)
+	}
+	if asked && !isSetByUser() {
+		fmt.Fprintf(os.Stderr, "nsops: %s is set, but the bootstrap has not run: a security module requires a secure start "+
+			"(AT_SECURE), or the program lacks the bootstrap, or has set the variable itself\n", wire.ChannelEnv)
+		sys.Exit(exitInert)
+	}
+	_ = sys.HoldExecutable() // a call tries again, and returns the error
+}
+
+// isSetByUser reports whether only the user who has started this program can have set the channel's variable: the
+// program is set-user-ID, set-group-ID or has file capabilities, which a worker never is. It must run whatever that
+// user sets.
+func isSetByUser() bool {
+	return nsenter.SetID() || nsenter.Secure() && sys.ExecutableHasCapabilities()
+}
+
 // work runs the handler and ends the process.
 func work(w nsenter.Worker) {
 	channel := sys.NewFD(w.Channel)
@@ -78,7 +103,9 @@ func runAndFinish(out *outlet, r registration, arg []byte) {
 	var text []byte
 	defer func() {
 		if value := recover(); value != nil {
-			failure = newPanic(fmt.Sprint(value), debug.Stack())
+			text, stack := fmt.Sprint(value), debug.Stack()
+			failure = &wire.Failure{Text: text[:min(len(text), wire.MaxText)], Cause: wire.CausePanic}
+			failure.Stack = stack[:min(len(stack), wire.MaxText)]
 		}
 		if failure != nil {
 			out.fail(*failure)
@@ -95,12 +122,6 @@ func runAndFinish(out *outlet, r registration, arg []byte) {
 		return
 	}
 	failure = nil
-}
-
-func newPanic(text string, stack []byte) *wire.Failure {
-	return &wire.Failure{
-		Text: text[:min(len(text), wire.MaxText)], Stack: stack[:min(len(stack), wire.MaxText)], Cause: wire.CausePanic,
-	}
 }
 
 // finish sends the result, or why it could not be sent, and ends the worker.
