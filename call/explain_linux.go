@@ -77,7 +77,7 @@ func (t *target) explainJoin(ns species.NamespaceType, err error) error {
 		return sys.ExplainJoin(err, ns|species.CLONE_NEWUSER, t.descriptorOf(species.CLONE_NEWUSER))
 	}
 	err = sys.ExplainJoin(err, ns, t.descriptorOf(ns))
-	if t.isInOtherUserNamespace() {
+	if shared, failed := t.shares(species.CLONE_NEWUSER); failed == nil && !shared {
 		return fmt.Errorf("must its user namespace be joined, too? %w", err)
 	}
 	return err
@@ -93,13 +93,4 @@ func (t *target) descriptorOf(ns species.NamespaceType) int {
 		i++
 	}
 	return t.process.Int()
-}
-
-func (t *target) isInOtherUserNamespace() bool {
-	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWUSER)
-	if err != nil {
-		return false
-	}
-	theirs, err := t.process.NamespaceID(species.CLONE_NEWUSER)
-	return err == nil && theirs != ours
 }

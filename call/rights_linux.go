@@ -54,14 +54,15 @@ func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	workers := t.user
-	if !t.joins(species.CLONE_NEWUSER) {
-		if workers, err = sys.ThreadNamespaceID(species.CLONE_NEWUSER); err != nil {
-			return 0, 0, err
-		}
+	same := false
+	if t.joins(species.CLONE_NEWUSER) {
+		var theirs species.NamespaceID
+		theirs, err = t.process.NamespaceID(species.CLONE_NEWUSER)
+		same = theirs == t.user
+	} else {
+		same, err = t.shares(species.CLONE_NEWUSER)
 	}
-	theirs, err := t.process.NamespaceID(species.CLONE_NEWUSER)
-	if err != nil || theirs != workers {
+	if err != nil || !same {
 		return 0, 0, err
 	}
 	return permitted, bounding, nil
@@ -89,12 +90,7 @@ func (t *target) hidesWorker() (bool, error) {
 	if !t.joins(species.CLONE_NEWUSER) {
 		return false, nil // other processes have its UID
 	}
-	theirs, err := t.process.NamespaceID(species.CLONE_NEWPID)
-	if err != nil {
-		return false, err
-	}
-	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWPID)
-	if err != nil || theirs == ours {
+	if shared, err := t.shares(species.CLONE_NEWPID); shared || err != nil {
 		return false, err
 	}
 	user, err := t.process.OpenNamespace(species.CLONE_NEWUSER)

@@ -124,6 +124,16 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) e
 // joins reports whether a namespace of that type is to be joined.
 func (t *target) joins(ns species.NamespaceType) bool { return t.types&ns != 0 }
 
+// shares reports whether the target is in the calling thread's namespace of that type.
+func (t *target) shares(ns species.NamespaceType) (bool, error) {
+	ours, err := sys.ThreadNamespaceID(ns)
+	if err != nil {
+		return false, err
+	}
+	theirs, err := t.process.NamespaceID(ns)
+	return err == nil && theirs == ours, err
+}
+
 // descriptors returns the arguments for setns(2), which are the pidfd or a namespace for each type, then the root if it
 // is set.
 func (t *target) descriptors() []int {
