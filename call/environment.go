@@ -9,13 +9,11 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// depthEnv counts the workers that a process descends from.
 const (
-	depthEnv = "NSOPS_DEPTH"
+	procsEnv = "GOMAXPROCS"
+	depthEnv = "NSOPS_DEPTH" // counts the workers that a process descends from
 	maxDepth = 8
 )
-
-const procsEnv = "GOMAXPROCS"
 
 // depth returns that number, 0 outside of workers and their descendants. Invalid text counts as too deep. The user of a
 // set-user-ID program can set it and make its calls fail, but if that were ignored, its recursion would not end.

@@ -20,9 +20,8 @@ var (
 	exitTimeout  = 5 * time.Second // for writers after the worker's end, and for the fork of a worker that is to be killed
 )
 
-// exchange is the caller's side of a running call. One thread waits until the worker ends, the context ends or
-// startTimeout is over. The records stay in the channel until then: waking up for each would cost more than reading
-// them. The exchange owns the descriptors.
+// exchange is the caller's side of a running call, and owns the descriptors. One thread waits until the worker ends, the
+// context ends or startTimeout is over. The records stay in the channel until then: waking up for each costs time.
 type exchange struct {
 	channel *sys.Inbox
 	lines   *lifelines // the worker holds the other ends
@@ -37,8 +36,7 @@ type exchange struct {
 	err     error
 }
 
-// run waits for the worker's end and returns its result. It leaves no child behind; if SIGKILL does not end one in time,
-// a goroutine waits for it.
+// run waits for the worker's end and returns its result. It leaves no child behind, see kill.
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	x.file = sendFile(x.channel)
 	if err := x.followWithContext(ctx); err != nil {
@@ -165,8 +163,8 @@ func (x *exchange) receiveAll() error {
 	}
 }
 
-// receiveNext handles one record. A hostile target may control the worker by now. So records out of order are refused,
-// and only our own child can name a process that we kill or wait for.
+// receiveNext handles one record. A hostile target may control the worker by now: records out of order are refused, and
+// only our own child can name a process that we kill or wait for.
 func (x *exchange) receiveNext(buf []byte) error {
 	m, err := receive(x.channel, buf)
 	if err != nil {

@@ -11,9 +11,7 @@ import (
 // A program that is set-user-ID, set-group-ID or has file capabilities gets its environment from a user with fewer
 // rights. The kernel tells the program so (AT_SECURE), but not its worker, whose real and effective IDs are equal. So
 // the worker must not inherit the variables that loaders, C libraries, shells and interpreters ignore in such a
-// program, nor those that control the Go runtime.
-
-// unsafeNames are variables that such a worker does not inherit, unsafePrefixes the beginnings of the names of others.
+// program, nor those that control the Go runtime: unsafeNames, and all names that begin with one of unsafePrefixes.
 var (
 	unsafeNames = []string{
 		// C libraries: man 3 secure_getenv

@@ -29,8 +29,7 @@ func (x *exchange) abort(over time.Time) {
 
 // kill ends and reaps all children of the call. If a child has not yet forked the worker, kill waits until it has, and
 // has sent the PID: without that, nobody could wait for the worker. It does not take long, since the child opens
-// nothing of the target. A child that SIGKILL does not end, since it is frozen or blocked in the kernel, is reaped when
-// it ends.
+// nothing of the target. A child that is frozen or blocked in the kernel does not end by SIGKILL: it is reaped later.
 func (x *exchange) kill(over time.Time) {
 	if x.turns.Forks && x.worker == nil {
 		_, _ = sys.WaitReadable(time.Now().Add(exitTimeout), x.child.Pidfd())

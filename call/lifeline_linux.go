@@ -58,8 +58,8 @@ func (l *lifelines) close() {
 	closeAll(l.our, l.their, l.ourGroup, l.theirGroup)
 }
 
-// armOwnGroup is the worker's part of armGroup, when the group exists. It waits until the caller has called armGroup, or
-// has ended: with the worker's own rights, the signal would not kill a child that has become another user.
+// armOwnGroup is the worker's part of armGroup. It waits until the caller has called that, or has ended: with the
+// worker's own rights, the signal would not kill a child that has become another user.
 func armOwnGroup(lifeline int) error {
 	group := sys.NewFD(workerGroup)
 	defer group.Disown()
@@ -71,8 +71,8 @@ func armOwnGroup(lifeline int) error {
 	return sys.KillGroupAtEnd(group)
 }
 
-// watch kills this process when the caller ends, and with group its process group. It is needed where the lifeline has
-// no effect: the handler may have become a user, known only in its user namespace, whom the caller may not kill.
+// watch kills this process when the caller ends, and with group its process group. The lifeline cannot do that if the
+// handler has become a user, known only in its user namespace, whom the caller may not kill.
 func watch(lifeline int, group bool) {
 	if ready, err := sys.WaitReadable(time.Time{}, lifeline); err == nil && ready[0] {
 		sys.KillSelf(group)

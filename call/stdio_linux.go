@@ -65,8 +65,7 @@ func (s *streams) input(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	s.files[0], s.ours = theirs, append(s.ours, ours)
-	s.addOpened(theirs)
+	s.open(0, theirs, ours)
 	go func() {
 		_, _ = io.Copy(ours, r)
 		_ = ours.Close()
@@ -92,8 +91,7 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	if err != nil {
 		return err
 	}
-	s.files[fd], s.ours = theirs, append(s.ours, ours)
-	s.addOpened(theirs)
+	s.open(fd, theirs, ours)
 	done := make(chan error, 1)
 	s.copies = append(s.copies, done)
 	go func() { done <- copyOutput(w, ours) }()
@@ -104,10 +102,19 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 // open the target's.
 func isOpen(f *os.File) bool { return f != nil && int(f.Fd()) >= 0 }
 
-func (s *streams) null(fd int) (err error) {
-	s.files[fd], err = sys.DevNull()
-	s.addOpened(s.files[fd])
+func (s *streams) null(fd int) error {
+	file, err := sys.DevNull()
+	if err == nil {
+		s.open(fd, file)
+	}
 	return err
+}
+
+// open makes a file that was opened for the worker one of its descriptors, with our end of it if there is one.
+func (s *streams) open(fd int, theirs *os.File, ours ...stream) {
+	s.files[fd] = theirs
+	s.opened = append(s.opened, theirs)
+	s.ours = append(s.ours, ours...)
 }
 
 // copyOutput copies until the output ends or finish stops it, then copies what is left. When the writer has failed, it
@@ -146,12 +153,6 @@ func drain(w io.Writer, output *sys.Output) {
 		return
 	}
 	_, _ = io.CopyN(w, output, int64(rest))
-}
-
-func (s *streams) addOpened(f *os.File) {
-	if f != nil {
-		s.opened = append(s.opened, f)
-	}
 }
 
 // descriptors returns those that become the worker's 0, 1 and 2.

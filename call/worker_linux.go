@@ -37,9 +37,8 @@ func handle() {
 	_ = sys.HoldExecutable() // a call tries again, and returns the error
 }
 
-// isSetByUser reports whether only the user who has started this program can have set the channel's variable: the
-// program is set-user-ID, set-group-ID or has file capabilities, which a worker never is. It must run whatever that
-// user sets.
+// isSetByUser reports whether this program is set-user-ID, set-group-ID or has file capabilities, which a worker never
+// is: then a user with fewer rights has set the channel's variable, and the program must run nevertheless.
 func isSetByUser() bool {
 	return nsenter.SetID() || nsenter.Secure() && sys.ExecutableHasCapabilities()
 }
@@ -63,7 +62,11 @@ func work(w nsenter.Worker) {
 		if err == nil {
 			_, err = r.run(arg) // a panic ends the process, as in every program: nobody waits for its record
 		}
-		finishSwitched(err)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			exit(exitFailed)
+		}
+		exit(0)
 	}
 	out := &outlet{channel: channel}
 	if err == nil {
@@ -116,12 +119,11 @@ func runAndFinish(out *outlet, r registration, arg []byte) {
 	if err == nil {
 		text, err = json.Marshal(result)
 	}
-	if err != nil {
-		f := wire.NewFailure(err)
-		failure = &f
+	if err == nil {
+		failure = nil
 		return
 	}
-	failure = nil
+	*failure = wire.NewFailure(err)
 }
 
 // finish sends the result, or why it could not be sent, and ends the worker.
@@ -147,12 +149,4 @@ func (o *outlet) fail(f wire.Failure) {
 func encode(f wire.Failure) []byte {
 	text, _ := json.Marshal(f) // cannot fail
 	return text
-}
-
-func finishSwitched(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		exit(exitFailed)
-	}
-	exit(0)
 }
