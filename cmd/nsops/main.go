@@ -30,7 +30,7 @@ func execute() int {
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		err = errInterrupted
+		err = errors.New("interrupted")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "nsops:", oneLine(err.Error()))
@@ -38,8 +38,6 @@ func execute() int {
 	}
 	return 0
 }
-
-var errInterrupted = errors.New("interrupted")
 
 func newCommand() *cobra.Command {
 	root := &cobra.Command{
