@@ -9,11 +9,11 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// SECBIT_NOROOT and SECBIT_NOROOT_LOCKED of linux/securebits.h: UID 0 gets no capabilities by execve(2), for good.
-const noRoot, noRootLocked = 1, 2
-
-// nobody is the overflow UID and GID of man 7 user_namespaces.
-const nobody = 65534
+const (
+	nobody = 65534 // the overflow UID and GID of man 7 user_namespaces
+	// SECBIT_NOROOT and SECBIT_NOROOT_LOCKED of linux/securebits.h: UID 0 gets no capabilities by execve(2), for good.
+	noRoot, noRootLocked = 1, 2
+)
 
 // unprivileged returns the ID that a worker has after DropPrivs, if the caller's real ID is id.
 func unprivileged(id int) uint32 {

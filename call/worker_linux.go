@@ -47,7 +47,9 @@ func isSetByUser() bool {
 func work(w nsenter.Worker) {
 	channel := sys.NewFD(w.Channel)
 	name, arg, marks, err := receiveCall(channel)
-	applyMarks(marks)
+	if marks&wire.MarkProcs != 0 {
+		_ = os.Unsetenv(procsEnv)
+	}
 	if marks&wire.MarkCover != 0 {
 		receiveCover(channel)
 	}
