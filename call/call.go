@@ -182,13 +182,11 @@ func (c *Call) context() (context.Context, time.Time) {
 
 // annotate makes every error an *Error that names the handler.
 func (c *Call) annotate(err error) error {
-	var e *Error
 	if err == nil {
 		return nil
 	}
-	if !errors.As(err, &e) {
-		e = &Error{Stage: StageProtocol, Err: err}
-	}
+	e := &Error{Stage: StageProtocol, Err: err}
+	_ = errors.As(err, &e)
 	e.Handler = c.name
 	return e
 }

@@ -3,6 +3,7 @@ package call
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -85,12 +86,9 @@ func (t *target) explainJoin(ns species.NamespaceType, err error) error {
 
 // descriptorOf returns the pidfd, or the namespace of that type if each has its descriptor.
 func (t *target) descriptorOf(ns species.NamespaceType) int {
-	i := 0
-	for joined := range species.Set(t.types).All() {
-		if joined == ns && i < len(t.files) {
-			return t.files[i].Int()
-		}
-		i++
+	i := slices.Index(slices.Collect(species.Set(t.types).All()), ns)
+	if i >= 0 && i < len(t.files) {
+		return t.files[i].Int()
 	}
 	return t.process.Int()
 }

@@ -79,9 +79,9 @@ func watch(lifeline int, group bool) {
 	}
 }
 
-// ignoresLifelines reports whether this process is the first one of a PID namespace. No process inside can kill it, and
-// the kernel treats the signal of a lifeline as one from inside.
-func ignoresLifelines() bool { return os.Getpid() == 1 }
+// firstPID is that of the first process of a PID namespace. No process inside can kill it, and the kernel treats the
+// signal of a lifeline as one from inside.
+const firstPID = 1
 
 // mayKillAllUsers reports whether this process may kill the processes of all users, and so its lifelines can.
 func mayKillAllUsers() bool { return os.Geteuid() == 0 && isInInitialUserNamespace() }

@@ -17,10 +17,10 @@ type registration struct {
 	arg     reflect.Type // nil: the handler takes no argument
 }
 
-var registry = struct {
-	sync.RWMutex
-	handlers map[string]registration
-}{handlers: map[string]registration{}}
+var (
+	registry     = map[string]registration{} // by name
+	registryLock sync.RWMutex
+)
 
 // RegisterReexec registers handler under name, with arguments of arg's type: for thing{} the handler gets a *thing, for
 // "" a *string, for nil nil. Register the same handlers in every run of the program, before HandleReexec. It panics if
@@ -29,12 +29,12 @@ func RegisterReexec(name string, handler ReexecHandler, arg any) {
 	if name == "" || handler == nil {
 		panic("call: RegisterReexec without a name or a handler")
 	}
-	registry.Lock()
-	defer registry.Unlock()
-	if _, taken := registry.handlers[name]; taken {
+	registryLock.Lock()
+	defer registryLock.Unlock()
+	if _, taken := registry[name]; taken {
 		panic(fmt.Sprintf("call: RegisterReexec: %q is registered already", name))
 	}
-	registry.handlers[name] = registration{handler, reflect.TypeOf(arg)}
+	registry[name] = registration{handler, reflect.TypeOf(arg)}
 }
 
 // handlesReexec is true when HandleReexec was called. Without that call, a worker would run main.
@@ -50,9 +50,9 @@ func HandleReexec() {
 }
 
 func lookUp(name string) (registration, bool) {
-	registry.RLock()
-	defer registry.RUnlock()
-	r, ok := registry.handlers[name]
+	registryLock.RLock()
+	defer registryLock.RUnlock()
+	r, ok := registry[name]
 	return r, ok
 }
 

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"errors"
 	"os"
 
@@ -15,17 +16,9 @@ const (
 	noRoot, noRootLocked = 1, 2
 )
 
-// unprivileged returns the ID that a worker has after DropPrivs, if the caller's real ID is id.
-func unprivileged(id int) uint32 {
-	if id == 0 {
-		return nobody
-	}
-	return uint32(id)
-}
-
 // apply writes the worker's user and capabilities into the request.
 func (r rights) apply(request *wire.Request, t *target) error {
-	request.UID, request.GID = unprivileged(os.Getuid()), unprivileged(os.Getgid())
+	request.UID, request.GID = uint32(cmp.Or(os.Getuid(), nobody)), uint32(cmp.Or(os.Getgid(), nobody))
 	if request.Flags&wire.FlagUser != 0 {
 		request.UID, request.GID = r.uid, r.gid
 	}

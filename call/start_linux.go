@@ -70,9 +70,10 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	}
 	defer streams.close()
 	var child *sys.Child
+	std := streams.files
+	fds := []int{int(std[0].Fd()), int(std[1].Fd()), int(std[2].Fd()), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int()}
 	err = sys.WithFullRights(func() (err error) {
-		files := append(streams.descriptors(), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int())
-		child, err = sys.Spawn(s.program, argv(), s.env, files)
+		child, err = sys.Spawn(s.program, argv(), s.env, fds)
 		return err
 	})
 	if err != nil {

@@ -155,15 +155,6 @@ func drain(w io.Writer, output *sys.Output) {
 	_, _ = io.CopyN(w, output, int64(rest))
 }
 
-// descriptors returns those that become the worker's 0, 1 and 2.
-func (s *streams) descriptors() []int {
-	var fds []int
-	for _, f := range s.files {
-		fds = append(fds, int(f.Fd()))
-	}
-	return fds
-}
-
 // closeWorkerFiles closes the files that were opened for the worker.
 func (s *streams) closeWorkerFiles() {
 	for _, f := range s.opened {

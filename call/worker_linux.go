@@ -74,7 +74,7 @@ func work(w nsenter.Worker) {
 	if err == nil {
 		err = becomeReady(channel, w.Lifeline)
 	}
-	if marks&wire.MarkWatch != 0 || ignoresLifelines() {
+	if marks&wire.MarkWatch != 0 || os.Getpid() == firstPID {
 		go watch(w.Lifeline, true)
 	}
 	if err != nil {

@@ -68,17 +68,28 @@ var sentinels = sync.OnceValue(func() map[string]error {
 func NewFailure(err error) Failure {
 	text := err.Error()
 	f := Failure{Text: text[:min(len(text), MaxText)]}
-	walk(err, func(err error) {
-		if errno, ok := err.(syscall.Errno); ok {
-			f.Errnos = append(f.Errnos, errno)
-		}
-		for name, sentinel := range sentinels() {
-			if err == sentinel {
-				f.Sentinels = append(f.Sentinels, name)
-			}
-		}
-	})
+	f.collect(err)
 	return f
+}
+
+// collect adds the errnos and sentinels among an error and all errors that it wraps.
+func (f *Failure) collect(err error) {
+	if errno, ok := err.(syscall.Errno); ok {
+		f.Errnos = append(f.Errnos, errno)
+	}
+	for name, sentinel := range sentinels() {
+		if err == sentinel {
+			f.Sentinels = append(f.Sentinels, name)
+		}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		f.collect(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			f.collect(err)
+		}
+	}
 }
 
 // The limits of a short failure: bytes of text, which as JSON take up to six times the space, and causes of each kind.
@@ -97,22 +108,6 @@ func (f Failure) Short(why error) Failure {
 		Errnos:    f.Errnos[:min(len(f.Errnos), maxShortCauses)],
 		Sentinels: f.Sentinels[:min(len(f.Sentinels), maxShortCauses)],
 		Cause:     f.Cause,
-	}
-}
-
-// walk visits an error and all errors that it wraps.
-func walk(err error, visit func(error)) {
-	if err == nil {
-		return
-	}
-	visit(err)
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		walk(e.Unwrap(), visit)
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			walk(err, visit)
-		}
 	}
 }
 
