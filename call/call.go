@@ -35,8 +35,7 @@ type Call struct {
 
 // Limits.
 const (
-	// StartTimeout is how long a worker may take to start its handler: the Go runtime opens files of the target first, and
-	// a hostile target can make it hang.
+	// StartTimeout is how long a worker may take to start its handler: a hostile target can make the Go runtime hang.
 	StartTimeout = 30 * time.Second
 	// DefaultTimeout is how long a call without Context may take.
 	DefaultTimeout = 10 * time.Minute
@@ -47,9 +46,8 @@ const (
 	DefaultMaxResult = 256 << 20
 )
 
-// NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1: outside
-// of containers that is the host's init process, whose namespaces usually are the caller's. Without Namespaces the
-// types mnt, uts, ipc and net are joined.
+// NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1, which on a
+// host usually is in the caller's namespaces. Without Namespaces the types mnt, uts, ipc and net are joined.
 func NewCall(name string) *Call {
 	types := species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
 	return &Call{name: name, pid: 1, types: types, limit: DefaultMaxResult}
@@ -112,9 +110,8 @@ func (c *Call) union(op string, types []species.NamespaceType) species.Namespace
 }
 
 // RemountSys gives the worker a /sys that shows its network namespace, with nosuid, nodev and noexec, and read-only if
-// the old one was. It is mounted in a new mount namespace, so that no other process sees it. What is mounted below the
-// old /sys, such as cgroups, is hidden. It requires CAP_SYS_ADMIN in the user namespaces that own the network and the
-// mount namespace. See man 5 sysfs.
+// the old one was. It is in a new mount namespace, where no other process sees it, and hides what is mounted below the
+// old /sys, such as cgroups. It requires CAP_SYS_ADMIN in the owners of the network and mount namespace; see man 5 sysfs.
 func (c *Call) RemountSys() *Call {
 	c.flags |= wire.FlagRemountSys
 	return c
@@ -141,9 +138,8 @@ func (c *Call) Env(assignments ...string) *Call {
 	return c
 }
 
-// Stdin sets the worker's standard input. Without it, that is /dev/null. An *os.File is passed on as it is, unless it
-// is a terminal. Any other reader is copied into a pipe; its last Read may return after the call does. Stdin has no
-// effect on SwitchToNamespaces.
+// Stdin sets the worker's standard input, which is /dev/null without it. An *os.File is passed on as it is, unless it is
+// a terminal. Any other reader is copied into a pipe; its last Read may return after the call does.
 func (c *Call) Stdin(r io.Reader) *Call {
 	c.stdin = r
 	return c

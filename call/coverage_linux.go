@@ -19,8 +19,7 @@ const coverEnv = "GOCOVERDIR"
 // The hash of the instrumented code is in these bytes of its description, and in the names of the files of its counters.
 const metaHash, metaHashEnd = 24, 40
 
-// coverFile creates a file for the worker's counters. It returns nil if none are wanted, or if a user with fewer rights
-// has set the environment that asks for them.
+// coverFile creates a file for the worker's counters; nil: none are wanted, or by a user with fewer rights.
 func coverFile() *os.File {
 	dir := os.Getenv(coverEnv)
 	if dir == "" || elevated() {

@@ -43,8 +43,7 @@ func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	return env, marks
 }
 
-// argv returns the arguments of a worker. A program may have none: it can set os.Args, and before Linux 5.18 it can be
-// started without any.
+// argv returns the arguments of a worker. A program may have none: by setting os.Args, or before Linux 5.18 by execve(2).
 func argv() []string {
 	if len(os.Args) == 0 {
 		return []string{""}

@@ -97,8 +97,7 @@ func (x *exchange) follow(ctx context.Context, event int) error {
 	return err
 }
 
-// await waits until the process has ended, and receives what was sent until then. It returns an error when a deadline or
-// the context is over.
+// await waits until the process has ended, and receives its records; it is an error if a deadline or the context is over.
 func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error {
 	for {
 		ready, err := sys.WaitReadable(x.deadline(), child.Pidfd(), event)

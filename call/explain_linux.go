@@ -44,8 +44,7 @@ func explainErrno(r wire.Record) error {
 	return fmt.Errorf("%s: %w", why, errno)
 }
 
-// explainRefusal adds to an EPERM of the bootstrap which right is lacking. The worker starts with the rights of the
-// calling thread.
+// explainRefusal adds to an EPERM of the bootstrap which right the calling thread, and so the worker, lacks.
 func (t *target) explainRefusal(err error) error {
 	var e *Error
 	if !errors.As(err, &e) || !errors.Is(e.Err, syscall.EPERM) {

@@ -79,8 +79,7 @@ func watch(lifeline int, group bool) {
 	}
 }
 
-// firstPID is that of the first process of a PID namespace. No process inside can kill it, and the kernel treats the
-// signal of a lifeline as one from inside.
+// firstPID is that of the first process of a PID namespace: no process inside, and no lifeline, can kill it.
 const firstPID = 1
 
 // mayKillAllUsers reports whether this process may kill the processes of all users, and so its lifelines can.

@@ -57,8 +57,7 @@ func (c *Call) ConfinePrograms() *Call {
 	return c
 }
 
-// NamespaceRoot gives the worker the root directory of the mount namespace instead of the target's. They differ if the
-// target has called chroot(2).
+// NamespaceRoot gives the worker the root directory of the mount namespace, also if the target has called chroot(2).
 func (c *Call) NamespaceRoot() *Call {
 	c.rights.mountedRoot = true
 	return c

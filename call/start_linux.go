@@ -104,8 +104,7 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 // ends as that child does. A signal that ends the process kills the child, and no signal is passed on.
 //
 // If it returns, it returns an error, and nothing has changed. A failure to join comes later: it ends the process with
-// status 125 and a message on standard error, before any Go code runs. It requires the capabilities and the kernel of
-// SpawnInNamespaces.
+// status 125 and a message on standard error, before any Go code runs. It requires what SpawnInNamespaces does.
 func (c *Call) SwitchToNamespaces() error {
 	return c.annotate(c.switchTo())
 }

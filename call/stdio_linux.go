@@ -98,8 +98,7 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	return nil
 }
 
-// isOpen reports whether the file is open. In place of a closed one the worker gets our /dev/null: its Go runtime would
-// open the target's.
+// isOpen reports whether the file is open. Else the worker gets our /dev/null: its Go runtime would open the target's.
 func isOpen(f *os.File) bool { return f != nil && int(f.Fd()) >= 0 }
 
 func (s *streams) null(fd int) error {
@@ -117,8 +116,8 @@ func (s *streams) open(fd int, theirs *os.File, ours ...stream) {
 	s.ours = append(s.ours, ours...)
 }
 
-// copyOutput copies until the output ends or finish stops it, then copies what is left. When the writer has failed, it
-// goes on reading: the worker must not block.
+// copyOutput copies until the output ends or finish stops it, then what is left. It reads on when the writer has failed:
+// the worker must not block.
 func copyOutput(w io.Writer, output *sys.Output) error {
 	sink := &sink{w: w}
 	_, err := io.Copy(sink, struct{ io.Reader }{output}) // without the methods of the file, such as WriteTo

@@ -134,8 +134,7 @@ func (t *target) shares(ns species.NamespaceType) (bool, error) {
 	return err == nil && theirs == ours, err
 }
 
-// descriptors returns the arguments for setns(2), which are the pidfd or a namespace for each type, then the root if it
-// is set.
+// descriptors returns the arguments for setns(2): the pidfd or a namespace for each type; then the root if it is set.
 func (t *target) descriptors() []int {
 	var fds []int
 	if t.types != species.NaNS && len(t.files) == 0 {

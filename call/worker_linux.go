@@ -87,9 +87,8 @@ func work(w nsenter.Worker) {
 	runAndFinish(out, r, arg)
 }
 
-// becomeReady starts a new session, arms the lifeline of the process group and sends READY. The bootstrap does not
-// start the session: it gets a scheduling group of its own (man 7 sched, autogroup), in which the Go runtime starts a
-// tenth slower, and under load much slower.
+// becomeReady starts a new session, arms the lifeline of the process group and sends READY. If the bootstrap started the
+// session, the Go runtime would start slower in its new scheduling group (man 7 sched, autogroup).
 func becomeReady(channel *sys.FD, lifeline int) error {
 	if err := sys.NewSession(); err != nil {
 		return fmt.Errorf("setsid: %w", err)

@@ -32,8 +32,7 @@ func NamespaceIDFromInode(ino uint64) NamespaceID { return NamespaceID{Ino: ino}
 // link /proc/PID/ns/net, and the root field of mountinfo for a pin. The type of the link pid_for_children is "pid".
 //
 // The text must be exactly what the kernel writes: the name of a type, a colon, and in brackets a decimal number above
-// 0 that fits 64 bits, without sign, space or leading zero. Anything else, such as "socket:[4711]" or a bare number,
-// gives [NoneID] and [NaNS].
+// 0 that fits 64 bits, without sign, space or leading zero. Anything else gives [NoneID] and [NaNS].
 //
 // It does not allocate for a text that is well-formed or of another type, and s does not escape:
 // IDwithType(string(buf)) does not allocate for up to 32 bytes.
@@ -59,9 +58,8 @@ func parseDecimal(s string) (uint64, bool) {
 	return n, err == nil
 }
 
-// WithDev returns the ID with the device number dev, which is the st_dev that fstat(2) returns for the file of any
-// namespace: all of them are on the one nsfs of the running kernel. For an ID without an inode number, such as
-// [NoneID], it returns NoneID.
+// WithDev returns the ID with the device number dev: the st_dev of the file of any namespace, as all are on the one nsfs
+// of the kernel. For an ID without an inode number, such as [NoneID], it returns NoneID.
 func (id NamespaceID) WithDev(dev uint64) NamespaceID {
 	if id.Ino == 0 {
 		return NoneID
@@ -79,8 +77,7 @@ func (id NamespaceID) LinkText(t NamespaceType) string {
 	return name + ":[" + strconv.FormatUint(id.Ino, 10) + "]"
 }
 
-// String returns device and inode number in decimal, such as "4:4026531833", and "NoneID" for [NoneID]. The type is not
-// part of an ID; see LinkText.
+// String returns device and inode number in decimal, such as "4:4026531833", and "NoneID" for [NoneID].
 func (id NamespaceID) String() string {
 	if id == NoneID {
 		return "NoneID"
@@ -92,8 +89,7 @@ func (id NamespaceID) text() string {
 	return strconv.FormatUint(id.Dev, 10) + ":" + strconv.FormatUint(id.Ino, 10)
 }
 
-// MarshalText returns device and inode number in decimal, such as "4:4026531833", and "0:0" for [NoneID]. The error is
-// always nil.
+// MarshalText returns a text such as "4:4026531833", and "0:0" for [NoneID]. The error is always nil.
 func (id NamespaceID) MarshalText() ([]byte, error) { return []byte(id.text()), nil }
 
 // UnmarshalText sets the ID from the text of MarshalText. Signs, spaces, leading zeros, numbers beyond 64 bits and all
@@ -139,8 +135,7 @@ func (id *NamespaceID) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-// The inode numbers of the initial namespaces are consecutive, just below those of other namespaces (0xF0000000 and
-// up): enum init_ns_ino in linux/nsfs.h.
+// The inode numbers of the initial namespaces: enum init_ns_ino in linux/nsfs.h. Others begin at 0xF0000000.
 const (
 	firstInitialInode = 0xEFFFFFF8
 	lastInitialInode  = 0xEFFFFFFF

@@ -42,8 +42,7 @@ func writeJSON(out io.Writer, value any) error {
 	return err
 }
 
-// maxInput limits how much JSON is read: enough for a machine with a hundred thousand processes, or as many mounts in a
-// few hundred mount namespaces.
+// maxInput limits how much JSON is read: enough for a hundred thousand processes, or mounts in hundreds of namespaces.
 const maxInput = 256 << 20
 
 var (

@@ -9,8 +9,7 @@ import (
 // ChannelEnv is the environment variable with the number of the channel's descriptor. The bootstrap removes it.
 const ChannelEnv = "NSOPS_CHANNEL"
 
-// Magic begins every request and record. It changes with every layout. Caller and worker are the same program, but
-// the descriptor might belong to another one.
+// Magic begins every request and record, and changes with every layout: the descriptor might belong to another program.
 const Magic = 0x32736e6f
 
 // MaxTypes is how many types of namespaces a request can name.

@@ -11,8 +11,7 @@ import (
 	"syscall"
 )
 
-// Outcomes of a handler: the Stage of a KindResult record. What follows it is the JSON text of the result, or of a
-// Failure.
+// Outcomes of a handler: the Stage of a KindResult record, which the JSON text of the result or of a Failure follows.
 const (
 	OutcomeResult = iota
 	OutcomeFailure
@@ -98,8 +97,7 @@ const (
 	maxShortCauses = 16
 )
 
-// Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text. It has no
-// stack.
+// Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text; no stack.
 func (f Failure) Short(why error) Failure {
 	reason := why.Error()
 	text := f.Text[:min(len(f.Text), maxShortText)]
