@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -97,6 +98,8 @@ func (c *Call) MustDiffer(types ...species.NamespaceType) *Call {
 	c.differ = c.union("types that must differ", types)
 	return c
 }
+
+func describe(pid int) string { return "process " + strconv.Itoa(pid) }
 
 func (c *Call) union(op string, types []species.NamespaceType) species.NamespaceType {
 	union := species.NaNS

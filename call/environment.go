@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
@@ -19,11 +20,7 @@ const (
 // depth returns that number, 0 outside of workers and their descendants. Invalid text counts as too deep. The user of a
 // set-user-ID program can set it and make its calls fail, but if that were ignored, its recursion would not end.
 func depth() int {
-	text := os.Getenv(depthEnv)
-	if text == "" {
-		return 0
-	}
-	n, err := strconv.Atoi(text)
+	n, err := strconv.Atoi(cmp.Or(os.Getenv(depthEnv), "0"))
 	if err != nil || n < 0 {
 		return maxDepth
 	}

@@ -50,16 +50,8 @@ func sameWriter(a, b io.Writer) (same bool) {
 }
 
 func (s *streams) input(r io.Reader) error {
-	if file, ok := r.(*os.File); ok {
-		if !isOpen(file) {
-			r = nil
-		} else if !sys.IsTerminal(file) {
-			s.files[0] = file
-			return nil
-		}
-	}
-	if r == nil {
-		return s.null(0)
+	if done, err := s.pass(0, r); done {
+		return err
 	}
 	theirs, ours, err := os.Pipe()
 	if err != nil {
@@ -73,19 +65,12 @@ func (s *streams) input(r io.Reader) error {
 	return nil
 }
 
-// output passes a file on as it is, unless it is a terminal: a hostile worker could write into its input (TIOCSTI).
 func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	if w == nil {
 		w = inherited
 	}
-	if file, ok := w.(*os.File); ok {
-		if !isOpen(file) {
-			return s.null(fd)
-		}
-		if !sys.IsTerminal(file) {
-			s.files[fd] = file
-			return nil
-		}
+	if done, err := s.pass(fd, w); done {
+		return err
 	}
 	ours, theirs, err := sys.OpenOutput()
 	if err != nil {
@@ -98,15 +83,22 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	return nil
 }
 
-// isOpen reports whether the file is open. Else the worker gets our /dev/null: its Go runtime would open the target's.
-func isOpen(f *os.File) bool { return f != nil && int(f.Fd()) >= 0 }
-
-func (s *streams) null(fd int) error {
-	file, err := sys.DevNull()
-	if err == nil {
-		s.open(fd, file)
+// pass passes a file on as it is, unless it is a terminal: a hostile worker could write into its input (TIOCSTI). In
+// place of a closed one, or of nil, the worker gets our /dev/null: its Go runtime would open the target's. It reports
+// whether it has done either.
+func (s *streams) pass(fd int, readerOrWriter any) (done bool, err error) {
+	file, isFile := readerOrWriter.(*os.File)
+	switch {
+	case readerOrWriter == nil || isFile && (file == nil || int(file.Fd()) < 0):
+		if file, err = sys.DevNull(); err == nil {
+			s.open(fd, file)
+		}
+	case isFile && !sys.IsTerminal(file):
+		s.files[fd] = file
+	default:
+		return false, nil
 	}
-	return err
+	return true, err
 }
 
 // open makes a file that was opened for the worker one of its descriptors, with our end of it if there is one.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -20,8 +19,6 @@ type target struct {
 	user    species.NamespaceID   // of the user namespace, if that is to be joined
 	root    *sys.FD               // root directory for the worker, nil if it is ours or that of the mount namespace
 }
-
-func describe(pid int) string { return "process " + strconv.Itoa(pid) }
 
 // identify returns the identity of the process that has the PID now.
 func identify(pid int) (sys.Identity, error) {

@@ -24,9 +24,6 @@ func (d *discovery) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&d.input, "input", "i", "", "read the JSON of nsops dump from `FILE`, - for stdin, instead of the machine")
 }
 
-// noSnapshot is the variable for machines where a seccomp filter ends a program that calls bpf(2).
-const noSnapshot = "NSOPS_NO_SNAPSHOT"
-
 // result returns the result of a discovery, whose problems it writes to stderr, or of a file.
 func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 	types, err := species.ParseSet(d.types)
@@ -40,7 +37,7 @@ func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 		}
 		return r, err
 	}
-	opts := discover.Options{Types: types, NoSnapshot: os.Getenv(noSnapshot) != ""}
+	opts := discover.Options{Types: types, NoSnapshot: os.Getenv("NSOPS_NO_SNAPSHOT") != ""}
 	if d.full {
 		opts.Sources = discover.Full
 	}
