@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -21,14 +22,14 @@ func (t *target) explain(err error) error {
 
 // explainErrno adds what an errno of the bootstrap means where that is not obvious.
 func explainErrno(r wire.Record) error {
-	why, errno := "", syscall.Errno(r.Errno)
-	joinsUser := r.Type == uint32(species.CLONE_NEWUSER)
+	var why string
+	errno, joinsUser := syscall.Errno(r.Errno), r.Type == uint32(species.CLONE_NEWUSER)
 	switch step := r.StepName(); {
 	case step == "setns" && errno == syscall.ESRCH:
 		why = "the target has ended"
 	case step == "fork" && errno == syscall.ENOMEM:
 		why = "the first process of that PID namespace has ended"
-	case (step == "setresuid" || step == "setresgid") && joinsUser && errno == syscall.EINVAL:
+	case strings.HasPrefix(step, "setres") && joinsUser && errno == syscall.EINVAL:
 		why = fmt.Sprintf("the target's user namespace does not map ID %d: set a user that it maps with User", uint32(r.Pid))
 	case step == "setgroups" && joinsUser && errno == syscall.EPERM:
 		why = "the target's user namespace denies setgroups(2), so the worker would keep the caller's supplementary groups"

@@ -41,8 +41,8 @@ func RegisterReexec(name string, handler ReexecHandler, arg any) {
 var handlesReexec atomic.Bool
 
 // HandleReexec runs the handler and ends the process if SpawnInNamespaces or SwitchToNamespaces has started it; with
-// status 125 if the environment is a worker's but the bootstrap has not run. Any other process cannot make calls before
-// it: call it first in main, init or TestMain, when all handlers are registered.
+// status 125 if the environment is a worker's but the bootstrap has not run. In any other process it returns at once, and
+// from then on calls can be made. Call it first in main, init or TestMain, when all handlers are registered.
 func HandleReexec() {
 	handlesReexec.Store(true)
 	handle()

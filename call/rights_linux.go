@@ -47,15 +47,12 @@ func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	same := false
-	if t.joins(species.CLONE_NEWUSER) {
-		var theirs species.NamespaceID
-		theirs, err = t.process.NamespaceID(species.CLONE_NEWUSER)
-		same = theirs == t.user
-	} else {
-		same, err = t.shares(species.CLONE_NEWUSER)
+	theirs, err := t.process.NamespaceID(species.CLONE_NEWUSER)
+	workers := t.user
+	if err == nil && !t.joins(species.CLONE_NEWUSER) {
+		workers, err = sys.ThreadNamespaceID(species.CLONE_NEWUSER)
 	}
-	if err != nil || !same {
+	if err != nil || theirs != workers {
 		return 0, 0, err
 	}
 	return permitted, bounding, nil

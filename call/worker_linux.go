@@ -111,10 +111,10 @@ func runAndFinish(out *outlet, r registration, arg []byte) {
 			failure = &wire.Failure{Text: text[:min(len(text), wire.MaxText)], Cause: wire.CausePanic}
 			failure.Stack = stack[:min(len(stack), wire.MaxText)]
 		}
-		if failure != nil {
-			out.fail(*failure)
+		if failure == nil {
+			out.finish(text)
 		}
-		out.finish(text)
+		out.fail(*failure)
 	}()
 	result, err := r.run(arg)
 	if err == nil {

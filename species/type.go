@@ -13,26 +13,18 @@ import (
 // neither a Name nor a marshalled text; convert it to a [Set] for these.
 type NamespaceType uint64
 
-// The eight types, in the order in which they are listed everywhere. The kernels are the first in which the type is
-// complete, according to namespaces(7) and the manual page of the type.
+// The eight types, in the order in which they are listed everywhere, each with the first kernel in which it is complete,
+// according to namespaces(7) and the manual page of the type. To clone(2), though not to clone3(2), unshare(2) and
+// setns(2), the bit of CLONE_NEWTIME is part of the exit signal (CSIGNAL).
 const (
-	// CLONE_NEWNS is the type of mount namespaces. Since Linux 2.4.19.
-	CLONE_NEWNS NamespaceType = 0x00020000
-	// CLONE_NEWCGROUP is the type of cgroup namespaces. Since Linux 4.6.
-	CLONE_NEWCGROUP NamespaceType = 0x02000000
-	// CLONE_NEWUTS is the type of UTS namespaces: host and NIS domain name. Since Linux 2.6.19.
-	CLONE_NEWUTS NamespaceType = 0x04000000
-	// CLONE_NEWIPC is the type of IPC namespaces: System V IPC and POSIX message queues. Since Linux 2.6.30.
-	CLONE_NEWIPC NamespaceType = 0x08000000
-	// CLONE_NEWUSER is the type of user namespaces. Since Linux 3.8.
-	CLONE_NEWUSER NamespaceType = 0x10000000
-	// CLONE_NEWPID is the type of PID namespaces. Since Linux 2.6.24.
-	CLONE_NEWPID NamespaceType = 0x20000000
-	// CLONE_NEWNET is the type of network namespaces. Since Linux 2.6.29.
-	CLONE_NEWNET NamespaceType = 0x40000000
-	// CLONE_NEWTIME is the type of time namespaces: offsets of the monotonic and boot-time clocks. Since Linux 5.6. To
-	// clone(2), though not to clone3(2), unshare(2) and setns(2), its bit is part of the exit signal (CSIGNAL).
-	CLONE_NEWTIME NamespaceType = 0x00000080
+	CLONE_NEWNS     NamespaceType = 0x00020000 // mounts; Linux 2.4.19
+	CLONE_NEWCGROUP NamespaceType = 0x02000000 // cgroups; Linux 4.6
+	CLONE_NEWUTS    NamespaceType = 0x04000000 // host and NIS domain name; Linux 2.6.19
+	CLONE_NEWIPC    NamespaceType = 0x08000000 // System V IPC and POSIX message queues; Linux 2.6.30
+	CLONE_NEWUSER   NamespaceType = 0x10000000 // users and capabilities; Linux 3.8
+	CLONE_NEWPID    NamespaceType = 0x20000000 // processes; Linux 2.6.24
+	CLONE_NEWNET    NamespaceType = 0x40000000 // network; Linux 2.6.29
+	CLONE_NEWTIME   NamespaceType = 0x00000080 // offsets of the monotonic and boot-time clocks; Linux 5.6
 
 	// AllNS is the mask of all eight types.
 	AllNS = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
