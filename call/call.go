@@ -134,7 +134,7 @@ func (c *Call) Context(ctx context.Context) *Call {
 func (c *Call) Env(assignments ...string) *Call {
 	for _, a := range assignments {
 		if strings.IndexByte(a, '=') < 1 || strings.IndexByte(a, 0) >= 0 {
-			c.fail(&Error{Stage: StageSpawn, Op: "environment", Err: fmt.Errorf("%q: %w", a, errNoAssignment)})
+			c.fail(&Error{Stage: StageSpawn, Op: "environment", Err: fmt.Errorf("%q: not NAME=VALUE", a)})
 		}
 	}
 	c.env = append(c.env, assignments...)

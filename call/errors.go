@@ -20,15 +20,11 @@ var (
 	// ErrStale says that another process has got the target's PID since TargetPid: the inode number of the pidfd has
 	// changed, or before Linux 6.9 the start time.
 	ErrStale = sys.ErrStale
-	// ErrSameNamespace says that the target shares a namespace that MustDiffer names with the calling thread.
+	// ErrSameNamespace says that target and calling thread share a namespace of a type that MustDiffer names.
 	ErrSameNamespace = errors.New("the namespace is the caller's own")
 
-	errNoType       = errors.New("not a type of namespace")
-	errNoID         = errors.New("not a UID and a GID")
-	errNoHandle     = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
-	errNoAssignment = errors.New("not NAME=VALUE")
-
-	errTooLarge   = errors.New("too large")
+	errNoType     = errors.New("not a type of namespace")
+	errNoHandle   = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
 	errGoexit     = errors.New("the handler called runtime.Goexit")
 	errNoResult   = errors.New("the worker ended without running the handler: does every run of the program call HandleReexec?")
 	errTooDeep    = errors.New("too many nested calls: does a handler run its own program?")

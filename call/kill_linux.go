@@ -140,9 +140,6 @@ func watch(lifeline int, group bool) {
 	}
 }
 
-// firstPID is that of the first process of a PID namespace: no process inside, and no lifeline, can kill it.
-const firstPID = 1
-
 // mayKillAllUsers reports whether this process may kill the processes of all users, and so its lifelines can.
 func mayKillAllUsers() bool { return os.Geteuid() == 0 && isInInitialUserNamespace() }
 

@@ -121,11 +121,11 @@ type message struct {
 // receive returns the next record of a worker, io.EOF if the other end is closed.
 func receive(channel *sys.Inbox, buf []byte) (message, error) {
 	got, err := channel.Receive(buf)
+	if err == nil && got.End {
+		err = io.EOF
+	}
 	if err != nil {
 		return message{}, err
-	}
-	if got.End {
-		return message{}, io.EOF
 	}
 	m := message{sender: got.Sender}
 	if m.Record, m.inline, err = parse(buf[:got.Size]); err != nil {
@@ -145,7 +145,7 @@ func (m message) body(file *sys.FD, limit uint64) ([]byte, error) {
 	}
 	switch {
 	case m.Size > limit:
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, m.Size, limit)
+		return nil, fmt.Errorf("too large: %d bytes, the limit is %d", m.Size, limit)
 	case m.Size == uint64(len(m.inline)):
 		return append([]byte{}, m.inline...), nil
 	case file == nil:

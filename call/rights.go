@@ -31,7 +31,7 @@ func (c *Call) DropPrivs() *Call {
 // unless DropPrivs is set, too. It requires CAP_SETUID and CAP_SETGID in the worker's user namespace.
 func (c *Call) User(uid, gid int) *Call {
 	if uid < 0 || gid < 0 || int64(uid) >= math.MaxUint32 || int64(gid) >= math.MaxUint32 {
-		c.fail(&Error{Stage: StagePrivileges, Op: "user", Err: fmt.Errorf("%d:%d: %w", uid, gid, errNoID)})
+		c.fail(&Error{Stage: StagePrivileges, Op: "user", Err: fmt.Errorf("%d:%d: not a UID and a GID", uid, gid)})
 	}
 	c.flags |= wire.FlagUser
 	c.rights.uid, c.rights.gid = uint32(uid), uint32(gid)

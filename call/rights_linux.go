@@ -69,10 +69,9 @@ func refuseExposed(request *wire.Request, t *target) error {
 	if hidden, err := t.hidesWorker(); hidden || err != nil {
 		return err
 	}
-	return &Error{Stage: StagePrivileges, Op: "check", Err: errExposed}
+	err := errors.New("others could trace the worker for a moment while fs.suid_dumpable is 1: set it to 0 or 2")
+	return &Error{Stage: StagePrivileges, Op: "check", Err: err}
 }
-
-var errExposed = errors.New("others could trace the worker for a moment while fs.suid_dumpable is 1: set it to 0 or 2")
 
 // hidesWorker reports whether nobody who sees the worker while it changes credentials has rights over it: it joins a
 // user namespace that root or the caller has created, and the target is in another PID namespace.

@@ -42,13 +42,13 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 	// A process in the target's PID namespace must find no file to overwrite in /proc/PID/exe. And a worker must not start
 	// as a set-user-ID program, or the bootstrap would ignore the request.
 	sealed := t.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()
-	if s.program, s.fresh, err = sys.Executable(sealed); err != nil {
-		s.close()
-		return nil, spawnError("open the program", err)
+	op := "open the program"
+	if s.program, s.fresh, err = sys.Executable(sealed); err == nil {
+		op, err = "channel", s.sendAll(c, request, arg)
 	}
-	if err := s.sendAll(c, request, arg); err != nil {
+	if err != nil {
 		s.close()
-		return nil, spawnError("channel", err)
+		return nil, spawnError(op, err)
 	}
 	return s, nil
 }

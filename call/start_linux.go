@@ -14,11 +14,7 @@ import (
 )
 
 // Descriptors of a worker after stdio.
-const (
-	workerChannel  = 3
-	workerGroup    = 4
-	workerLifeline = 5
-)
+const workerChannel, workerGroup, workerLifeline = 3, 4, 5
 
 // SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
 // its result into ret, a pointer as for json.Unmarshal; nil discards the result. The namespaces, threads and descriptors

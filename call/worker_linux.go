@@ -74,7 +74,8 @@ func work(w nsenter.Worker) {
 	if err == nil {
 		err = becomeReady(channel, w.Lifeline)
 	}
-	if marks&wire.MarkWatch != 0 || os.Getpid() == firstPID {
+	isFirst := os.Getpid() == 1 // of its PID namespace: neither a process inside nor a lifeline can kill it
+	if marks&wire.MarkWatch != 0 || isFirst {
 		go watch(w.Lifeline, true)
 	}
 	if err != nil {

@@ -6,9 +6,6 @@
 //   - [Set] is a set of types, written "mnt,net".
 //   - [NamespaceID] is the device and inode number of a namespace, comparable with ==. [IDwithType] reads it from the
 //     text "net:[4026531833]".
-//   - [InitialInode] returns the inode numbers of the initial namespaces.
-//
-// Types and sets are listed in one order everywhere: mnt, cgroup, uts, ipc, user, pid, net, time.
 //
 // # Shapes in text and JSON
 //

@@ -85,8 +85,7 @@ func writeTable(out io.Writer, rows []row) error {
 	buffered := bufio.NewWriter(out)
 	w := tabwriter.NewWriter(buffered, 0, 0, 1, ' ', 0)
 	fmt.Fprintln(w, "NAMESPACE\tTYPE\tPROCESSES\tLEADER\tOWNER\tUSER\tHELD\tCOMMAND")
-	for i := range rows {
-		r := &rows[i]
+	for _, r := range rows {
 		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.Namespace, r.Type, r.Processes,
 			orDash(uint64(r.PID)), r.owner(), r.user(), r.held(), r.command())
 	}

@@ -26,10 +26,12 @@ type Failure struct {
 	Stack     []byte          `json:"stack,omitempty"`
 }
 
-// Sizes in bytes: of the longest text in a failure, and of the longest failure as JSON.
+// Limits for a failure, and for a short one.
 const (
-	MaxText    = 64 << 10
-	MaxFailure = 16 * MaxText
+	MaxText        = 64 << 10     // bytes of text
+	MaxFailure     = 16 * MaxText // bytes of JSON
+	maxShortText   = 300          // bytes of text, which as JSON take up to six times the space
+	maxShortCauses = 16           // of each kind
 )
 
 // Causes of a Failure, other than an error that the handler returned.
@@ -90,12 +92,6 @@ func (f *Failure) collect(err error) {
 		}
 	}
 }
-
-// The limits of a short failure: bytes of text, which as JSON take up to six times the space, and causes of each kind.
-const (
-	maxShortText   = 300
-	maxShortCauses = 16
-)
 
 // Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text; no stack.
 func (f Failure) Short(why error) Failure {

@@ -1,7 +1,6 @@
 package wire
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
 	"strings"
@@ -19,8 +18,6 @@ type Turns struct {
 	last   uint16 // kind of the last record, FORKED left out
 }
 
-var errTurn = errors.New("out of turn")
-
 // Next accepts the next record or returns an error. fromChild: the kernel names our child as its sender, which is the
 // worker or, if Forks, the process that forks it.
 func (t *Turns) Next(r Record, fromChild bool) error {
@@ -28,7 +25,7 @@ func (t *Turns) Next(r Record, fromChild bool) error {
 		return err
 	}
 	if !t.allows(r, fromChild) {
-		return fmt.Errorf("record of kind %d %w", r.Kind, errTurn)
+		return fmt.Errorf("record of kind %d out of turn", r.Kind)
 	}
 	if r.Kind == KindForked {
 		t.forked = true
