@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -97,7 +98,7 @@ func openMade(t species.NamespaceType) (int, error) {
 	if t == species.CLONE_NEWTIME {
 		return sys.OpenForChildren()
 	}
-	return openHome(t)
+	return openHome(t, raw.OwnTID())
 }
 
 func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*sys.FD, error)) ([]*NamespaceFile, error) {

@@ -3,6 +3,7 @@ package handle
 import (
 	"runtime"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
@@ -29,18 +30,19 @@ func startThread(body func(), started chan<- struct{}) {
 // lockOffMain locks the calling goroutine to its thread, having moved it away from the main thread. The main thread is
 // kept busy until free is closed; free is nil when there was no need. A goroutine that was locked to the main thread
 // already stays there.
-func lockOffMain() (free chan struct{}) {
+func lockOffMain() (tid int, free chan struct{}) {
 	const attempts = 100
 	runtime.LockOSThread()
 	for range attempts {
-		if !sys.OnMainThread() {
-			return free
+		tid, main := raw.Thread()
+		if !main {
+			return tid, free
 		}
 		runtime.UnlockOSThread()
 		free = occupyMain()
 		runtime.LockOSThread()
 	}
-	return free
+	return raw.OwnTID(), free
 }
 
 // occupyMain starts a goroutine, which is the next one to run on the thread that the caller leaves by waiting for it.
