@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-
-	"github.com/nsops/nsops/species"
 )
 
 // NamespaceFile is an open file of a namespace, which keeps it alive. It is closed by whoever got it, once; one that is
@@ -60,21 +58,3 @@ func (f *NamespaceFile) Close() error {
 	}
 	return f.File.Close()
 }
-
-// ID returns the identity; see [Relation].
-func (f *NamespaceFile) ID() (species.NamespaceID, error) { return idOf(f) }
-
-// Type returns the type; see [Relation].
-func (f *NamespaceFile) Type() (species.NamespaceType, error) { return typeOf(f) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (f *NamespaceFile) User() (*NamespaceFile, error) { return userOf(f) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (f *NamespaceFile) Parent() (*NamespaceFile, error) { return parentOf(f) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (f *NamespaceFile) OwnerUID() (int, error) { return ownerUIDOf(f) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (f *NamespaceFile) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(f) }

@@ -71,21 +71,3 @@ func (h *FileHandle) UnmarshalBinary(b []byte) error {
 	*h = FileHandle{binary.BigEndian.Uint64(b), t, binary.BigEndian.Uint32(b[12:])}
 	return nil
 }
-
-// ID returns the identity; see [Relation].
-func (h FileHandle) ID() (species.NamespaceID, error) { return idOf(h) }
-
-// Type returns the type, having opened the namespace; see [Relation].
-func (h FileHandle) Type() (species.NamespaceType, error) { return typeOf(h) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (h FileHandle) User() (*NamespaceFile, error) { return userOf(h) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (h FileHandle) Parent() (*NamespaceFile, error) { return parentOf(h) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (h FileHandle) OwnerUID() (int, error) { return ownerUIDOf(h) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (h FileHandle) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(h) }

@@ -6,7 +6,6 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/species"
 )
 
 // Equal says whether both handles are of the same namespace.
@@ -65,24 +64,6 @@ func (ns NsHandle) NsFd() (int, FdCloser, error) {
 	}
 	return int(ns), noCloser, nil
 }
-
-// ID returns the identity; see [Relation].
-func (ns NsHandle) ID() (species.NamespaceID, error) { return idOf(ns) }
-
-// Type returns the type; see [Relation].
-func (ns NsHandle) Type() (species.NamespaceType, error) { return typeOf(ns) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (ns NsHandle) User() (*NamespaceFile, error) { return userOf(ns) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (ns NsHandle) Parent() (*NamespaceFile, error) { return parentOf(ns) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (ns NsHandle) OwnerUID() (int, error) { return ownerUIDOf(ns) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (ns NsHandle) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(ns) }
 
 // Dup returns another handle of the namespace, which the caller closes.
 func (ns NsHandle) Dup() (NsHandle, error) { return duplicate(ns) }

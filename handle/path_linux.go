@@ -8,7 +8,6 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/species"
 )
 
 // NamespacePath refers to the namespace that is at a path whenever it is asked: a pin, or a link such as
@@ -56,21 +55,3 @@ func instead(path string) string {
 
 // String returns the path.
 func (p NamespacePath) String() string { return "path " + string(p) }
-
-// ID returns the identity; see [Relation].
-func (p NamespacePath) ID() (species.NamespaceID, error) { return idOf(p) }
-
-// Type returns the type; see [Relation].
-func (p NamespacePath) Type() (species.NamespaceType, error) { return typeOf(p) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (p NamespacePath) User() (*NamespaceFile, error) { return userOf(p) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (p NamespacePath) Parent() (*NamespaceFile, error) { return parentOf(p) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (p NamespacePath) OwnerUID() (int, error) { return ownerUIDOf(p) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (p NamespacePath) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(p) }

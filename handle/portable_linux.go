@@ -193,21 +193,3 @@ func (p Portable) String() string {
 	}
 	return text
 }
-
-// ID returns the identity, having opened the namespace; see [Relation].
-func (p Portable) ID() (species.NamespaceID, error) { return idOf(p) }
-
-// Type returns the type, having opened the namespace; see [Relation].
-func (p Portable) Type() (species.NamespaceType, error) { return typeOf(p) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (p Portable) User() (*NamespaceFile, error) { return userOf(p) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (p Portable) Parent() (*NamespaceFile, error) { return parentOf(p) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (p Portable) OwnerUID() (int, error) { return ownerUIDOf(p) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (p Portable) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(p) }

@@ -90,23 +90,3 @@ func (n ProcessNamespace) String() string {
 	}
 	return typeWord(n.t) + " of " + n.process.String()
 }
-
-// ID returns the identity; see [Relation].
-func (n ProcessNamespace) ID() (species.NamespaceID, error) { return idOf(n) }
-
-// Type returns the type; see [Relation].
-func (n ProcessNamespace) Type() (species.NamespaceType, error) { return typeOf(n) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (n ProcessNamespace) User() (*NamespaceFile, error) { return userOf(n) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (n ProcessNamespace) Parent() (*NamespaceFile, error) { return parentOf(n) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (n ProcessNamespace) OwnerUID() (int, error) { return ownerUIDOf(n) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (n ProcessNamespace) OpenTypedReference() (Relation, ReferenceCloser, error) {
-	return openTyped(n)
-}

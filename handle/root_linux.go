@@ -95,7 +95,7 @@ func (r *Root) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rootFile{f, r, name, nil}, nil
+	return &rootFile{readable: f, file: f, root: r, name: name}, nil
 }
 
 func (r *Root) open(name string) (*os.File, error) {

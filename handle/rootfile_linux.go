@@ -10,35 +10,23 @@ import (
 	"strings"
 )
 
-// rootFile is an open file of a Root. It is no *os.File, since one of a directory looks up its entries by a path that
-// means something else, or nothing, outside.
+// rootFile is an open file of a Root. It has no other method of *os.File, since those of a directory look up its entries
+// by a path that means something else, or nothing, outside.
 type rootFile struct {
+	readable
 	file *os.File
 	root *Root
 	name string
 	rest []fs.DirEntry // what ReadDir has not returned yet; nil before the first call
 }
 
-var (
-	_ io.ReaderAt    = (*rootFile)(nil)
-	_ io.Seeker      = (*rootFile)(nil)
-	_ fs.ReadDirFile = (*rootFile)(nil)
-)
+type readable interface {
+	fs.File
+	io.ReaderAt
+	io.Seeker
+}
 
-// Stat describes the file.
-func (f *rootFile) Stat() (fs.FileInfo, error) { return f.file.Stat() }
-
-// Read reads on.
-func (f *rootFile) Read(b []byte) (int, error) { return f.file.Read(b) }
-
-// ReadAt reads at an offset.
-func (f *rootFile) ReadAt(b []byte, at int64) (int, error) { return f.file.ReadAt(b, at) }
-
-// Seek sets where to read on.
-func (f *rootFile) Seek(at int64, whence int) (int64, error) { return f.file.Seek(at, whence) }
-
-// Close closes the file.
-func (f *rootFile) Close() error { return f.file.Close() }
+var _ fs.ReadDirFile = (*rootFile)(nil)
 
 // ReadDir returns the next n entries, or with n <= 0 all that are left.
 func (f *rootFile) ReadDir(n int) ([]fs.DirEntry, error) {

@@ -114,21 +114,3 @@ func (r typed) String() string {
 	}
 	return typeWord(r.want) + " " + r.ref.String()
 }
-
-// ID returns the identity; see [Relation].
-func (r typed) ID() (species.NamespaceID, error) { return idOf(r) }
-
-// Type returns the type, having checked it; see [Relation].
-func (r typed) Type() (species.NamespaceType, error) { return typeOf(r) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (r typed) User() (*NamespaceFile, error) { return userOf(r) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (r typed) Parent() (*NamespaceFile, error) { return parentOf(r) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (r typed) OwnerUID() (int, error) { return ownerUIDOf(r) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (r typed) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(r) }
