@@ -54,14 +54,9 @@ func newStep(ref Relation) (step, error) {
 	if p, ok := ref.(ProcessNamespace); ok && p.valid() {
 		return step{fd: p.process.pidfd(), mask: p.t, closer: noCloser, ref: p.String(), process: p.process}, nil
 	}
-	fd, closer, err := ref.NsFd()
+	fd, t, closer, err := open(ref, species.NaNS)
 	if err != nil {
-		return step{}, asInvalid(ref, err)
-	}
-	t, err := sys.TypeOf(fd)
-	if err != nil {
-		closer()
-		return step{}, invalid(ref, noNamespace(err))
+		return step{}, err
 	}
 	return step{fd: fd, mask: t, closer: closer, ref: ref.String()}, nil
 }

@@ -68,7 +68,7 @@ func (ns NsHandle) NsFd() (int, FdCloser, error) {
 // Dup returns another handle of the namespace, which the caller closes.
 func (ns NsHandle) Dup() (NsHandle, error) { return duplicate(ns) }
 
-func duplicate(r reference) (NsHandle, error) {
+func duplicate(r Relation) (NsHandle, error) {
 	fd, closer, err := r.NsFd()
 	if err != nil {
 		return None(), err

@@ -18,10 +18,7 @@ type NamespacePath string
 // NsFd opens the namespace.
 func (p NamespacePath) NsFd() (int, FdCloser, error) {
 	fd, err := openPath(string(p))
-	if err != nil {
-		return -1, nil, invalid(p, err)
-	}
-	return fd.Int(), func() { _ = fd.Close() }, nil
+	return opened(p, fd, err)
 }
 
 // openPath opens the namespace at a path, or says what is there instead.

@@ -44,14 +44,11 @@ func TranslatePID(pid int, from, to Relation) (int, error) {
 
 // translation asks the kernel, and what it cannot answer, /proc.
 func translation(ref Relation, ask func(fd int) (int, error), look func(species.NamespaceID) (int, error)) (int, error) {
-	fd, closer, err := ref.NsFd()
+	fd, _, closer, err := open(ref, species.CLONE_NEWPID)
 	if err != nil {
-		return 0, asInvalid(ref, err)
+		return 0, err
 	}
 	defer closer()
-	if err := checkType(fd, species.CLONE_NEWPID); err != nil {
-		return 0, invalid(ref, err)
-	}
 	pid, err := ask(fd)
 	if !sys.IsMissing(err) {
 		return pid, err

@@ -104,14 +104,11 @@ func (o Of) Pin(name string, ref Relation) error {
 	if err := o.checkName("pin", name); err != nil {
 		return err
 	}
-	fd, closer, err := ref.NsFd()
+	fd, _, closer, err := open(ref, o.t())
 	if err != nil {
-		return asInvalid(ref, err)
+		return o.err("pin", name, err)
 	}
 	defer closer()
-	if err := checkType(fd, o.t()); err != nil {
-		return o.err("pin", ref.String(), err)
-	}
 	dir := o.pinDirs()[0]
 	if err := o.prepareDir(dir); err != nil {
 		return o.err("pin", name, err)

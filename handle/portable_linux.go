@@ -174,10 +174,7 @@ func (p Portable) compare(fd int) error {
 // NsFd opens the namespace; see Open.
 func (p Portable) NsFd() (int, FdCloser, error) {
 	fd, err := p.open()
-	if err != nil {
-		return -1, nil, invalid(p, err)
-	}
-	return fd.Int(), func() { _ = fd.Close() }, nil
+	return opened(p, fd, err)
 }
 
 // String returns the link text and where it was found.

@@ -77,10 +77,7 @@ func (n ProcessNamespace) NsFd() (int, FdCloser, error) {
 		return -1, nil, invalid(n, syscall.EINVAL)
 	}
 	fd, err := n.process.p.OpenNamespace(n.t)
-	if err != nil {
-		return -1, nil, invalid(n, uninspected(n.process.p, err))
-	}
-	return fd.Int(), func() { _ = fd.Close() }, nil
+	return opened(n, fd, uninspected(n.process.p, err))
 }
 
 // String returns type and PID.

@@ -40,14 +40,11 @@ var (
 // the caller's user namespace. Of a [ProcessNamespace] the right to inspect the process is enough; then it is the
 // process's own root directory, which chroot(2) may have made another one than the namespace's.
 func OpenRoot(ref Relation) (*Root, error) {
-	fd, closer, err := ref.NsFd()
+	fd, _, closer, err := open(ref, species.CLONE_NEWNS)
 	if err != nil {
-		return nil, asInvalid(ref, err)
+		return nil, err
 	}
 	defer closer()
-	if err := checkType(fd, species.CLONE_NEWNS); err != nil {
-		return nil, invalid(ref, err)
-	}
 	root, err := rootOf(fd)
 	if p, ok := ref.(ProcessNamespace); ok && errors.Is(err, syscall.EPERM) {
 		if root, err = p.process.p.OpenRoot(); err == nil {
@@ -66,19 +63,16 @@ func OpenRoot(ref Relation) (*Root, error) {
 	return &Root{root: root, ns: ns, ref: ref.String()}, nil
 }
 
-// rootOf has a thread join the mount namespace, open its root, and die.
+// rootOf opens the root of a mount namespace, on a thread that joins it and ends then.
 func rootOf(fd int) (root *sys.FD, err error) {
-	done := make(chan struct{})
-	onOwnThread(func() {
-		defer close(done)
-		if err = sys.Unshare(cloneFS); err != nil {
-			return
+	runOnOwnThread(func() {
+		if err = sys.Unshare(cloneFS); err == nil {
+			err = sys.Setns(fd, int(species.CLONE_NEWNS))
 		}
-		if err = sys.Setns(fd, int(species.CLONE_NEWNS)); err == nil {
+		if err == nil {
 			root, err = sys.OpenRootHere()
 		}
 	})
-	<-done
 	return root, err
 }
 

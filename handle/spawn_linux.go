@@ -12,6 +12,16 @@ import (
 // until another one has a thread.
 func onOwnThread(body func()) { go startThread(body, nil) }
 
+// runOnOwnThread waits for body.
+func runOnOwnThread(body func()) {
+	done := make(chan struct{})
+	onOwnThread(func() {
+		defer close(done)
+		body()
+	})
+	<-done
+}
+
 func startThread(body func(), started chan<- struct{}) {
 	runtime.LockOSThread()
 	if started != nil {

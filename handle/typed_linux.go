@@ -1,18 +1,16 @@
 package handle
 
 import (
-	"fmt"
 	"os"
 	"syscall"
 
-	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
 
 // typed is a reference together with the type that its namespace must have: of any other type it is an
 // *InvalidNamespaceError with EINVAL, whatever is asked.
 type typed struct {
-	ref  reference
+	ref  Relation
 	want species.NamespaceType
 }
 
@@ -58,7 +56,7 @@ func NewTypedNamespaceFile(f *os.File, t species.NamespaceType) (*TypedNamespace
 	return &TypedNamespaceFile{r, file}, nil
 }
 
-func newTyped(ref reference, t species.NamespaceType) (typed, error) {
+func newTyped(ref Relation, t species.NamespaceType) (typed, error) {
 	if t == species.NaNS {
 		found, err := typeOf(ref)
 		return typed{ref, found}, err
@@ -85,23 +83,11 @@ func (r typed) NsFd() (int, FdCloser, error) {
 	if err != nil {
 		return -1, nil, err
 	}
-	if err := checkType(fd, r.want); err != nil {
+	if _, err := checkType(fd, r.want); err != nil {
 		closer()
 		return -1, nil, invalid(r, err)
 	}
 	return fd, closer, nil
-}
-
-// checkType returns an error unless the descriptor is of a namespace of type t, or with NaNS of any.
-func checkType(fd int, t species.NamespaceType) error {
-	found, err := sys.TypeOf(fd)
-	switch {
-	case err != nil:
-		return noNamespace(err)
-	case found != t && t != species.NaNS:
-		return fmt.Errorf("it is a %s namespace: %w", found.Name(), syscall.EINVAL)
-	}
-	return nil
 }
 
 // String returns the type, if one is wanted, and the reference.
