@@ -52,7 +52,7 @@ func newStep(ref Relation) (step, error) {
 		return step{}, &Error{Op: "join", Ref: "nil", Err: syscall.EINVAL}
 	}
 	if p, ok := ref.(ProcessNamespace); ok && p.valid() {
-		return step{fd: p.process.pidfd(), mask: p.t, closer: noCloser, ref: p.String(), process: p.process}, nil
+		return step{fd: p.process.p.Int(), mask: p.t, closer: noCloser, ref: p.String(), process: p.process}, nil
 	}
 	fd, t, closer, err := open(ref, species.NaNS)
 	if err != nil {
