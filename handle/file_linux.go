@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strconv"
 )
 
 // NamespaceFile is an open file of a namespace, which keeps it alive. It is closed by whoever got it, once; one that is
@@ -58,3 +59,14 @@ func (f *NamespaceFile) Close() error {
 	}
 	return f.File.Close()
 }
+
+// NamespaceFd refers to a namespace by a descriptor. Whoever opened it closes it, after the last use of this.
+type NamespaceFd int
+
+func noCloser() {}
+
+// NsFd returns the descriptor itself; its closer does nothing.
+func (n NamespaceFd) NsFd() (int, FdCloser, error) { return int(n), noCloser, nil }
+
+// String returns the number.
+func (n NamespaceFd) String() string { return "fd " + strconv.Itoa(int(n)) }

@@ -3,12 +3,13 @@ package handle
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// Equal says whether both handles are of the same namespace.
+// Equal reports whether both handles are of the same namespace.
 func (ns NsHandle) Equal(other NsHandle) bool {
 	if ns == other {
 		return true
@@ -22,28 +23,21 @@ func (ns NsHandle) Equal(other NsHandle) bool {
 }
 
 // String returns the descriptor and the identity, as netns does: NS(fd: dev, ino), NS(none) or NS(fd: unknown).
-func (ns NsHandle) String() string {
-	if !ns.IsOpen() {
-		return "NS(none)"
-	}
-	id, err := sys.IDOf(int(ns))
-	if err != nil {
-		return fmt.Sprintf("NS(%d: unknown)", ns)
-	}
-	return fmt.Sprintf("NS(%d: %d, %d)", ns, id.Dev, id.Ino)
-}
+func (ns NsHandle) String() string { return ns.text(strconv.Itoa(int(ns))+": ", ", ") }
 
-// UniqueId returns the identity alone, NS(dev:ino), or NS(none) or NS(unknown). It tells apart namespaces that exist at
-// the same time: numbers of those that are gone are given out again. [Serial] is never used again.
-func (ns NsHandle) UniqueId() string {
+// UniqueId returns the identity alone, NS(dev:ino), or NS(none) or NS(unknown). It is unique among the namespaces that
+// exist: the numbers of those that are gone are used again. A [Serial] is never used again.
+func (ns NsHandle) UniqueId() string { return ns.text("", ":") }
+
+func (ns NsHandle) text(prefix, separator string) string {
 	if !ns.IsOpen() {
 		return "NS(none)"
 	}
 	id, err := sys.IDOf(int(ns))
 	if err != nil {
-		return "NS(unknown)"
+		return "NS(" + prefix + "unknown)"
 	}
-	return fmt.Sprintf("NS(%d:%d)", id.Dev, id.Ino)
+	return fmt.Sprintf("NS(%s%d%s%d)", prefix, id.Dev, separator, id.Ino)
 }
 
 // Close closes the handle and sets it to None; again, or on None, it is EBADF. Copies of the handle are not set: they

@@ -47,16 +47,6 @@ func (p *Process) Namespaces(types ...species.NamespaceType) []Relation {
 	return refs
 }
 
-// shares reports whether the calling thread is in the process's namespace of type t.
-func (p *Process) shares(t species.NamespaceType) (bool, error) {
-	theirs, err := p.p.NamespaceID(t)
-	if err != nil {
-		return false, err
-	}
-	ours, err := sys.ThreadNamespaceID(t)
-	return err == nil && ours == theirs, nil
-}
-
 // ProcessNamespace refers to the namespace of one type that a process is in at the time of use. It keeps nothing alive.
 type ProcessNamespace struct {
 	process *Process

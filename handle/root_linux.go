@@ -5,7 +5,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -51,16 +53,15 @@ func OpenRoot(ref Relation) (*Root, error) {
 			return &Root{root: root, ref: ref.String()}, nil
 		}
 	}
-	if err != nil {
-		err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
-		return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
-	}
-	ns, err := sys.DupFD(fd)
-	if err != nil {
+	var ns *sys.FD
+	if err == nil {
+		if ns, err = sys.DupFD(fd); err == nil {
+			return &Root{root: root, ns: ns, ref: ref.String()}, nil
+		}
 		_ = root.Close()
-		return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
 	}
-	return &Root{root: root, ns: ns, ref: ref.String()}, nil
+	err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
+	return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
 }
 
 // rootOf opens the root of a mount namespace, on a thread that joins it and ends then.
@@ -184,4 +185,59 @@ func (r *Root) OpenNamespace(name string) (*NamespaceFile, error) {
 		return nil, &InvalidNamespaceError{Ref: r.String(), Err: err}
 	}
 	return file, nil
+}
+
+// rootFile is an open file of a Root. It has no other method of *os.File, since those of a directory look up its entries
+// by a path that means something else, or nothing, outside.
+type rootFile struct {
+	readable
+	file *os.File
+	root *Root
+	name string
+	rest []fs.DirEntry // what ReadDir has not returned yet; nil before the first call
+}
+
+type readable interface {
+	fs.File
+	io.ReaderAt
+	io.Seeker
+}
+
+var _ fs.ReadDirFile = (*rootFile)(nil)
+
+// ReadDir returns the next n entries, or with n <= 0 all that are left.
+func (f *rootFile) ReadDir(n int) ([]fs.DirEntry, error) {
+	if f.rest == nil {
+		entries, err := f.root.entries(f.file, f.name)
+		if err != nil {
+			return nil, err
+		}
+		f.rest = slices.Grow(entries, 1) // not nil
+	}
+	if n <= 0 {
+		n = len(f.rest)
+	} else if len(f.rest) == 0 {
+		return nil, io.EOF
+	}
+	n = min(n, len(f.rest))
+	next := slices.Clone(f.rest[:n])
+	f.rest = f.rest[n:]
+	return next, nil
+}
+
+// entries describes what is in an open directory, leaving out what vanishes meanwhile.
+func (r *Root) entries(dir *os.File, name string) ([]fs.DirEntry, error) {
+	names, err := dir.Readdirnames(-1)
+	entries := make([]fs.DirEntry, 0, len(names))
+	for _, entry := range names {
+		info, statErr := r.Lstat(path.Join(name, entry))
+		switch {
+		case statErr == nil:
+			entries = append(entries, fs.FileInfoToDirEntry(info))
+		case !errors.Is(statErr, fs.ErrNotExist):
+			err = errors.Join(err, statErr)
+		}
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
 }

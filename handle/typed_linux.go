@@ -57,13 +57,8 @@ func NewTypedNamespaceFile(f *os.File, t species.NamespaceType) (*TypedNamespace
 }
 
 func newTyped(ref Relation, t species.NamespaceType) (typed, error) {
-	if t == species.NaNS {
-		found, err := typeOf(ref)
-		return typed{ref, found}, err
-	}
-	r := typed{ref, t}
-	_, err := r.Type()
-	return r, err
+	found, err := typed{ref, t}.Type()
+	return typed{ref, found}, err
 }
 
 // Close closes the file.

@@ -2,8 +2,11 @@ package handle
 
 import (
 	"errors"
+	"fmt"
+	"runtime"
 
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
 
@@ -63,7 +66,7 @@ func (th *Thread) Visit(f func(), refs ...Relation) error {
 	case th.visiting: // a visit during another one comes back to where that is
 		err := Visit(f, refs...)
 		if errors.Is(err, ErrTainted) {
-			th.taint()
+			th.end() // Unlock leaves the goroutine locked
 		}
 		return err
 	}
@@ -87,7 +90,7 @@ func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
 	defer func() {
 		th.visiting = false
 		if err = comeBack(home, species.CLONE_NEWNET); err != nil {
-			th.taint()
+			th.end() // Unlock leaves the goroutine locked
 		}
 	}()
 	f()
@@ -108,7 +111,7 @@ func (th *Thread) visit(f func(), refs []Relation) (err error) {
 	defer func() {
 		th.visiting = false
 		if back := th.back(joined); back != nil {
-			th.taint()
+			th.end() // Unlock leaves the goroutine locked
 			err = back
 		}
 	}()
@@ -164,17 +167,11 @@ func (th *Thread) back(types species.Set) (err error) {
 	return err
 }
 
-// taint has Unlock leave the goroutine locked.
-func (th *Thread) taint() {
-	th.end()
-	leaveMain(th.free)
-}
-
 // Unlock closes what was kept and unlocks the goroutine from its thread; again, or after ErrTainted, it does nothing.
 func (th *Thread) Unlock() {
 	if !th.ended {
 		th.end()
-		unlockAfter(th.free)
+		runtime.UnlockOSThread()
 	}
 }
 
@@ -183,4 +180,43 @@ func (th *Thread) end() {
 	for _, h := range th.homes[:th.opened] {
 		raw.CloseNoWait(h.fd)
 	}
+	if th.free != nil {
+		close(th.free)
+	}
+}
+
+// openHome opens the calling thread's namespace to come back to. Of PID namespaces that is the one for children, and
+// there is no way back to one in which no process was started yet.
+func openHome(t species.NamespaceType, tid int) (fd int, err error) {
+	if t == species.CLONE_NEWNET {
+		fd, err = sys.OpenCurrentNet(tid)
+	} else {
+		fd, err = sys.OpenCurrent(t)
+	}
+	if err != nil && t != species.CLONE_NEWPID {
+		if own, err := sys.OpenThreadNamespace(t); err == nil {
+			return own.Disown(), nil
+		}
+	}
+	return fd, err
+}
+
+// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even where the thread is already;
+// a thread that lacked them to leave is still at home.
+func comeBack(home int, t species.NamespaceType) error {
+	errno := raw.SetnsNoWait(home, t)
+	if errno == 0 || isIn(home, t) {
+		return nil
+	}
+	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: fmt.Errorf("%w: %w", ErrTainted, sys.ExplainJoin(errno, t, home))}
+}
+
+// isIn reports whether a descriptor is of the namespace that the calling thread is in.
+func isIn(fd int, t species.NamespaceType) bool {
+	current, err := openHome(t, raw.OwnTID())
+	if err != nil {
+		return false
+	}
+	defer raw.CloseNoWait(current)
+	return NsHandle(fd).Equal(NsHandle(current))
 }
