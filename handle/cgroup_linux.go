@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ import (
 
 // cgroup is one of a container's.
 type cgroup struct {
-	dir  string // where it is to be seen
+	dir  string // below the mount point of its hierarchy
 	path string // in its hierarchy
 }
 
@@ -26,14 +27,15 @@ func listed(cgroups []cgroup) string {
 	for i, c := range cgroups {
 		dirs[i] = c.dir
 	}
+	slices.Sort(dirs)
 	return strings.Join(dirs, ", ")
 }
 
-// candidate is a container that may be the one that is meant, with its cgroups in all hierarchies.
+// candidate is a container that may be the one that is searched for, with its cgroups in all hierarchies.
 type candidate struct {
 	container.Container
 	proven   []cgroup
-	unproven []cgroup // that a user or another container may have made
+	unproven []cgroup // which a user or another container may have made
 }
 
 // search looks for a container by its ID, the beginning of one, or its name.
@@ -43,8 +45,7 @@ type search struct {
 	found map[string]*candidate // by ID
 }
 
-// findContainer returns the cgroups of the running container with that ID or name, or else of the one whose ID begins like
-// that.
+// findContainer returns the cgroups of the running container with that ID or name, or else of that whose ID begins so.
 func findContainer(word string, hierarchies []container.Hierarchy, told *engines.Engines) ([]cgroup, error) {
 	if word == "" || strings.ContainsAny(word, "/\x00") {
 		return nil, fmt.Errorf("no ID or name of a container: %w", syscall.EINVAL)
@@ -52,9 +53,7 @@ func findContainer(word string, hierarchies []container.Hierarchy, told *engines
 	s := &search{told, word, map[string]*candidate{}}
 	var walkErr error
 	for i := range hierarchies {
-		if err := s.walk(&hierarchies[i]); walkErr == nil {
-			walkErr = err
-		}
+		walkErr = cmp.Or(walkErr, s.walk(&hierarchies[i]))
 	}
 	cgroups, err := single(s.best())
 	if walkErr != nil && errors.Is(err, ErrUnknownContainer) {
@@ -86,20 +85,20 @@ func (s *search) walk(h *container.Hierarchy) error {
 	})
 }
 
-// add adds a cgroup. What others than root and the caller may have made does not say what the container is.
+// add adds a cgroup. One that is not proven does not say what the container is.
 func (c *candidate) add(at *container.Container, dir string) {
 	if c.ID == "" || at.Proven && (!c.Proven || c.Runtime == "") {
 		c.Container = *at
 	}
+	list := &c.unproven
 	if at.Proven {
-		c.proven = append(c.proven, cgroup{dir, at.Cgroup})
-	} else {
-		c.unproven = append(c.unproven, cgroup{dir, at.Cgroup})
+		list = &c.proven
 	}
+	*list = append(*list, cgroup{dir, at.Cgroup})
 }
 
-// best returns those with the word for an ID or a name, and if there are none, those whose ID begins like that. Those that
-// are not proven come along, for an error to name them.
+// best returns the candidates with that ID or name, or if there are none, those whose ID begins so, and those that are not
+// proven, for an error to name them.
 func (s *search) best() []*candidate {
 	var exact, begin, unproven []*candidate
 	for id, c := range s.found {
@@ -120,7 +119,7 @@ func (s *search) best() []*candidate {
 	return append(begin, unproven...)
 }
 
-// isNamed reports whether a proven container was given the word for a name, as its runtime has written down.
+// isNamed reports whether a proven container has that name according to the state of its runtime.
 func (s *search) isNamed(c *candidate) bool {
 	if !c.Proven || c.Name != "" || looksLikeID(s.word) {
 		return false
@@ -130,13 +129,13 @@ func (s *search) isNamed(c *candidate) bool {
 	return described.Name == s.word
 }
 
-// looksLikeID reports whether a word is an ID, or a short one as engines print them, and not a name.
+// looksLikeID reports whether a word is an ID or, as engines print them, the beginning of one, and not a name.
 func looksLikeID(word string) bool {
 	const short = 12
 	return len(word) >= short && strings.Trim(word, "0123456789abcdef") == ""
 }
 
-// single returns the cgroups of the only one that runs.
+// single returns the cgroups of the only candidate that runs.
 func single(found []*candidate) (cgroups []cgroup, err error) {
 	var running []string
 	var unproven []cgroup
@@ -150,22 +149,21 @@ func single(found []*candidate) (cgroups []cgroup, err error) {
 			unproven = append(unproven, c.unproven[i])
 		}
 	}
-	slices.Sort(running)
-	slices.SortFunc(unproven, func(a, b cgroup) int { return strings.Compare(a.dir, b.dir) })
 	switch {
 	case len(running) > 1:
+		slices.Sort(running)
 		return nil, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(running, ", "))
 	case len(running) == 1:
 		return cgroups, nil
 	case len(unproven) > 0:
-		return nil, fmt.Errorf("%w, but for cgroups that another user or a container may have named, which proves nothing: %s",
+		return nil, fmt.Errorf("%w; only cgroups that another user or a container may have made have that name, which proves nothing: %s",
 			ErrUnknownContainer, listed(unproven))
 	}
 	return nil, ErrUnknownContainer
 }
 
-// processes returns the PIDs of a container's processes, those of its own cgroup first, then those of the cgroups in
-// there, for instance made by an init; but not those of containers in the container, nor those of its supervisor.
+// processes returns the PIDs of a container's processes, first those in its own cgroup, then those in the cgroups below,
+// which an init may have made; but not those of containers in the container, nor those of its supervisor.
 func (c cgroup) processes() []int {
 	pids := readPIDs(c.dir)
 	entries, _ := os.ReadDir(c.dir)
@@ -179,8 +177,8 @@ func (c cgroup) processes() []int {
 	return pids
 }
 
-// readPIDs returns the processes of a cgroup. 0 stands for one that our PID namespace has no PID for. A threaded cgroup
-// of version 2 has a list of threads only; a thread that leads its process serves as well.
+// readPIDs returns the processes of a cgroup, without those that have no PID in our PID namespace, which are 0. A threaded
+// cgroup of version 2 has a list of threads only; the TID of a first thread is a PID, too.
 func readPIDs(dir string) []int {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if errors.Is(err, syscall.EOPNOTSUPP) {
