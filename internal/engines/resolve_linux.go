@@ -10,9 +10,9 @@ import (
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// resolve returns the path without symbolic links, "" unless what is there is root's or the caller's, and nobody else may
-// write it or put something else in its place. It steps into no directory before it has made sure of that, and into no
-// file system that a program serves: that may say anything, or nothing at all.
+// resolve returns an absolute path without symbolic links, "" unless the file is root's or the caller's, and nobody else
+// may write or replace it. It enters no directory before that is checked, and no file system that a program serves, which
+// may block it.
 func (e *Engines) resolve(path string) string {
 	const mostLinks = 40
 	at, links := "/", 0
@@ -56,7 +56,7 @@ func (e *Engines) isServed(point string) bool {
 	return false
 }
 
-// mayHold reports whether what root or the caller has in a directory stays what it is.
+// mayHold reports whether nobody else can replace what root or the caller has in a directory.
 func mayHold(directory string) bool {
 	info, err := os.Lstat(directory)
 	return err == nil && owns(info) && (!othersMayWrite(info) || info.Mode()&os.ModeSticky != 0)
@@ -76,7 +76,7 @@ func othersMayWrite(info os.FileInfo) bool {
 	return info.Mode().Perm()&others != 0
 }
 
-// Owner returns the user whose a file is, -1 if there is none.
+// Owner returns the user that owns a file, -1 if there is no such file.
 func Owner(path string) int {
 	info, err := os.Stat(path)
 	if err != nil {
