@@ -97,8 +97,8 @@ func (c *candidate) add(at *container.Container, dir string) {
 	*list = append(*list, cgroup{dir, at.Cgroup})
 }
 
-// best returns the candidates with that ID or name, or if there are none, those whose ID begins so, and those that are not
-// proven, for an error to name them.
+// best returns the candidates with that ID or name, or if there are none, those whose ID begins so, and those that are
+// not proven, for an error to name them.
 func (s *search) best() []*candidate {
 	var exact, begin, unproven []*candidate
 	for id, c := range s.found {
@@ -162,8 +162,8 @@ func single(found []*candidate) (cgroups []cgroup, err error) {
 	return nil, ErrUnknownContainer
 }
 
-// processes returns the PIDs of a container's processes, first those in its own cgroup, then those in the cgroups below,
-// which an init may have made; but not those of containers in the container, nor those of its supervisor.
+// processes returns the PIDs of a container's processes, first those in its own cgroup, then those in the cgroups
+// below, which an init may have made; but not those of containers in the container, nor those of its supervisor.
 func (c cgroup) processes() []int {
 	pids := readPIDs(c.dir)
 	entries, _ := os.ReadDir(c.dir)
@@ -177,8 +177,8 @@ func (c cgroup) processes() []int {
 	return pids
 }
 
-// readPIDs returns the processes of a cgroup, without those that have no PID in our PID namespace, which are 0. A threaded
-// cgroup of version 2 has a list of threads only; the TID of a first thread is a PID, too.
+// readPIDs returns the processes of a cgroup, without those that have no PID in our PID namespace, which are 0. A
+// threaded cgroup of version 2 has a list of threads only; the TID of a first thread is a PID, too.
 func readPIDs(dir string) []int {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if errors.Is(err, syscall.EOPNOTSUPP) {

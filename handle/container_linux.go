@@ -18,9 +18,9 @@ import (
 // name; see the function GetFromDocker. It finds the container in the cgroup hierarchies of the calling thread's mount
 // namespace, of version 1, 2 or both, and asks no daemon.
 //
-// An ID is 64 hexadecimal digits, or what users of containerd, runc or crun chose, which has to be complete, like names.
-// Names are in the state folders of the runtimes, and in the arguments of their processes, if the caller may read these.
-// An ID or a name precedes the beginning of an ID; a name that two running containers have is ErrAmbiguous.
+// An ID is 64 hexadecimal digits, or what users of containerd, runc or crun chose, which has to be complete, like
+// names. Names are in the state folders of the runtimes, and in the arguments of their processes, if the caller may
+// read these. An ID or a name precedes the beginning of an ID; a name that two running containers have is ErrAmbiguous.
 //
 // Whoever may make cgroups may make one with the name of another's container. So a cgroup counts only where nobody but
 // root and the caller may make one: not below a directory that others may write, such as those of rootless engines
@@ -78,8 +78,8 @@ func openShared(cgroups []cgroup, t species.NamespaceType) (fd *sys.FD, err erro
 	return nil, err
 }
 
-// openCommon opens the namespace of all the cgroups, which have no process in common: they may be two containers' with the
-// same name.
+// openCommon opens the namespace of all the cgroups, which have no process in common: they may be two containers' with
+// the same name.
 func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err error) {
 	err = ErrUnknownContainer
 	for _, c := range cgroups {

@@ -34,8 +34,8 @@ var (
 	ErrNotImplemented = errors.New("not implemented")
 )
 
-// Error is every error of this package, but for those that package os looks into (see Errors in the documentation of the
-// package): what was done to which namespace, and why it could not be. The errors of queries are an
+// Error is every error of this package, but for those that package os looks into (see Errors in the documentation of
+// the package): what was done to which namespace, and why it could not be. The errors of queries are an
 // [*InvalidNamespaceError] or a [*NamespaceOperationError], and an *Error for errors.As.
 type Error struct {
 	Op   string                // what was being done, such as "open"

@@ -59,9 +59,9 @@ func Execute[T any](f func() T, refs ...Relation) (T, error) {
 	return start(f, refs).wait(context.Background())
 }
 
-// ExecuteContext is Execute, but waits for f no longer than the context says: it returns the zero value and the cause of
-// the context's end. f cannot be stopped from outside; it goes on, on its own thread, and should look at its context.
-// What becomes of it then is lost, but for a panic, which ends the program.
+// ExecuteContext is Execute, but waits for f no longer than the context says: it returns the zero value and the cause
+// of the context's end. f cannot be stopped from outside; it goes on, on its own thread, and should look at its
+// context. What becomes of it then is lost, but for a panic, which ends the program.
 func ExecuteContext[T any](ctx context.Context, f func(context.Context) T, refs ...Relation) (T, error) {
 	var none T
 	if err := context.Cause(ctx); err != nil {

@@ -13,8 +13,8 @@ type NamespaceFile struct {
 	os.File // by value, as an os.File is a pointer itself: &f.File is the *os.File
 }
 
-// isNone says whether there is no file: User and Parent return nil with an error, and the zero value has none. All methods
-// but those that come from os.File return an error then.
+// isNone says whether there is no file: User and Parent return nil with an error, and the zero value has none. All
+// methods but those that come from os.File return an error then.
 func (f *NamespaceFile) isNone() bool { return f == nil || f.File == os.File{} }
 
 // NewNamespaceFile makes a reference of an open file, which it owns from then on. It takes the two results of os.Open,

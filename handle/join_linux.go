@@ -102,8 +102,8 @@ func (s step) join() error {
 	return s.err("join", err)
 }
 
-// joinDiffering joins a process's namespaces one by one, without those that the calling thread is in: joining the others
-// requires no capability over these. All are opened first, by our own /proc.
+// joinDiffering joins a process's namespaces one by one, without those that the calling thread is in: joining the
+// others requires no capability over these. All are opened first, by our own /proc.
 func (s step) joinDiffering() (err error) {
 	var found []*sys.FD
 	defer func() {

@@ -41,9 +41,9 @@ func Set(ns NsHandle) error {
 	return nil
 }
 
-// Setns moves the calling thread into a namespace of a type given as a flag of clone(2), 0 for any, as setns(2) does. What
-// no thread of a Go program can join is EINVAL (user namespaces, and mount namespaces without unshare(CLONE_FS) before) or
-// EUSERS (time namespaces).
+// Setns moves the calling thread into a namespace of a type given as a flag of clone(2), 0 for any, as setns(2) does.
+// What no thread of a Go program can join is EINVAL (user namespaces, and mount namespaces without unshare(CLONE_FS)
+// before) or EUSERS (time namespaces).
 //
 // Deprecated: use Set, or Of(type).Set.
 func Setns(ns NsHandle, nstype int) error {
@@ -55,8 +55,8 @@ func Setns(ns NsHandle, nstype int) error {
 }
 
 // New makes a network namespace, moves the calling thread into it and returns a handle that the caller closes. Lock the
-// goroutine to its thread first; [Create] does not move the thread. It requires CAP_SYS_ADMIN. On an error, the thread is
-// where it was.
+// goroutine to its thread first; [Create] does not move the thread. It requires CAP_SYS_ADMIN. On an error, the thread
+// is where it was.
 func New() (NsHandle, error) { return peers(network.New()) }
 
 // NewNamed makes a network namespace, pins it as `ip netns add` does, moves the calling thread into it and returns a
@@ -64,16 +64,16 @@ func New() (NsHandle, error) { return peers(network.New()) }
 // taken. A name is a file name without "/".
 func NewNamed(name string) (NsHandle, error) { return peers(network.NewNamed(name)) }
 
-// DeleteNamed removes a pin, also one that `ip netns add` made, one that is in use, and the empty file that a crashed tool
-// has left. The namespace exists as long as anything else keeps it alive. fs.ErrNotExist: there is no such pin.
+// DeleteNamed removes a pin, also one that `ip netns add` made, one that is in use, and the empty file that a crashed
+// tool has left. The namespace exists as long as anything else keeps it alive. fs.ErrNotExist: there is no such pin.
 func DeleteNamed(name string) error { return asPeer(network.DeleteNamed(name)) }
 
 // List returns the names of the pinned network namespaces, sorted, also those of `ip netns`, without stale files.
 func List() ([]string, error) { return network.List() }
 
 // GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/net or a pin, of any type, as netns does:
-// [Setns] accepts all of them, Set network namespaces only. The caller closes it. What is no namespace is EINVAL and is not
-// opened.
+// [Setns] accepts all of them, Set network namespaces only. The caller closes it. What is no namespace is EINVAL and is
+// not opened.
 func GetFromPath(path string) (NsHandle, error) {
 	fd, err := openPath(path)
 	return peers(Of(species.NaNS).own(fd, path, err))
@@ -83,8 +83,8 @@ func GetFromPath(path string) (NsHandle, error) {
 // /var/run/netns/NAME. The caller closes it.
 func GetFromName(name string) (NsHandle, error) { return peers(network.GetFromName(name)) }
 
-// GetFromPid returns a handle of the network namespace of the process with that PID. The caller closes it. It requires the
-// right to inspect the process (ptrace(2)): EACCES without it. If there is no such process it is ESRCH, which is
+// GetFromPid returns a handle of the network namespace of the process with that PID. The caller closes it. It requires
+// the right to inspect the process (ptrace(2)): EACCES without it. If there is no such process it is ESRCH, which is
 // fs.ErrNotExist for errors.Is, but nothing to os.IsNotExist. A PID that is given to another process is ErrStale.
 func GetFromPid(pid int) (NsHandle, error) { return peers(network.GetFromPid(pid)) }
 
@@ -92,12 +92,14 @@ func GetFromPid(pid int) (NsHandle, error) { return peers(network.GetFromPid(pid
 func GetFromThread(pid, tid int) (NsHandle, error) { return peers(network.GetFromThread(pid, tid)) }
 
 // GetFromDocker returns a handle of the network namespace of a running container by its ID, the beginning of it, or its
-// name: of docker, containerd, Kubernetes (CRI), podman, LXC, systemd-nspawn, runc, crun and others whose cgroups have the
-// ID for a name; see [Of.GetFromDocker]. The caller closes it. ErrUnknownContainer: there is none; ErrAmbiguous: several.
+// name: of docker, containerd, Kubernetes (CRI), podman, LXC, systemd-nspawn, runc, crun and others whose cgroups have
+// the ID for a name; see [Of.GetFromDocker]. The caller closes it. ErrUnknownContainer: there is none; ErrAmbiguous:
+// several.
 func GetFromDocker(id string) (NsHandle, error) { return peers(network.GetFromDocker(id)) }
 
 // GetFromSocket returns a handle of the network namespace of a socket, which is that in which the socket was made, not
-// where its user is. The caller closes it. It requires CAP_NET_ADMIN over the namespace (EPERM); EINVAL: fd is no socket.
+// where its user is. The caller closes it. It requires CAP_NET_ADMIN over the namespace (EPERM); EINVAL: fd is no
+// socket.
 func GetFromSocket(fd int) (NsHandle, error) {
 	found, err := sys.NetworkOfSocket(fd)
 	if err == syscall.ENOTTY { //nolint:errorlint // it comes from the system call
@@ -122,9 +124,9 @@ func GetFromConn(conn syscall.Conn) (NsHandle, error) {
 	return ns, found
 }
 
-// asPeer is for the functions that netns has, too, whose callers ask os.IsNotExist, os.IsExist and os.IsPermission. These
-// look into an *fs.PathError and nowhere else, for an errno that is wrapped in nothing. So the rest of the error becomes a
-// part of the path. ESRCH, a process that is gone, is nothing to them, and our own errors would be hidden.
+// asPeer is for the functions that netns has, too, whose callers ask os.IsNotExist, os.IsExist and os.IsPermission.
+// These look into an *fs.PathError and nowhere else, for an errno that is wrapped in nothing. So the rest of the error
+// becomes a part of the path. ESRCH, a process that is gone, is nothing to them, and our own errors would be hidden.
 func asPeer(err error) error {
 	if err == nil {
 		return nil

@@ -57,8 +57,8 @@ func (o Of) Get() (NsHandle, error) {
 }
 
 // GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/uts or a pin. The caller closes it.
-// Anything else at path, also a namespace of another type, is EINVAL; a file that is no namespace is not opened, so that a
-// FIFO cannot hang it.
+// Anything else at path, also a namespace of another type, is EINVAL; a file that is no namespace is not opened, so
+// that a FIFO cannot hang it.
 func (o Of) GetFromPath(path string) (NsHandle, error) {
 	if err := o.valid("open", path); err != nil {
 		return None(), err
@@ -72,16 +72,16 @@ func (o Of) GetFromPath(path string) (NsHandle, error) {
 	return o.own(fd, path, err)
 }
 
-// GetFromPid returns a handle of the namespace of the process with that PID in the caller's PID namespace, or of the thread
-// with that TID: see [OpenProcess]. The caller closes it. It requires the right to inspect the process (ptrace(2),
-// PTRACE_MODE_READ_FSCREDS): EACCES without it. ESRCH: there is no such process, or it is a zombie. If the process ends
-// meanwhile it is ESRCH and ErrStale, and never the namespace of another process that got its PID.
+// GetFromPid returns a handle of the namespace of the process with that PID in the caller's PID namespace, or of the
+// thread with that TID: see [OpenProcess]. The caller closes it. It requires the right to inspect the process
+// (ptrace(2), PTRACE_MODE_READ_FSCREDS): EACCES without it. ESRCH: there is no such process, or it is a zombie. If the
+// process ends meanwhile it is ESRCH and ErrStale, and never the namespace of another process that got its PID.
 func (o Of) GetFromPid(pid int) (NsHandle, error) {
 	return o.fromProcess(pid, "process "+strconv.Itoa(pid), (*sys.Process).OpenNamespace)
 }
 
-// GetFromThread returns a handle of the namespace of the thread tid of a process, otherwise as GetFromPid. ESRCH: also if
-// the process has no such thread.
+// GetFromThread returns a handle of the namespace of the thread tid of a process, otherwise as GetFromPid. ESRCH: also
+// if the process has no such thread.
 func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
 	return o.fromProcess(pid, ref, func(p *sys.Process, t species.NamespaceType) (*sys.FD, error) {
@@ -157,8 +157,8 @@ func notJoined(err error, fd int, t species.NamespaceType) error {
 	return sys.ExplainJoin(err, t, fd)
 }
 
-// cloneFS is for unshare(2). Without it, joining a mount namespace could change the root and the working directory of all
-// threads.
+// cloneFS is for unshare(2). Without it, joining a mount namespace could change the root and the working directory of
+// all threads.
 const cloneFS = syscall.CLONE_FS
 
 // canSwitch returns an error for the types that threads of a Go program cannot join.
@@ -174,9 +174,9 @@ func (o Of) canSwitch(op, ref string) error {
 
 const needsReexec = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
 
-// New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. On an
-// error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time: ErrNeedsReexec;
-// see [Create].
+// New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. On
+// an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
+// ErrNeedsReexec; see [Create].
 func (o Of) New() (NsHandle, error) {
 	if o.t() == species.CLONE_NEWPID {
 		return None(), o.err("create", "thread-self", ErrNeedsReexec)

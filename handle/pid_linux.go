@@ -13,12 +13,12 @@ import (
 )
 
 // TranslatePID returns the PID that the process with PID pid in the PID namespace from has in the PID namespace to; nil
-// stands for the caller's. Both must be the caller's or below it: other processes cannot be seen. ESRCH: there is no such
-// process, or it has no PID in to.
+// stands for the caller's. Both must be the caller's or below it: other processes cannot be seen. ESRCH: there is no
+// such process, or it has no PID in to.
 //
 // The kernel answers since Linux 6.11. Before, it looks into /proc, which must show the caller's PID namespace, and
-// requires the right to inspect the processes of from. By the time of use, the PID may be that of another process: open a
-// pidfd, then ask again.
+// requires the right to inspect the processes of from. By the time of use, the PID may be that of another process: open
+// a pidfd, then ask again.
 func TranslatePID(pid int, from, to Relation) (int, error) {
 	ref := "PID " + strconv.Itoa(pid)
 	if pid <= 0 {
@@ -78,8 +78,8 @@ func searchPID(pid int, ns species.NamespaceID) (int, error) {
 	return 0, syscall.ESRCH
 }
 
-// pidIn returns the PID of a process in the namespace. The status file has its PIDs from the outermost namespace, ours, to
-// the process's own, of which the other ones are the parents.
+// pidIn returns the PID of a process in the namespace. The status file has its PIDs from the outermost namespace, ours,
+// to the process's own, of which the other ones are the parents.
 func pidIn(here int, ns species.NamespaceID) (int, error) {
 	p, err := openProcess(here)
 	if err != nil {

@@ -18,9 +18,9 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// pinDirs returns the directories with the pins of a type: new ones are made in the first, existing ones are looked for in
-// the others, too. For network namespaces they are those of ip-netns(8). If there is only /var/run/netns, it is the first: a
-// container that shares it with the host has a /run of its own.
+// pinDirs returns the directories with the pins of a type: new ones are made in the first, existing ones are looked for
+// in the others, too. For network namespaces they are those of ip-netns(8). If there is only /var/run/netns, it is the
+// first: a container that shares it with the host has a /run of its own.
 func (o Of) pinDirs() []string {
 	const run, varRun = "/run/netns", "/var/run/netns"
 	if o.t() != species.CLONE_NEWNET {
@@ -70,9 +70,9 @@ func (o Of) GetFromName(name string) (NsHandle, error) {
 	return ns, err
 }
 
-// NewNamed makes a namespace, pins it, moves the calling thread into it as New does and returns a handle that the caller
-// closes. On an error, there is no pin and the thread is where it was. Pins of network namespaces are those of `ip netns`;
-// the others are in /run/nsops/TYPE. PID, user and time: ErrNeedsReexec; use Create and Pin.
+// NewNamed makes a namespace, pins it, moves the calling thread into it as New does and returns a handle that the
+// caller closes. On an error, there is no pin and the thread is where it was. Pins of network namespaces are those of
+// `ip netns`; the others are in /run/nsops/TYPE. PID, user and time: ErrNeedsReexec; use Create and Pin.
 func (o Of) NewNamed(name string) (NsHandle, error) {
 	if err := o.checkName("create", name); err != nil {
 		return None(), err
@@ -100,10 +100,10 @@ func (o Of) NewNamed(name string) (NsHandle, error) {
 	return None(), errors.Join(err, ns.Close())
 }
 
-// Pin keeps the namespace alive under that name, without switching. On an error, no pin is left. fs.ErrExist: the name is
-// taken; ETIMEDOUT: the directory was to be mounted, and another process holds its lock for more than five seconds, which
-// any user can (the error says which process). It requires CAP_SYS_ADMIN over the caller's mount namespace. A mount
-// namespace can be pinned only in an older one (EINVAL).
+// Pin keeps the namespace alive under that name, without switching. On an error, no pin is left. fs.ErrExist: the name
+// is taken; ETIMEDOUT: the directory was to be mounted, and another process holds its lock for more than five seconds,
+// which any user can (the error says which process). It requires CAP_SYS_ADMIN over the caller's mount namespace. A
+// mount namespace can be pinned only in an older one (EINVAL).
 func (o Of) Pin(name string, ref Relation) error {
 	if err := o.checkName("pin", name); err != nil {
 		return err
@@ -137,9 +137,9 @@ func mountPin(fd int, path string) error {
 // pinPatience is how long Pin waits for the lock of the directory.
 var pinPatience = 5 * time.Second
 
-// prepareDir makes the directory and a mount of it, as ip-netns(8) does under the same lock. The mount is shared, so that
-// pins show in mount namespaces that are made later; but mount namespaces can be pinned only on a private one. If it is a
-// mount already, no lock is needed: any user may hold that for ever.
+// prepareDir makes the directory and a mount of it, as ip-netns(8) does under the same lock. The mount is shared, so
+// that pins show in mount namespaces that are made later; but mount namespaces can be pinned only on a private one. If
+// it is a mount already, no lock is needed: any user may hold that for ever.
 func (o Of) prepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // everybody may read pins, as those of ip-netns
 		return err

@@ -16,8 +16,8 @@ import (
 // tell that it is still the same. It keeps nothing alive, and is valid until the next boot, where it was made or where
 // paths and PIDs mean the same.
 //
-// One that was not made by NewPortable must have NSID, which may lack the device number, and NSType, and a path, a PID or
-// a 64-bit ID; EINVAL otherwise. Other fields that are zero are not compared.
+// One that was not made by NewPortable must have NSID, which may lack the device number, and NSType, and a path, a PID
+// or a 64-bit ID; EINVAL otherwise. Other fields that are zero are not compared.
 type Portable struct {
 	NSID   species.NamespaceID   `json:"id"`
 	NSType species.NamespaceType `json:"type"`

@@ -10,8 +10,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// FdCloser releases a descriptor that NsFd returned. It is called once, after the last use, and is nil only if there was
-// an error.
+// FdCloser releases a descriptor that NsFd returned. It is called once, after the last use, and is nil only if there
+// was an error.
 type FdCloser func()
 
 // ReferenceCloser releases a reference that OpenTypedReference returned.
@@ -21,8 +21,8 @@ type ReferenceCloser func()
 // [*NamespaceFile], their typed variants, [ProcessNamespace], [FileHandle] and [Portable] are Relations; other packages
 // may have their own, of which the functions here call NsFd and String only.
 //
-// Errors are an [*InvalidNamespaceError] if the reference leads to no namespace, and a [*NamespaceOperationError] if the
-// namespace has no answer.
+// Errors are an [*InvalidNamespaceError] if the reference leads to no namespace, and a [*NamespaceOperationError] if
+// the namespace has no answer.
 type Relation interface {
 	// ID returns the device and inode number of the namespace.
 	ID() (species.NamespaceID, error)

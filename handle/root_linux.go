@@ -21,10 +21,10 @@ import (
 //
 // Names are those of io/fs: "etc/os-release", without a slash at the beginning. They are resolved as by a process
 // inside: absolute symbolic links and ".." lead to the namespace's own files and never out of it, nor do the links of a
-// /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS; ErrNotSupported where a seccomp filter refuses it). Only regular files and
-// directories are opened; a FIFO or device is EINVAL, and is not touched. Reading never waits for something to read, as
-// /proc/kmsg does, to which a link may lead: it is EAGAIN. What the files say is still the container's: limit how much
-// you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
+// /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS; ErrNotSupported where a seccomp filter refuses it).
+// Only regular files and directories are opened; a FIFO or device is EINVAL, and is not touched. Reading never waits
+// for something to read, as /proc/kmsg does, to which a link may lead: it is EAGAIN. What the files say is still the
+// container's: limit how much you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
 type Root struct {
 	root *sys.FD
 	ns   *sys.FD // nil if the root is that of a process
@@ -38,8 +38,8 @@ var (
 	_ fs.ReadLinkFS = (*Root)(nil)
 )
 
-// OpenRoot opens the files of a mount namespace. It takes CAP_SYS_ADMIN over it, and CAP_SYS_ADMIN and CAP_SYS_CHROOT in
-// the caller's user namespace. Of a [ProcessNamespace] the right to inspect the process is enough; then it is the
+// OpenRoot opens the files of a mount namespace. It takes CAP_SYS_ADMIN over it, and CAP_SYS_ADMIN and CAP_SYS_CHROOT
+// in the caller's user namespace. Of a [ProcessNamespace] the right to inspect the process is enough; then it is the
 // process's own root directory, which chroot(2) may have made another one than the namespace's.
 func OpenRoot(ref Relation) (*Root, error) {
 	fd, _, closer, err := open(ref, species.CLONE_NEWNS)
@@ -187,8 +187,8 @@ func (r *Root) OpenNamespace(name string) (*NamespaceFile, error) {
 	return file, nil
 }
 
-// rootFile is an open file of a Root. It has no other method of *os.File, since those of a directory look up its entries
-// by a path that means something else, or nothing, outside.
+// rootFile is an open file of a Root. It has no other method of *os.File, since those of a directory look up its
+// entries by a path that means something else, or nothing, outside.
 type rootFile struct {
 	readable
 	file *os.File

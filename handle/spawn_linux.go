@@ -37,9 +37,9 @@ func startThread(body func(), started chan<- struct{}) {
 	runtime.UnlockOSThread()
 }
 
-// lockOffMain locks the calling goroutine to its thread, having moved it away from the main thread, and returns the TID.
-// The main thread is occupied until free is closed; free is nil if it is not. A goroutine that was locked to the main
-// thread before stays there.
+// lockOffMain locks the calling goroutine to its thread, having moved it away from the main thread, and returns the
+// TID. The main thread is occupied until free is closed; free is nil if it is not. A goroutine that was locked to the
+// main thread before stays there.
 func lockOffMain() (tid int, free chan struct{}) {
 	const attempts = 100
 	runtime.LockOSThread()

@@ -26,8 +26,8 @@ type TypedNamespaceFile struct {
 	file *NamespaceFile
 }
 
-// NewTypedNamespacePath returns a reference to whatever namespace of type t is at path when it is asked; NaNS stands for
-// the type that it has then.
+// NewTypedNamespacePath returns a reference to whatever namespace of type t is at path when it is asked; NaNS stands
+// for the type that it has then.
 func NewTypedNamespacePath(path string, t species.NamespaceType) *TypedNamespacePath {
 	return &TypedNamespacePath{typed{NamespacePath(path), t}}
 }

@@ -16,8 +16,8 @@ import (
 // above 255 takes 8 bytes; keep that, if it matters.)
 //
 // If the thread cannot be brought back, f was run and the error is ErrTainted: the goroutine is left locked to the
-// thread and should end, which ends the thread. Any other error means that f was not run and the thread is back. After a
-// panic of f, or runtime.Goexit, the thread is brought back too.
+// thread and should end, which ends the thread. Any other error means that f was not run and the thread is back. After
+// a panic of f, or runtime.Goexit, the thread is brought back too.
 //
 // Goroutines that f starts do not follow it. f must not unlock its thread, nor switch it for good. The goroutine is
 // moved away from the main thread, unless the caller has locked it there.

@@ -19,8 +19,8 @@ type Hierarchy struct {
 	device  [2]uint32
 }
 
-// Hierarchies returns the hierarchies in a mountinfo, proc_pid_mountinfo(5): the one mounted last, which may hide others,
-// first. What is mounted in several places is there once.
+// Hierarchies returns the hierarchies in a mountinfo, proc_pid_mountinfo(5): the one mounted last, which may hide
+// others, first. What is mounted in several places is there once.
 func Hierarchies(mountinfo []byte) []Hierarchy {
 	const many = 16 // of version 1
 	all := make([]Hierarchy, 0, many)

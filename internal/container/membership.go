@@ -22,7 +22,8 @@ type In struct {
 	Path string
 }
 
-// ParseMembership parses the text. Path is that of version 2, or if that is the top, that of systemd, or else the longest.
+// ParseMembership parses the text. Path is that of version 2, or if that is the top, that of systemd, or else the
+// longest.
 func ParseMembership(text []byte) *Membership {
 	m := &Membership{}
 	var systemd, longest string
@@ -56,8 +57,8 @@ type home struct {
 }
 
 // Assign returns the containers that processes are in, and sets Container of each Membership. Containers of different
-// users or runtimes may have the same name; those with a cgroup in common are the same. proof reports whether a cgroup in
-// a hierarchy of that kind proves its container; see [Hierarchy.Proves]. at is At, or one that finds more.
+// users or runtimes may have the same name; those with a cgroup in common are the same. proof reports whether a cgroup
+// in a hierarchy of that kind proves its container; see [Hierarchy.Proves]. at is At, or one that finds more.
 func Assign(known []*Membership, at func(cgroup string) *Container, proof func(kind string, c *Container) bool) (all []*Container) {
 	ids := map[string]bool{} // of the proven
 	claims := make([][]*Container, len(known))
@@ -95,8 +96,8 @@ func Assign(known []*Membership, at func(cgroup string) *Container, proof func(k
 	return all
 }
 
-// choose returns the first container that is proven and has a runtime. One that is not proven counts only if no other is,
-// in any hierarchy, and not with the ID of one that is: users may give their cgroups the names of containers.
+// choose returns the first container that is proven and has a runtime. One that is not proven counts only if no other
+// is, in any hierarchy, and not with the ID of one that is: users may give their cgroups the names of containers.
 func choose(claims []*Container, ids map[string]bool) (chosen *Container) {
 	for _, c := range claims {
 		switch {

@@ -111,8 +111,8 @@ var identifier = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`^[A-Za-z0-9]+([._-][A-Za-z0-9]+)*$`)
 })
 
-// ofMachine is for what systemd-machined keeps: machine-NAME.scope and systemd-nspawn@NAME.service. Those of libvirt are
-// virtual machines, which have no processes of their own here, or containers.
+// ofMachine is for what systemd-machined keeps: machine-NAME.scope and systemd-nspawn@NAME.service. Those of libvirt
+// are virtual machines, which have no processes of their own here, or containers.
 func ofMachine(parent, name string) *Container {
 	if rest, ok := strings.CutPrefix(name, "systemd-nspawn@"); ok {
 		return nspawn(strings.TrimSuffix(rest, ".service"))

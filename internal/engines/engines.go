@@ -32,8 +32,8 @@ type claim struct {
 	id  string
 }
 
-// New returns Engines with the folders that runtimes of root's, and the caller's own, have by default, in the file system
-// below root, "" for our own. hierarchies and mountinfo are those of the calling thread.
+// New returns Engines with the folders that runtimes of root's, and the caller's own, have by default, in the file
+// system below root, "" for our own. hierarchies and mountinfo are those of the calling thread.
 func New(root string, hierarchies []container.Hierarchy, mountinfo []byte) *Engines {
 	e := &Engines{
 		root:        root,
@@ -120,8 +120,8 @@ func (e *Engines) Describe(c *container.Container) {
 	}
 }
 
-// DescribeFor fills in what the arguments of that user's processes say of a container, for one whose cgroup that user may
-// have made. It reads no file. Nil knows nothing.
+// DescribeFor fills in what the arguments of that user's processes say of a container, for one whose cgroup that user
+// may have made. It reads no file. Nil knows nothing.
 func (e *Engines) DescribeFor(uid int, c *container.Container) {
 	if e == nil {
 		return

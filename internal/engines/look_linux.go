@@ -12,9 +12,10 @@ import (
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// Look returns a process, but for its arguments, and whether these count: it has an executable of a runtime's, is in the
-// calling thread's PID namespace, in no container, and if it is root's, in the calling thread's user namespace. It requires
-// the right to inspect the process. Of processes of others than root and the caller it reads nothing that they can block.
+// Look returns a process, but for its arguments, and whether these count: it has an executable of a runtime's, is in
+// the calling thread's PID namespace, in no container, and if it is root's, in the calling thread's user namespace. It
+// requires the right to inspect the process. Of processes of others than root and the caller it reads nothing that they
+// can block.
 func Look(proc string, pid int) (p Process, ok bool) {
 	dir := filepath.Join(proc, strconv.Itoa(pid))
 	status, ok := procfs.ParseStatus(ReadFile(dir+"/status"), nil)
@@ -63,8 +64,8 @@ func sameNamespace(proc, dir, name string) bool {
 	return err == nil && ours == theirs
 }
 
-// AddProcesses adds those processes of root and the caller that Look accepts. It reads no arguments of others, who can block
-// their reader.
+// AddProcesses adds those processes of root and the caller that Look accepts. It reads no arguments of others, who can
+// block their reader.
 func (e *Engines) AddProcesses(proc string) {
 	entries, _ := os.ReadDir(proc)
 	for _, entry := range entries {

@@ -27,10 +27,10 @@ func IsName(comm string) bool {
 	return slices.ContainsFunc(programs, func(p string) bool { return comm == p[:min(kept, len(p))] })
 }
 
-// AddProcess takes folders and containers from the arguments of a process. Folders are taken only from processes of root
-// and the caller, and only where others cannot write. The arguments of another user's process count only for containers
-// that this user could have made: see DescribeFor. The caller of AddProcess makes sure that the process has that user and
-// executable, and is in no container; see Look.
+// AddProcess takes folders and containers from the arguments of a process. Folders are taken only from processes of
+// root and the caller, and only where others cannot write. The arguments of another user's process count only for
+// containers that this user could have made: see DescribeFor. The caller of AddProcess makes sure that the process has
+// that user and executable, and is in no container; see Look.
 func (e *Engines) AddProcess(p Process) {
 	args := arguments(p.Args)
 	said := container.Container{}

@@ -10,9 +10,9 @@ import (
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// resolve returns an absolute path without symbolic links, "" unless the file is root's or the caller's, and nobody else
-// may write or replace it. It enters no directory before that is checked, and no file system that a program serves, which
-// may block it.
+// resolve returns an absolute path without symbolic links, "" unless the file is root's or the caller's, and nobody
+// else may write or replace it. It enters no directory before that is checked, and no file system that a program
+// serves, which may block it.
 func (e *Engines) resolve(path string) string {
 	const mostLinks = 40
 	at, links := "/", 0
