@@ -31,13 +31,6 @@ type Root struct {
 	ref  string
 }
 
-var (
-	_ fs.ReadFileFS = (*Root)(nil)
-	_ fs.ReadDirFS  = (*Root)(nil)
-	_ fs.StatFS     = (*Root)(nil)
-	_ fs.ReadLinkFS = (*Root)(nil)
-)
-
 // OpenRoot opens the files of a mount namespace. It takes CAP_SYS_ADMIN over it, and CAP_SYS_ADMIN and CAP_SYS_CHROOT
 // in the caller's user namespace. Of a [ProcessNamespace] the right to inspect the process is enough; then it is the
 // process's own root directory, which chroot(2) may have made another one than the namespace's.
@@ -202,8 +195,6 @@ type readable interface {
 	io.ReaderAt
 	io.Seeker
 }
-
-var _ fs.ReadDirFile = (*rootFile)(nil)
 
 // ReadDir returns the next n entries, or with n <= 0 all that are left.
 func (f *rootFile) ReadDir(n int) ([]fs.DirEntry, error) {

@@ -48,25 +48,27 @@ func (h FileHandle) String() string {
 	return fmt.Sprintf("handle %s:[%d]#%d", typeWord(h.NSType), h.Inode, h.Serial)
 }
 
-const fileHandleSize = 16
+// encoded is a FileHandle in its binary form.
+type encoded struct {
+	Serial      uint64
+	Type, Inode uint32
+}
 
 // MarshalBinary returns 16 bytes in big-endian order: 64-bit ID, type, inode number.
 func (h FileHandle) MarshalBinary() ([]byte, error) {
-	b := binary.BigEndian.AppendUint64(make([]byte, 0, fileHandleSize), h.Serial)
-	b = binary.BigEndian.AppendUint32(b, uint32(h.NSType))
-	return binary.BigEndian.AppendUint32(b, h.Inode), nil
+	return binary.Append(nil, binary.BigEndian, encoded{h.Serial, uint32(h.NSType), h.Inode})
 }
 
-// UnmarshalBinary takes what MarshalBinary returned. Anything else is EINVAL.
+// UnmarshalBinary reads what MarshalBinary returned. Anything else is EINVAL.
 func (h *FileHandle) UnmarshalBinary(b []byte) error {
-	if len(b) != fileHandleSize {
-		return &Error{Op: "parse", Ref: "file handle", Err: fmt.Errorf("%d bytes: %w", len(b), syscall.EINVAL)}
+	var e encoded
+	n, err := binary.Decode(b, binary.BigEndian, &e)
+	t := species.NamespaceType(e.Type)
+	if err != nil || n != len(b) || t.Name() == "" {
+		err = fmt.Errorf("%d bytes, namespace type %s: %w", len(b), typeWord(t), syscall.EINVAL)
+		return &Error{Op: "parse", Ref: "file handle", Err: err}
 	}
-	t := species.NamespaceType(binary.BigEndian.Uint32(b[8:]))
-	if t.Name() == "" {
-		return &Error{Op: "parse", Ref: "file handle", Err: fmt.Errorf("no type: %w", syscall.EINVAL)}
-	}
-	*h = FileHandle{binary.BigEndian.Uint64(b), t, binary.BigEndian.Uint32(b[12:])}
+	*h = FileHandle{e.Serial, t, e.Inode}
 	return nil
 }
 
@@ -75,24 +77,19 @@ func (h *FileHandle) UnmarshalBinary(b []byte) error {
 // has to look. ErrNotSupported otherwise.
 func Serial(ref Relation) (uint64, error) {
 	return query("64-bit ID", ref, func(fd int, t species.NamespaceType) (uint64, error) {
+		feature := sys.NamespaceSerials
+		switch t {
+		case species.CLONE_NEWNS:
+			feature = sys.MountSerials
+		case species.CLONE_NEWNET:
+			feature = sys.NetworkCookies
+		}
 		serial, err := sys.SerialOf(fd, t)
 		if sys.IsMissing(err) && t == species.CLONE_NEWNET {
 			serial, err = cookie(fd)
 		}
-		return serial, notSupported(err, serials(t))
+		return serial, notSupported(err, feature)
 	})
-}
-
-// serials returns what the kernel needs for the 64-bit ID of a namespace.
-func serials(t species.NamespaceType) sys.Feature {
-	switch t {
-	case species.CLONE_NEWNS:
-		return sys.MountSerials
-	case species.CLONE_NEWNET:
-		return sys.NetworkCookies
-	default:
-		return sys.NamespaceSerials
-	}
 }
 
 func cookie(fd int) (cookie uint64, err error) {
