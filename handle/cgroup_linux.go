@@ -156,7 +156,7 @@ func single(found []*candidate) (cgroups []cgroup, err error) {
 	case len(running) == 1:
 		return cgroups, nil
 	case len(unproven) > 0:
-		return nil, fmt.Errorf("%w; only cgroups that another user or a container may have made have that name, which proves nothing: %s",
+		return nil, fmt.Errorf("%w: another user or a container may have made these cgroups, so that their name proves nothing: %s",
 			ErrUnknownContainer, listed(unproven))
 	}
 	return nil, ErrUnknownContainer

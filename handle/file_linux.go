@@ -7,24 +7,24 @@ import (
 	"strconv"
 )
 
-// NamespaceFile is an open file of a namespace, which keeps it alive. It is closed by whoever got it, once; one that is
-// lost is closed when it is collected. Its descriptor passes to [NsHandle] by [NamespaceFile.Handle].
+// NamespaceFile is an open file of a namespace, which keeps it alive. Whoever got it closes it, once; one that is lost is
+// closed when it is collected. [NamespaceFile.Handle] makes an [NsHandle] of it.
 type NamespaceFile struct {
 	os.File // by value, as an os.File is a pointer itself: &f.File is the *os.File
 }
 
-// isNone says whether there is no file: User and Parent return nil with an error, and the zero value has none. All
-// methods but those that come from os.File return an error then.
+// isNone reports whether there is no file: User and Parent return nil with an error, and the zero value has none. All
+// methods but those of os.File return an error then.
 func (f *NamespaceFile) isNone() bool { return f == nil || f.File == os.File{} }
 
 // NewNamespaceFile makes a reference of an open file, which it owns from then on. It takes the two results of os.Open,
-// and returns the error if there is one. A file of something else than a namespace shows when it is first asked.
+// and returns the error if there is one. If the file is not of a namespace, queries return an error.
 func NewNamespaceFile(f *os.File, err error) (*NamespaceFile, error) {
-	switch {
-	case err != nil:
+	if err == nil && f == nil {
+		err = os.ErrInvalid
+	}
+	if err != nil {
 		return nil, &InvalidNamespaceError{Ref: "file", Err: err}
-	case f == nil:
-		return nil, &InvalidNamespaceError{Ref: "file", Err: os.ErrInvalid}
 	}
 	return &NamespaceFile{File: *f}, nil
 }

@@ -94,7 +94,8 @@ func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	})
 }
 
-func (o Of) fromProcess(pid int, ref string, open func(*sys.Process, species.NamespaceType) (*sys.FD, error)) (NsHandle, error) {
+func (o Of) fromProcess(pid int, ref string,
+	open func(*sys.Process, species.NamespaceType) (*sys.FD, error)) (NsHandle, error) {
 	if err := o.valid("open", ref); err != nil {
 		return None(), err
 	}

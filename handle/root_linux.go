@@ -31,9 +31,9 @@ type Root struct {
 	ref  string
 }
 
-// OpenRoot opens the files of a mount namespace. It takes CAP_SYS_ADMIN over it, and CAP_SYS_ADMIN and CAP_SYS_CHROOT
-// in the caller's user namespace. Of a [ProcessNamespace] the right to inspect the process is enough; then it is the
-// process's own root directory, which chroot(2) may have made another one than the namespace's.
+// OpenRoot opens the files of a mount namespace; the caller closes the Root. It requires CAP_SYS_ADMIN over the
+// namespace, and CAP_SYS_ADMIN and CAP_SYS_CHROOT in the caller's user namespace. For a [ProcessNamespace] the right to
+// inspect the process is enough; then it is the process's own root directory, which chroot(2) may have changed.
 func OpenRoot(ref Relation) (*Root, error) {
 	fd, _, closer, err := open(ref, species.CLONE_NEWNS)
 	if err != nil {
@@ -70,7 +70,7 @@ func rootOf(fd int) (root *sys.FD, err error) {
 	return root, err
 }
 
-// Close lets the mount namespace go. Files that were opened stay open.
+// Close closes the root; the mount namespace is not kept alive any more. Files that were opened stay open.
 func (r *Root) Close() error { return errors.Join(r.root.Close(), r.ns.Close()) }
 
 // String returns the reference that it was opened with.
@@ -87,32 +87,30 @@ func (r *Root) Open(name string) (fs.File, error) {
 }
 
 func (r *Root) open(name string) (*os.File, error) {
-	var file *os.File
-	err := r.resolve("open", name, false, func(found *sys.FD) error {
+	return resolve(r, "open", name, false, func(found *sys.FD) (*os.File, error) {
 		fd, err := sys.Reopen(found)
-		if err == nil {
-			file, err = sys.Impatient(fd, name)
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return sys.Impatient(fd, name)
 	})
-	return file, err
 }
 
-// resolve finds the file and has it used. Errors are *fs.PathError.
-func (r *Root) resolve(op, name string, nofollow bool, use func(*sys.FD) error) error {
+// resolve calls use with the file of that name. Errors are *fs.PathError.
+func resolve[T any](r *Root, op, name string, nofollow bool, use func(*sys.FD) (T, error)) (result T, err error) {
 	if !fs.ValidPath(name) || strings.ContainsRune(name, 0) {
-		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+		return result, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	defer runtime.KeepAlive(r)
 	found, err := sys.Resolve(r.root, name, nofollow)
 	if err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: notSupported(err, sys.RootedPaths)}
+		return result, &fs.PathError{Op: op, Path: name, Err: notSupported(err, sys.RootedPaths)}
 	}
 	defer func() { _ = found.Close() }()
-	if err := use(found); err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
+	if result, err = use(found); err != nil {
+		err = &fs.PathError{Op: op, Path: name, Err: err}
 	}
-	return nil
+	return result, err
 }
 
 // ReadFile returns the contents of a regular file.
@@ -135,49 +133,37 @@ func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
 	return r.entries(f, name)
 }
 
-// Stat describes a file of whatever kind, without opening it.
+// Stat describes a file of any kind, without opening it.
 func (r *Root) Stat(name string) (fs.FileInfo, error) { return r.stat("stat", name, false) }
 
 // Lstat is Stat, but describes a symbolic link itself.
 func (r *Root) Lstat(name string) (fs.FileInfo, error) { return r.stat("lstat", name, true) }
 
-func (r *Root) stat(op, name string, nofollow bool) (info fs.FileInfo, err error) {
-	err = r.resolve(op, name, nofollow, func(found *sys.FD) error {
-		f := os.NewFile(uintptr(found.Disown()), name)
+func (r *Root) stat(op, name string, nofollow bool) (fs.FileInfo, error) {
+	return resolve(r, op, name, nofollow, func(found *sys.FD) (fs.FileInfo, error) {
+		f := sys.OSFile(found, name)
 		defer func() { _ = f.Close() }()
-		info, err = f.Stat()
-		return err
+		return f.Stat()
 	})
-	return info, err
 }
 
 // ReadLink returns where a symbolic link leads.
-func (r *Root) ReadLink(name string) (target string, err error) {
-	err = r.resolve("readlink", name, true, func(found *sys.FD) error {
-		target, err = sys.ReadLink(found)
-		return err
-	})
-	return target, err
+func (r *Root) ReadLink(name string) (string, error) {
+	return resolve(r, "readlink", name, true, sys.ReadLink)
 }
 
-// OpenNamespace opens the namespace that is pinned at a file in there; the caller closes it. So one gets from mount
-// namespace to mount namespace.
+// OpenNamespace opens the namespace that is pinned at a file in the mount namespace; the caller closes it.
 func (r *Root) OpenNamespace(name string) (*NamespaceFile, error) {
-	var file *NamespaceFile
-	err := r.resolve("open", name, false, func(found *sys.FD) error {
+	fd, err := resolve(r, "open", name, false, func(found *sys.FD) (*sys.FD, error) {
 		if err := sys.CheckNsfs(found.Int()); err != nil {
-			return noNamespace(err)
+			return nil, noNamespace(err)
 		}
-		fd, err := sys.Reopen(found)
-		if err == nil {
-			file = ownFile(name, fd)
-		}
-		return err
+		return sys.Reopen(found)
 	})
 	if err != nil {
 		return nil, &InvalidNamespaceError{Ref: r.String(), Err: err}
 	}
-	return file, nil
+	return ownFile(name, fd), nil
 }
 
 // rootFile is an open file of a Root. It has no other method of *os.File, since those of a directory look up its
@@ -216,7 +202,7 @@ func (f *rootFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	return next, nil
 }
 
-// entries describes what is in an open directory, leaving out what vanishes meanwhile.
+// entries describes what is in an open directory, without what is deleted meanwhile.
 func (r *Root) entries(dir *os.File, name string) ([]fs.DirEntry, error) {
 	names, err := dir.Readdirnames(-1)
 	entries := make([]fs.DirEntry, 0, len(names))

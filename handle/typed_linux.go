@@ -7,8 +7,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// typed is a reference together with the type that its namespace must have: of any other type it is an
-// *InvalidNamespaceError with EINVAL, whatever is asked.
+// typed is a reference together with the type that its namespace must have: for another type every query is an
+// *InvalidNamespaceError with EINVAL.
 type typed struct {
 	ref  Relation
 	want species.NamespaceType
@@ -26,7 +26,7 @@ type TypedNamespaceFile struct {
 	file *NamespaceFile
 }
 
-// NewTypedNamespacePath returns a reference to whatever namespace of type t is at path when it is asked; NaNS stands
+// NewTypedNamespacePath returns a reference to the namespace of type t that is at path at the time of use; NaNS stands
 // for the type that it has then.
 func NewTypedNamespacePath(path string, t species.NamespaceType) *TypedNamespacePath {
 	return &TypedNamespacePath{typed{NamespacePath(path), t}}
@@ -43,7 +43,7 @@ func NewTypedNamespaceFd(fd int, t species.NamespaceType) (*TypedNamespaceFd, er
 }
 
 // NewTypedNamespaceFile returns a reference to the namespace of an open file, which must be of type t; NaNS stands for
-// the type that it has. It owns the file from then on; if there is an error, it does not.
+// the type that it has. It owns the file from then on, but not if there is an error.
 func NewTypedNamespaceFile(f *os.File, t species.NamespaceType) (*TypedNamespaceFile, error) {
 	file, err := NewNamespaceFile(f, nil)
 	if err != nil {
@@ -74,15 +74,8 @@ func (r typed) NsFd() (int, FdCloser, error) {
 	if r.ref == nil {
 		return -1, nil, invalid(r, syscall.EINVAL)
 	}
-	fd, closer, err := r.ref.NsFd()
-	if err != nil {
-		return -1, nil, err
-	}
-	if _, err := checkType(fd, r.want); err != nil {
-		closer()
-		return -1, nil, invalid(r, err)
-	}
-	return fd, closer, nil
+	fd, _, closer, err := open(r.ref, r.want)
+	return fd, closer, err
 }
 
 // String returns the type, if one is wanted, and the reference.

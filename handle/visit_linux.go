@@ -208,7 +208,8 @@ func comeBack(home int, t species.NamespaceType) error {
 	if errno == 0 || isIn(home, t) {
 		return nil
 	}
-	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: fmt.Errorf("%w: %w", ErrTainted, sys.ExplainJoin(errno, t, home))}
+	err := fmt.Errorf("%w: %w", ErrTainted, sys.ExplainJoin(errno, t, home))
+	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: err}
 }
 
 // isIn reports whether a descriptor is of the namespace that the calling thread is in.
