@@ -31,31 +31,31 @@ func listed(cgroups []cgroup) string {
 	return strings.Join(dirs, ", ")
 }
 
-// candidate is a container that may be the one that is searched for, with its cgroups in all hierarchies.
+// candidate is a container that may be the one that is searched for, with its proven cgroups in all hierarchies.
 type candidate struct {
 	container.Container
-	proven   []cgroup
-	unproven []cgroup // which a user or another container may have made
+	cgroups []cgroup
 }
 
 // search looks for a container by its ID, the beginning of one, or its name.
 type search struct {
-	told  *engines.Engines
-	word  string
-	found map[string]*candidate // by ID
+	known    *engines.Engines
+	word     string
+	found    map[string]*candidate // by ID
+	unproven []cgroup              // with that ID or name, which a user or another container may have made
 }
 
 // findContainer returns the cgroups of the running container with that ID or name, or else of that whose ID begins so.
-func findContainer(word string, hierarchies []container.Hierarchy, told *engines.Engines) ([]cgroup, error) {
+func findContainer(word string, hierarchies []container.Hierarchy, known *engines.Engines) ([]cgroup, error) {
 	if word == "" || strings.ContainsAny(word, "/\x00") {
 		return nil, fmt.Errorf("no ID or name of a container: %w", syscall.EINVAL)
 	}
-	s := &search{told, word, map[string]*candidate{}}
+	s := &search{known: known, word: word, found: map[string]*candidate{}}
 	var walkErr error
 	for i := range hierarchies {
 		walkErr = cmp.Or(walkErr, s.walk(&hierarchies[i]))
 	}
-	cgroups, err := single(s.best())
+	cgroups, err := s.running()
 	if walkErr != nil && errors.Is(err, ErrUnknownContainer) {
 		err = fmt.Errorf("%w: %w", err, walkErr)
 	}
@@ -72,60 +72,56 @@ func (s *search) walk(h *container.Hierarchy) error {
 		case err != nil || !entry.IsDir(): // a cgroup that was removed meanwhile, or may not be read
 			return nil //nolint:nilerr // the rest can still be searched
 		}
-		at := s.told.At(h.Cgroup(dir))
-		if at == nil {
-			return nil
+		at := s.known.At(h.Cgroup(dir))
+		switch {
+		case at == nil:
+		case h.Proves(at, s.known.At, trust.OnlyTrustedMayMake):
+			s.add(at, dir)
+		case at.ID == s.word || at.Name == s.word || s.begins(at.ID):
+			s.unproven = append(s.unproven, cgroup{dir, at.Cgroup})
 		}
-		if s.found[at.ID] == nil {
-			s.found[at.ID] = &candidate{}
-		}
-		at.Proven = h.Proves(at, s.told.At, trust.OnlyTrustedMayMake)
-		s.found[at.ID].add(at, dir)
 		return nil
 	})
 }
 
-// add adds a cgroup. One that is not proven does not say what the container is.
-func (c *candidate) add(at *container.Container, dir string) {
-	if c.ID == "" || at.Proven && (!c.Proven || c.Runtime == "") {
+func (s *search) add(at *container.Container, dir string) {
+	c := s.found[at.ID]
+	if c == nil {
+		c = &candidate{}
+		s.found[at.ID] = c
+	}
+	if c.Runtime == "" {
 		c.Container = *at
 	}
-	list := &c.unproven
-	if at.Proven {
-		list = &c.proven
-	}
-	*list = append(*list, cgroup{dir, at.Cgroup})
+	c.cgroups = append(c.cgroups, cgroup{dir, at.Cgroup})
 }
 
-// best returns the candidates with that ID or name, or if there are none, those whose ID begins so, and those that are
-// not proven, for an error to name them.
+func (s *search) begins(id string) bool { return container.IsID(id) && strings.HasPrefix(id, s.word) }
+
+// best returns the candidates with that ID or name, or if there are none, those whose ID begins so.
 func (s *search) best() []*candidate {
-	var exact, begin, unproven []*candidate
+	var exact, begin []*candidate
 	for id, c := range s.found {
-		is := id == s.word || c.Name == s.word || s.isNamed(c)
-		begins := container.IsID(id) && strings.HasPrefix(id, s.word)
 		switch {
-		case !c.Proven && (is || begins):
-			unproven = append(unproven, c)
-		case is:
+		case id == s.word || c.Name == s.word || s.isNamed(c):
 			exact = append(exact, c)
-		case begins:
+		case s.begins(id):
 			begin = append(begin, c)
 		}
 	}
 	if len(exact) > 0 {
 		return exact
 	}
-	return append(begin, unproven...)
+	return begin
 }
 
-// isNamed reports whether a proven container has that name according to the state of its runtime.
+// isNamed reports whether a container has that name according to the state of its runtime.
 func (s *search) isNamed(c *candidate) bool {
-	if !c.Proven || c.Name != "" || looksLikeID(s.word) {
+	if c.Name != "" || looksLikeID(s.word) {
 		return false
 	}
 	described := c.Container
-	s.told.Describe(&described)
+	s.known.Describe(&described)
 	return described.Name == s.word
 }
 
@@ -135,25 +131,20 @@ func looksLikeID(word string) bool {
 	return len(word) >= short && strings.Trim(word, "0123456789abcdef") == ""
 }
 
-// single returns the cgroups of the only candidate that runs.
-func single(found []*candidate) (cgroups []cgroup, err error) {
-	var running []string
-	var unproven []cgroup
-	runs := func(c cgroup) bool { return len(c.processes()) > 0 }
-	for _, c := range found {
-		if slices.ContainsFunc(c.proven, runs) {
-			running = append(running, c.ID)
-			cgroups = c.proven
-		}
-		if i := slices.IndexFunc(c.unproven, runs); i >= 0 {
-			unproven = append(unproven, c.unproven[i])
+// running returns the cgroups of the only candidate that runs.
+func (s *search) running() (cgroups []cgroup, err error) {
+	var ids []string
+	for _, c := range s.best() {
+		if slices.ContainsFunc(c.cgroups, cgroup.runs) {
+			ids, cgroups = append(ids, c.ID), c.cgroups
 		}
 	}
+	unproven := slices.DeleteFunc(s.unproven, func(c cgroup) bool { return !c.runs() })
 	switch {
-	case len(running) > 1:
-		slices.Sort(running)
-		return nil, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(running, ", "))
-	case len(running) == 1:
+	case len(ids) > 1:
+		slices.Sort(ids)
+		return nil, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(ids, ", "))
+	case len(ids) == 1:
 		return cgroups, nil
 	case len(unproven) > 0:
 		return nil, fmt.Errorf("%w: another user or a container may have made these cgroups, so that their name proves nothing: %s",
@@ -161,6 +152,8 @@ func single(found []*candidate) (cgroups []cgroup, err error) {
 	}
 	return nil, ErrUnknownContainer
 }
+
+func (c cgroup) runs() bool { return len(c.processes()) > 0 }
 
 // processes returns the PIDs of a container's processes, first those in its own cgroup, then those in the cgroups
 // below, which an init may have made; but not those of containers in the container, nor those of its supervisor.

@@ -37,18 +37,18 @@ func (o Of) GetFromDocker(id string) (NsHandle, error) {
 		return None(), o.err("open", ref, err)
 	}
 	hierarchies := container.Hierarchies(text)
-	told := engines.New("", hierarchies, text)
+	known := engines.New("", hierarchies, text)
 	if !looksLikeID(id) {
-		told.AddProcesses("/proc")
+		known.AddProcesses("/proc")
 	}
-	told.Search()
-	return o.fromContainer(id, hierarchies, told)
+	known.Search()
+	return o.fromContainer(id, hierarchies, known)
 }
 
 // fromContainer searches the cgroups of these hierarchies.
-func (o Of) fromContainer(id string, hierarchies []container.Hierarchy, told *engines.Engines) (NsHandle, error) {
+func (o Of) fromContainer(id string, hierarchies []container.Hierarchy, known *engines.Engines) (NsHandle, error) {
 	var fd *sys.FD
-	cgroups, err := findContainer(id, hierarchies, told)
+	cgroups, err := findContainer(id, hierarchies, known)
 	if err == nil {
 		fd, err = openShared(cgroups, o.t())
 	}

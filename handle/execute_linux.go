@@ -9,15 +9,15 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// Go runs f in a new goroutine in the namespaces referred to, and returns as soon as it is there, before f has ended;
-// or why it could not get there, and f is not run. The goroutine has a thread of its own, which ends with it and is
-// never the main thread. All other namespaces are those of the process, wherever the caller's thread is; but references
-// are opened by the caller's thread, before, so that a [NamespacePath] means what it means to the caller.
+// Go runs f in a new goroutine in the namespaces referred to. It returns as soon as that is there, or an error if it
+// cannot get there; then f is not run. The goroutine has a thread of its own, which ends with it and is never the main
+// thread. All other namespaces are those of the process; but the caller's thread opens the references, so that a
+// [NamespacePath] means what it means to the caller.
 //
-// Goroutines that f starts do not follow it: they run on other threads, in the namespaces of the process. Neither does
-// what f leaves to the runtime, such as a resolver. f must not unlock its thread.
+// Goroutines that f starts run on other threads, in the namespaces of the process. So does what f leaves to the
+// runtime, such as a resolver. f must not unlock its thread.
 //
-// It takes CAP_SYS_ADMIN over each namespace and in the caller's user namespace, for mount namespaces CAP_SYS_CHROOT
+// It requires CAP_SYS_ADMIN over each namespace and in the caller's user namespace, for mount namespaces CAP_SYS_CHROOT
 // too (setns(2)). In a PID namespace are only the children that f starts. User and time namespaces are ErrNeedsReexec.
 func Go(f func(), refs ...Relation) error {
 	found, err := steps(refs)
@@ -58,9 +58,9 @@ func Execute[T any](f func() T, refs ...Relation) (T, error) {
 	return execute(context.Background(), f, refs)
 }
 
-// ExecuteContext is Execute, but waits for f no longer than the context says: it returns the zero value and the cause
-// of the context's end. f cannot be stopped from outside; it goes on, on its own thread, and should look at its
-// context. What becomes of it then is lost, but for a panic, which ends the program.
+// ExecuteContext is Execute, but waits for f only until the context ends: then it returns the zero value and the cause
+// of that. f cannot be stopped from outside; it goes on, on its own thread, and should look at its context. What
+// becomes of it then is lost, but for a panic, which ends the program.
 func ExecuteContext[T any](ctx context.Context, f func(context.Context) T, refs ...Relation) (T, error) {
 	var none T
 	if err := context.Cause(ctx); err != nil {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// NamespaceFile is an open file of a namespace, which keeps it alive. Whoever got it closes it, once; one that is lost is
-// closed when it is collected. [NamespaceFile.Handle] makes an [NsHandle] of it.
+// NamespaceFile is an open file of a namespace, which keeps it alive. Whoever got it closes it, once; one that is lost
+// is closed when it is collected. [NamespaceFile.Handle] makes an [NsHandle] of it.
 type NamespaceFile struct {
 	os.File // by value, as an os.File is a pointer itself: &f.File is the *os.File
 }

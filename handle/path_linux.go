@@ -10,9 +10,9 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// NamespacePath refers to the namespace that is at a path at the time of use: a pin, or a link such as /proc/PID/ns/net.
-// It keeps nothing alive. A relative path is the calling thread's, /proc/self the main thread's. A file that is no
-// namespace is not opened.
+// NamespacePath refers to the namespace that is at a path at the time of use: a pin, or a link such as
+// /proc/PID/ns/net. It keeps nothing alive. A relative path is the calling thread's, /proc/self the main thread's. A
+// file that is no namespace is not opened.
 type NamespacePath string
 
 // NsFd opens the namespace.
@@ -35,8 +35,8 @@ func openPath(path string) (*sys.FD, error) {
 	return nil, err
 }
 
-// instead describes a file that is no namespace. It is empty after a crash of the tool that made it for a pin, or in mount
-// namespaces that do not have the mount of the pin.
+// instead describes a file that is no namespace. It is empty after a crash of the tool that made it for a pin, or in
+// mount namespaces that do not have the mount of the pin.
 func instead(path string) string {
 	info, err := os.Stat(path)
 	switch {

@@ -13,14 +13,14 @@ import (
 )
 
 // FileHandle refers to a namespace without keeping it alive, and never to another one: it can be stored, compared with
-// ==, and used until the next boot. It is what open_by_handle_at(2) takes for namespaces (6.18).
+// ==, and used until the next boot. It is what open_by_handle_at(2) takes for namespaces (Linux 6.18).
 type FileHandle struct {
 	Serial uint64                // see the function Serial
 	NSType species.NamespaceType // one of the eight
 	Inode  uint32                // of the NamespaceID
 }
 
-// NewFileHandle returns the file handle of a namespace. ErrNotSupported before 6.18.
+// NewFileHandle returns the file handle of a namespace. ErrNotSupported before Linux 6.18.
 func NewFileHandle(ref Relation) (FileHandle, error) {
 	return query("file handle", ref, func(fd int, _ species.NamespaceType) (FileHandle, error) {
 		h, err := sys.HandleOf(fd)
@@ -29,7 +29,7 @@ func NewFileHandle(ref Relation) (FileHandle, error) {
 }
 
 // NsFd opens the namespace. ErrStale: it is gone, or the caller lacks the rights over it, which the kernel does not
-// tell apart: one needs to be in the namespace, or CAP_SYS_ADMIN over it. ErrNotSupported before 6.18.
+// tell apart: one needs to be in the namespace, or CAP_SYS_ADMIN over it. ErrNotSupported before Linux 6.18.
 func (h FileHandle) NsFd() (int, FdCloser, error) {
 	fd, err := sys.Own(sys.OpenHandle(raw.Handle{Serial: h.Serial, Type: h.NSType, Inode: h.Inode}))
 	switch {
@@ -73,8 +73,8 @@ func (h *FileHandle) UnmarshalBinary(b []byte) error {
 }
 
 // Serial returns the number of a namespace that no other has or will have until the next boot, unlike its inode number.
-// It needs 6.18; for a mount namespace 6.11; for a network namespace 5.14 and the rights to join it ([Go]), as a thread
-// has to look. ErrNotSupported otherwise.
+// It requires Linux 6.18; for a mount namespace 6.11; for a network namespace 5.14 and the rights to join it ([Go]), as
+// a thread has to look. ErrNotSupported otherwise.
 func Serial(ref Relation) (uint64, error) {
 	return query("64-bit ID", ref, func(fd int, t species.NamespaceType) (uint64, error) {
 		feature := sys.NamespaceSerials
