@@ -25,7 +25,7 @@ import (
 // It requires the capabilities of [Go]. User and time namespaces are ErrNeedsReexec, mount namespaces ErrNeedsThread.
 func Visit(f func(), refs ...Relation) error {
 	th := Thread{}
-	th.lock()
+	th.tid, th.free = lockOffMain()
 	defer th.Unlock()
 	return th.Visit(f, refs...)
 }
@@ -50,12 +50,9 @@ type home struct {
 // is moved away from the main thread first, unless the caller has locked it there. Until Unlock, nothing but Visit may
 // switch the thread, as that returns to the namespaces in which the thread was the first time.
 func LockThread() *Thread {
-	th := &Thread{}
-	th.lock()
-	return th
+	tid, free := lockOffMain()
+	return &Thread{tid: tid, free: free}
 }
-
-func (th *Thread) lock() { th.tid, th.free = lockOffMain() }
 
 // Visit is the function [Visit], but keeps a descriptor of the thread's own namespace of each type that was visited,
 // until Unlock. After ErrTainted the Thread is of no more use.
@@ -66,7 +63,7 @@ func (th *Thread) Visit(f func(), refs ...Relation) error {
 	case th.visiting: // a visit during another one comes back to where that is
 		err := Visit(f, refs...)
 		if errors.Is(err, ErrTainted) {
-			th.end() // Unlock leaves the goroutine locked
+			th.end()
 		}
 		return err
 	}
@@ -90,7 +87,7 @@ func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
 	defer func() {
 		th.visiting = false
 		if err = comeBack(home, species.CLONE_NEWNET); err != nil {
-			th.end() // Unlock leaves the goroutine locked
+			th.end()
 		}
 	}()
 	f()
@@ -111,7 +108,7 @@ func (th *Thread) visit(f func(), refs []Relation) (err error) {
 	defer func() {
 		th.visiting = false
 		if back := th.back(joined); back != nil {
-			th.end() // Unlock leaves the goroutine locked
+			th.end()
 			err = back
 		}
 	}()
@@ -175,6 +172,7 @@ func (th *Thread) Unlock() {
 	}
 }
 
+// end closes what was kept. The goroutine stays locked; Unlock does nothing any more.
 func (th *Thread) end() {
 	th.ended = true
 	for _, h := range th.homes[:th.opened] {
@@ -201,23 +199,19 @@ func openHome(t species.NamespaceType, tid int) (fd int, err error) {
 	return fd, err
 }
 
-// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even where the thread is already;
-// a thread that lacked them to leave is still at home.
+// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even if the thread is there already,
+// which is so if it lacked them to leave.
 func comeBack(home int, t species.NamespaceType) error {
 	errno := raw.SetnsNoWait(home, t)
-	if errno == 0 || isIn(home, t) {
+	if errno == 0 {
 		return nil
+	}
+	if current, err := openHome(t, raw.OwnTID()); err == nil {
+		defer raw.CloseNoWait(current)
+		if NsHandle(home).Equal(NsHandle(current)) {
+			return nil
+		}
 	}
 	err := fmt.Errorf("%w: %w", ErrTainted, sys.ExplainJoin(errno, t, home))
 	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: err}
-}
-
-// isIn reports whether a descriptor is of the namespace that the calling thread is in.
-func isIn(fd int, t species.NamespaceType) bool {
-	current, err := openHome(t, raw.OwnTID())
-	if err != nil {
-		return false
-	}
-	defer raw.CloseNoWait(current)
-	return NsHandle(fd).Equal(NsHandle(current))
 }

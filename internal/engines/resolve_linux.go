@@ -63,14 +63,13 @@ func mayHold(directory string) bool {
 }
 
 // owns reports whether a file is root's or the caller's.
-func owns(info os.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && trusts(int(st.Uid))
-}
+func owns(info os.FileInfo) bool { return trusts(int(stat(info).Uid)) }
+
+func stat(info os.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }
 
 func othersMayWrite(info os.FileInfo) bool {
 	others := os.FileMode(0o002)
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Gid != 0 {
+	if stat(info).Gid != 0 {
 		others |= 0o020
 	}
 	return info.Mode().Perm()&others != 0
@@ -82,8 +81,5 @@ func Owner(path string) int {
 	if err != nil {
 		return -1
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(st.Uid)
-	}
-	return -1
+	return int(stat(info).Uid)
 }
