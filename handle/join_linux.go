@@ -14,7 +14,7 @@ type step struct {
 	fd      int
 	mask    species.NamespaceType
 	closer  FdCloser
-	ref     string
+	ref     fmt.Stringer
 	process *Process // for a pidfd
 }
 
@@ -50,13 +50,13 @@ func newStep(ref Relation) (step, error) {
 		return step{}, &Error{Op: "join", Ref: "nil", Err: syscall.EINVAL}
 	}
 	if p, ok := ref.(ProcessNamespace); ok && p.valid() {
-		return step{fd: p.process.p.Int(), mask: p.t, closer: noCloser, ref: p.String(), process: p.process}, nil
+		return step{fd: p.process.p.Int(), mask: p.t, closer: noCloser, ref: p, process: p.process}, nil
 	}
 	fd, t, closer, err := open(ref, species.NaNS)
 	if err != nil {
 		return step{}, err
 	}
-	return step{fd: fd, mask: t, closer: closer, ref: ref.String()}, nil
+	return step{fd: fd, mask: t, closer: closer, ref: ref}, nil
 }
 
 // appendStep makes one step of several namespaces of one process.
@@ -64,7 +64,7 @@ func appendStep(found []step, s step) []step {
 	for i := range found {
 		if s.process != nil && found[i].process == s.process {
 			found[i].mask |= s.mask
-			found[i].ref = s.process.String()
+			found[i].ref = s.process
 			return found
 		}
 	}
@@ -78,7 +78,7 @@ func closeSteps(found []step) {
 }
 
 func (s step) err(op string, cause error) error {
-	return &Error{Op: op, Type: s.mask, Ref: s.ref, Err: cause}
+	return &Error{Op: op, Type: s.mask, Ref: s.ref.String(), Err: cause}
 }
 
 // join moves the calling thread. The thread shares no file system state with others (CLONE_FS) if a mount namespace is
