@@ -147,7 +147,7 @@ func (s *search) running() (cgroups []cgroup, err error) {
 	case len(ids) == 1:
 		return cgroups, nil
 	case len(unproven) > 0:
-		return nil, fmt.Errorf("%w: another user or a container may have made these cgroups, so that their name proves nothing: %s",
+		return nil, fmt.Errorf("%w: another user or a container may have made these cgroups, whose name proves nothing: %s",
 			ErrUnknownContainer, listed(unproven))
 	}
 	return nil, ErrUnknownContainer

@@ -199,8 +199,8 @@ func openHome(t species.NamespaceType, tid int) (fd int, err error) {
 	return fd, err
 }
 
-// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even if the thread is there already,
-// which is so if it lacked them to leave.
+// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even of a thread that is there
+// already; one that lacked them could not leave.
 func comeBack(home int, t species.NamespaceType) error {
 	errno := raw.SetnsNoWait(home, t)
 	if errno == 0 {

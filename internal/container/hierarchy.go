@@ -110,7 +110,8 @@ func Find(hierarchies []Hierarchy, kind, cgroup string) (h *Hierarchy, dir strin
 // Proves reports whether only root or the caller can have made the cgroup of a container: nobody else may make
 // directories where it is, which onlyTrusted reports for a directory below a mount point, and it is not inside another
 // container. at is as for Assign.
-func (h *Hierarchy) Proves(c *Container, at func(cgroup string) *Container, onlyTrusted func(point, dir string) bool) bool {
+func (h *Hierarchy) Proves(c *Container, at func(cgroup string) *Container,
+	onlyTrusted func(point, dir string) bool) bool {
 	dir := h.Dir(c.Cgroup)
 	return dir != "" && !h.IsNested(c, at) && onlyTrusted(h.Point, dir)
 }

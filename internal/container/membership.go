@@ -59,7 +59,8 @@ type home struct {
 // Assign returns the containers that processes are in, and sets Container of each Membership. Containers of different
 // users or runtimes may have the same name; those with a cgroup in common are the same. proof reports whether a cgroup
 // in a hierarchy of that kind proves its container; see [Hierarchy.Proves]. at is At, or one that finds more.
-func Assign(known []*Membership, at func(cgroup string) *Container, proof func(kind string, c *Container) bool) (all []*Container) {
+func Assign(known []*Membership, at func(cgroup string) *Container,
+	proof func(kind string, c *Container) bool) (all []*Container) {
 	ids := map[string]bool{} // of the proven
 	claims := make([][]*Container, len(known))
 	for i, m := range known {
