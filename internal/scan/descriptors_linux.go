@@ -23,7 +23,7 @@ func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (co
 	defer raw.CloseNoWait(dir)
 	var st raw.Status
 	_ = raw.StatNoWait(dir, &st)
-	look := w.descriptorLook(s, in, dir)
+	look := descriptorLook{worker: w, of: s, in: in, dir: dir}
 	if s.pid == w.scan.proc.self && s.tid == 0 {
 		if w.scan.ownFDs == nil {
 			w.scan.lookAtSelf(w.caller.read)
@@ -106,11 +106,7 @@ type descriptorLook struct {
 	of      subject
 	in      *facts.Links
 	dir     int
-	sockets bool // until the process does not let us
-}
-
-func (w *worker) descriptorLook(s subject, in *facts.Links, dir int) *descriptorLook {
-	return &descriptorLook{worker: w, of: s, in: in, dir: dir, sockets: w.scan.opts.has(facts.Sockets)}
+	refused bool // the process does not let us have its sockets
 }
 
 func (l *descriptorLook) problem(source facts.Sources, fd int, errno syscall.Errno) {
@@ -138,7 +134,7 @@ func (l *descriptorLook) at(fd int) syscall.Errno {
 	}
 	switch text[0] {
 	case 's':
-		if inode, ok := procfs.ParseSocket(text); ok && l.sockets {
+		if inode, ok := procfs.ParseSocket(text); ok && !l.refused && l.worker.scan.opts.has(facts.Sockets) {
 			l.socket(fd, inode)
 		}
 	case '/':
@@ -175,13 +171,10 @@ func (o *Options) mayBePin(text []byte) bool {
 
 // path looks at what lies there without asking a server, which might not answer.
 func (l *descriptorLook) path(fd int, path *raw.Path) {
-	call := l.worker.begin(facts.PathFDs)
-	if call == nil {
-		return
-	}
-	var st raw.Status
-	errno := raw.StatAt(l.dir, path, &st)
-	call.end()
+	st, errno := watch(l.worker, facts.PathFDs, func(*caller) (st raw.Status, errno syscall.Errno) {
+		errno = raw.StatAt(l.dir, path, &st)
+		return st, errno
+	})
 	if errno == 0 && st.Dev == l.worker.scan.table.dev {
 		l.namespace(fd, st.Ino, path)
 	}
@@ -194,13 +187,7 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *raw.Path) {
 	if n == nil {
 		var errno syscall.Errno
 		n, errno = t.open(species.NaNS, func() (int, syscall.Errno) {
-			call := l.worker.beginPassing(facts.FDs, true)
-			if call == nil {
-				return raw.NoFD, syscall.ETIMEDOUT
-			}
-			fd, errno := sys.OpenOn(t.dev, l.dir, path)
-			call.endWith(fd)
-			return fd, errno
+			return l.worker.watchOpen(facts.FDs, true, func() (int, syscall.Errno) { return sys.OpenOn(t.dev, l.dir, path) })
 		})
 		if errno != 0 && errno != syscall.EINVAL { // another file has the number by now
 			l.problem(facts.FDs, fd, errno)

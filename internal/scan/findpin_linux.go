@@ -49,9 +49,7 @@ func findPin(root *sys.FD, path string, id species.NamespaceID) (*sys.FD, error)
 
 // closeFound closes what findPin has found.
 func closeFound(found *sys.FD) {
-	number := found.Int()
-	_ = found.Close()
-	ours.remove(number)
+	ours.drop(found.Disown())
 }
 
 // reopen opens what was found, through our own /proc: there may be none where it was found.

@@ -153,31 +153,18 @@ func (t *table) isGone(n *entry) bool {
 	return true
 }
 
-// setMember notes a process in a namespace whose mounts can be read, if it is the first.
-func (t *table) setMember(n *entry, pid int) {
+// first returns the first process that is noted in a field of an entry: pid, if there was none.
+func (t *table) first(noted *int32, pid int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.member == 0 {
-		n.member = int32(pid)
+	if *noted == 0 {
+		*noted = int32(pid)
 	}
+	return int(*noted)
 }
 
-// member returns that process, 0 if there is none.
-func (t *table) member(n *entry) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return int(n.member)
-}
-
-// isFirst reports whether the process is the first for which this is asked of that namespace.
-func (t *table) isFirst(n *entry, pid int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n.claim == 0 {
-		n.claim = int32(pid)
-	}
-	return int(n.claim) == pid
-}
+// member returns a process in a namespace whose mounts can be read, 0 if there is none.
+func (t *table) member(n *entry) int { return t.first(&n.member, 0) }
 
 // highest returns the highest 64-bit ID seen. Others may be higher by what the processors have in store.
 func (t *table) highest() uint64 {

@@ -78,8 +78,7 @@ func (w *worker) checkRoot(pid, found, unopened int) {
 
 // isAtRoot reports whether a process has the root of its mount namespace.
 func (w *worker) isAtRoot(pid int) bool {
-	w.about(pid, -1)
-	dir, errno := w.openDir(facts.Mounts, w.scan.proc.dir, w.numbered(pid))
+	dir, errno := w.openProcess(facts.Mounts, pid, -1)
 	if errno != 0 {
 		return false
 	}

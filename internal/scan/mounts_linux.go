@@ -156,13 +156,12 @@ func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
 	if pid == 0 {
 		return nil, syscall.ESRCH
 	}
-	w.about(pid, -1)
-	dir, errno := w.openDir(facts.Mounts, w.scan.proc.dir, w.numbered(pid))
+	dir, errno := w.openProcess(facts.Mounts, pid, -1)
 	if errno != 0 {
 		return nil, errno
 	}
 	defer raw.CloseNoWait(dir)
-	text, errno := w.whole(facts.Mounts, dir, &mountinfoPath)
+	text, errno := w.read(facts.Mounts, (*sys.ProcReader).Whole, dir, &mountinfoPath)
 	if errno != 0 {
 		return nil, errno
 	}

@@ -171,13 +171,7 @@ func (w *worker) openLink(inode uint64, l *nsLink, s subject) *entry {
 		return n
 	}
 	n, errno := t.open(l.kind, func() (int, syscall.Errno) {
-		call := w.beginPassing(facts.Processes, true)
-		if call == nil {
-			return raw.NoFD, syscall.ETIMEDOUT
-		}
-		fd, errno := raw.Open(s.dir, &l.path, raw.ForReading)
-		call.endWith(fd)
-		return fd, errno
+		return w.watchOpen(facts.Processes, true, func() (int, syscall.Errno) { return raw.Open(s.dir, &l.path, raw.ForReading) })
 	})
 	if errno != 0 {
 		_ = w.checked(facts.Processes, errno)

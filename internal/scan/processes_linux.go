@@ -1,6 +1,8 @@
 package scan
 
 import (
+	"cmp"
+	"slices"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -22,8 +24,7 @@ func (w *worker) process(i int) {
 // walk looks at one process in /proc. If it ends meanwhile, it was not there.
 func (w *worker) walk(i int) {
 	p, d, pid := &w.scan.rows[i], &w.scan.drafts[i], w.scan.pids[i]
-	w.about(pid, -1)
-	dir, errno := w.openDir(facts.Processes, w.scan.proc.dir, w.numbered(pid))
+	dir, errno := w.openProcess(facts.Processes, pid, -1)
 	if errno != 0 {
 		w.missing(pid, errno)
 		return
@@ -56,7 +57,9 @@ func (w *worker) walk(i int) {
 	w.about(pid, p.UID)
 	p.PID = pid
 	w.setNamespaces(p, &in)
-	w.innerPIDs(in[facts.PID], p, d, s)
+	if n := in[facts.PID]; n != nil && d.pids == (span{}) {
+		w.innerPIDs(facts.Processes, n, s, &d.pids)
+	}
 	w.details(p, d, s, &in, errno == 0)
 }
 
@@ -69,13 +72,9 @@ func (w *worker) missing(pid int, errno syscall.Errno) {
 
 // identify reads what tells one process from another. ESRCH: there is none any more.
 func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
-	text, errno := w.short(facts.Processes, s.dir, &statPath)
+	stat, errno := w.stat(facts.Processes, s.dir)
 	if errno != 0 {
 		return errno
-	}
-	stat, ok := procfs.ParseStat(text)
-	if !ok {
-		return syscall.ESRCH
 	}
 	d.worker = w
 	d.name = w.keep(stat.Name)
@@ -105,22 +104,24 @@ func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
 			w.scan.infos.Store(false)
 		}
 	}
-	w.status(p, d, s)
+	if status, ok := w.status(facts.Processes, s, &d.pids); ok {
+		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+	}
 }
 
 // status reads credentials and PIDs from text, which is expensive.
-func (w *worker) status(p *facts.Process, d *draft, s subject) {
-	text, errno := w.short(facts.Processes, s.dir, &statusPath)
+func (w *worker) status(source facts.Sources, s subject, pids *span) (procfs.Status, bool) {
+	text, errno := w.short(source, s.dir, &statusPath)
 	if errno != 0 {
-		return
+		return procfs.Status{}, false
 	}
 	start := len(w.numbers)
 	status, ok := procfs.ParseStatus(text, w.numbers)
 	if ok {
 		w.numbers = status.PIDs
-		d.pids = span{uint32(start), uint32(len(w.numbers))}
-		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+		*pids = span{uint32(start), uint32(len(w.numbers))}
 	}
+	return status, ok
 }
 
 // setNamespaces notes which namespaces a process is in, and that it shows the mounts of its mount namespace.
@@ -128,7 +129,7 @@ func (w *worker) setNamespaces(p *facts.Process, in *seen) {
 	p.Namespaces = in.links()
 	w.referChildren(in, p.PID, 0)
 	if n := in[facts.Mnt]; n != nil && !p.Kernel && !p.State.Zombie() {
-		w.scan.table.setMember(n, p.PID)
+		w.scan.table.first(&n.member, p.PID)
 	}
 }
 
@@ -163,53 +164,46 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 // leader; leaders that are not are read later.
 func (w *worker) isFirst(pid int, in *seen) bool {
 	for _, n := range in[:len(facts.Types)] {
-		if n != nil && w.scan.table.isFirst(n, pid) {
+		if n != nil && w.scan.table.first(&n.claim, pid) == pid {
 			return true
 		}
 	}
 	return false
 }
 
-// innerPIDs finds the PIDs of a process in the PID namespaces below that of the proc file system, from it to that which the
-// process is in.
-func (w *worker) innerPIDs(n *entry, p *facts.Process, d *draft, s subject) {
-	switch {
-	case n == nil || d.pids != (span{}):
-	case !w.translate(n, s.pid, &d.pids):
-		w.status(p, d, s)
+// innerPIDs finds the PIDs of a process or thread in the PID namespaces below that of the proc file system, from it to n,
+// which it is in.
+func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject, pids *span) {
+	if !w.translate(n, cmp.Or(s.tid, s.pid), pids) {
+		w.status(source, s, pids)
 	}
 }
 
-// translate asks PID namespaces, from the outermost to that of the process (Linux 6.11).
-func (w *worker) translate(n *entry, pid int, into *span) bool {
-	var chain [33]*entry // the kernel nests no deeper
-	depth := 0
-	own := w.scan.ownPIDNamespace()
-	for ; n != nil && n != own; n = n.parent {
-		if depth == len(chain) {
-			return false
-		}
-		chain[depth] = n
-		depth++
+// isBelow reports whether a namespace is another one or has it above.
+func (n *entry) isBelow(other *entry) bool {
+	for n != nil && n != other {
+		n = n.parent
 	}
-	if n == nil {
+	return n == other
+}
+
+// translate asks PID namespaces, from that of the process to the outermost (Linux 6.11).
+func (w *worker) translate(n *entry, pid int, into *span) bool {
+	own := w.scan.ownPIDNamespace()
+	if own == nil || !n.isBelow(own) {
 		return false
 	}
 	start := len(w.numbers)
-	w.numbers = append(w.numbers, pid)
-	for depth--; depth >= 0; depth-- {
-		fd := w.scan.table.fd(chain[depth])
-		if fd == raw.NoFD {
-			w.numbers = w.numbers[:start]
-			return false
-		}
-		inner, err := sys.PIDIn(fd, pid)
-		if err != nil {
+	for ; n != own; n = n.parent {
+		inner, err := sys.PIDIn(w.scan.table.fd(n), pid)
+		if err != nil { // or no descriptor is held
 			w.numbers = w.numbers[:start]
 			return false
 		}
 		w.numbers = append(w.numbers, inner)
 	}
+	w.numbers = append(w.numbers, pid)
+	slices.Reverse(w.numbers[start:])
 	*into = span{uint32(start), uint32(len(w.numbers))}
 	return true
 }

@@ -7,7 +7,6 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
@@ -233,18 +232,11 @@ func (w *worker) lookAt(p *facts.Process, task *facts.Task, files ...int) {
 		return
 	}
 	defer raw.CloseNoWait(fds)
-	if !w.isSame(start, s.dir) {
+	if !w.isSame(facts.Processes, start, s.dir) {
 		return
 	}
-	look := w.descriptorLook(s, in, fds)
+	look := descriptorLook{worker: w, of: s, in: in, dir: fds}
 	for _, fd := range files {
 		_ = look.at(fd)
 	}
-}
-
-// isSame reports whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
-func (w *worker) isSame(start uint64, dir int) bool {
-	text, errno := w.short(facts.Processes, dir, &statPath)
-	stat, ok := procfs.ParseStat(text)
-	return errno == 0 && ok && stat.Start == start
 }

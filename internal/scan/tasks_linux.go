@@ -4,7 +4,6 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 )
 
@@ -84,8 +83,8 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 		}
 	}
 	// As with processes: own is of a thread of this process, and when it still answers, the pidfd is of it.
-	stat, ok := w.taskStat(s)
-	if !ok {
+	stat, errno := w.stat(facts.Tasks, s.dir)
+	if errno != 0 {
 		return false
 	}
 	t.Start, texts.name, texts.tids = stat.Start, w.keep(stat.Name), span{}
@@ -102,34 +101,11 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 	}
 	t.Namespaces = in.links()
 	w.referChildren(&in, s.pid, s.tid)
-	w.innerTIDs(in[facts.PID], texts, s)
+	w.innerPIDs(facts.Tasks, in[facts.PID], s, &texts.tids)
 	if w.scan.opts.has(facts.FDs) {
 		w.privateTable(s, &t.Namespaces)
 	}
 	return true
-}
-
-func (w *worker) taskStat(s subject) (procfs.Stat, bool) {
-	text, errno := w.short(facts.Tasks, s.dir, &statPath)
-	if errno != 0 {
-		return procfs.Stat{}, false
-	}
-	return procfs.ParseStat(text)
-}
-
-func (w *worker) innerTIDs(n *entry, texts *taskDraft, s subject) {
-	if n != nil && w.scan.proc.own && w.translate(n, s.tid, &texts.tids) {
-		return
-	}
-	text, errno := w.short(facts.Tasks, s.dir, &statusPath)
-	if errno != 0 {
-		return
-	}
-	start := len(w.numbers)
-	if status, ok := procfs.ParseStatus(text, w.numbers); ok {
-		w.numbers = status.PIDs
-		texts.tids = span{uint32(start), uint32(len(w.numbers))}
-	}
 }
 
 // privateTable looks at the descriptors of a thread that has a table of its own: unshare(2) with CLONE_FILES.
