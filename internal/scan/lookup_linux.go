@@ -5,6 +5,7 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
 )
@@ -22,6 +23,17 @@ func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) 
 	}
 	inPassing.close()
 	return n, errno
+}
+
+// openFD is open for an f that returns an FD.
+func (t *table) openFD(kind species.NamespaceType, f func() (*sys.FD, error)) (*entry, syscall.Errno) {
+	return t.open(kind, func() (int, syscall.Errno) {
+		fd, err := f()
+		if err != nil {
+			return raw.NoFD, errnoOf(err)
+		}
+		return fd.Disown(), 0
+	})
 }
 
 // opened returns the namespace behind a descriptor, which the table owns from then on; nil if that is none. NaNS: the

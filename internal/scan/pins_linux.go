@@ -58,14 +58,7 @@ func (s *scan) openPin(u unopenedPin) error {
 	if err != nil {
 		return err
 	}
-	_, errno := s.table.open(u.n.kind, func() (int, syscall.Errno) {
-		fd, err := reopen(found, nil)
-		if err != nil {
-			return raw.NoFD, errnoOf(err)
-		}
-		return fd.Disown(), 0
-	})
-	if errno != 0 {
+	if _, errno := s.table.openFD(u.n.kind, func() (*sys.FD, error) { return reopen(found, nil) }); errno != 0 {
 		return errno
 	}
 	return nil

@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"sync"
@@ -23,14 +22,7 @@ type procDir struct {
 	own     bool // the PIDs in it are those of our PID namespace
 	unified bool // there are only cgroups of version 2; without snapshot
 
-	askPIDNamespace sync.Once
-	pidNamespace    *entry // see scan.ownPIDNamespace
-}
-
-func (p *procDir) close() {
-	if p.fd != nil {
-		_ = p.fd.Close()
-	}
+	pidNamespace func() *entry // that of this process, if it is also that of the proc file system; opened once
 }
 
 var (
@@ -61,10 +53,26 @@ func (s *scan) openProc() error {
 		}
 	}
 	s.table = newTable(dev, &s.opts)
+	s.proc.pidNamespace = sync.OnceValue(func() *entry {
+		if !s.proc.own {
+			return nil
+		}
+		return s.openOwn(species.CLONE_NEWPID)
+	})
 	path = raw.NewPath("self")
 	text, _ := s.reader.Link(dir, &path)
 	s.proc.self, _ = procfs.PID(text)
 	return nil
+}
+
+// readSelf reads a file about this process, nil if that fails.
+func (s *scan) readSelf(name string) []byte {
+	path := raw.NewPath("self/" + name)
+	text, errno := s.reader.Short(s.proc.dir, &path)
+	if errno != 0 {
+		return nil
+	}
+	return text
 }
 
 // listPatience is how long the list of processes is waited for at least.
@@ -104,39 +112,14 @@ func haveSerials() (serials, handles bool) {
 	return true, err == nil && species.IsInitialInode(id.Ino)
 }
 
-// ownPIDNamespace returns that of this process, if it is also that of the proc file system.
-func (s *scan) ownPIDNamespace() *entry {
-	s.proc.askPIDNamespace.Do(func() {
-		if s.proc.own {
-			s.proc.pidNamespace = s.openOwn(species.CLONE_NEWPID)
-		}
-	})
-	return s.proc.pidNamespace
-}
-
 // openOwn returns the calling thread's namespace of that type, nil if it cannot be opened.
 func (s *scan) openOwn(t species.NamespaceType) *entry {
-	n, _ := s.table.open(t, func() (int, syscall.Errno) {
-		fd, err := sys.OpenThreadNamespace(t)
-		if err != nil {
-			return raw.NoFD, errnoOf(err)
-		}
-		return fd.Disown(), 0
-	})
+	n, _ := s.table.openFD(t, func() (*sys.FD, error) { return sys.OpenThreadNamespace(t) })
 	return n
 }
 
 // isOwnProc reports whether the proc file system is of our own PID namespace: that is where we have a single PID.
 func (s *scan) isOwnProc() bool {
-	path := raw.NewPath("self/status")
-	text, errno := s.reader.Short(s.proc.dir, &path)
-	status, ok := procfs.ParseStatus(text, nil)
-	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == raw.OwnPID()
-}
-
-// isUnified reports whether processes are in no hierarchy of version 1.
-func (s *scan) isUnified() bool {
-	path := raw.NewPath("self/cgroup")
-	text, errno := s.reader.Short(s.proc.dir, &path)
-	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
+	status, ok := procfs.ParseStatus(s.readSelf("status"), nil)
+	return ok && len(status.PIDs) == 1 && status.PIDs[0] == raw.OwnPID()
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
@@ -59,7 +60,10 @@ func run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, err
 	f := s.collect()
 	s.readLeaders(f)
 	s.findContainers(f)
-	f.Problems = append(f.Problems, s.problems()...)
+	for _, w := range s.workers {
+		f.Problems = append(f.Problems, w.problems...)
+	}
+	f.Problems = append(f.Problems, s.table.lacking...)
 	return f, nil
 }
 
@@ -69,7 +73,7 @@ func (s *scan) prepare() {
 		s.lookAtSelf(s.reader)
 		s.table.serials, s.table.handles = haveSerials()
 		s.proc.own = s.isOwnProc()
-		s.proc.unified = s.isUnified()
+		s.proc.unified = bytes.HasPrefix(s.readSelf("cgroup"), []byte("0::")) // none of version 1
 	}
 	s.pidfds.Store(s.proc.own)
 	s.infos.Store(s.proc.own)
@@ -168,7 +172,9 @@ func (s *scan) close() {
 	if s.table != nil {
 		s.table.release()
 	}
-	s.proc.close()
+	if s.proc.fd != nil {
+		_ = s.proc.fd.Close()
+	}
 	readers.Put(s.reader) // another one, if it was given up
 }
 
@@ -177,15 +183,4 @@ type subject struct {
 	pid, tid int // tid is 0 for a process
 	dir      int // in /proc
 	pidfd    int // raw.NoFD without
-}
-
-// problems returns those that were noted since the last time.
-func (s *scan) problems() (all []facts.Problem) {
-	for _, w := range s.workers {
-		all = append(all, w.problems...)
-		w.problems = nil
-	}
-	all = append(all, s.table.lacking...)
-	s.table.lacking = nil
-	return all
 }

@@ -120,10 +120,8 @@ func (s *scan) hasSameClock(t *taskiter.Task) bool {
 	if species.IsInitialInode(uint64(t.Links[facts.Time].Inode)) {
 		return true
 	}
-	path := raw.NewPath("self/stat")
-	text, errno := s.reader.Short(s.proc.dir, &path)
-	stat, ok := procfs.ParseStat(text)
-	return errno == 0 && ok && stat.Start == ticks(t.Start)
+	stat, ok := procfs.ParseStat(s.readSelf("stat"))
+	return ok && stat.Start == ticks(t.Start)
 }
 
 // addNewcomers adds the processes that have come since /proc was listed, or that it does not show us. It may in turn
