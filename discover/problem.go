@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -50,21 +51,6 @@ func (p Problem) String() string {
 }
 
 func compareProblems(a, b Problem) int {
-	for _, d := range [...]int{a.PID - b.PID, a.TID - b.TID, int(a.Source) - int(b.Source), a.FD - b.FD,
-		facts.TypeIndex(a.Type) - facts.TypeIndex(b.Type)} {
-		if d != 0 {
-			return d
-		}
-	}
-	if a.Namespace.Ino != b.Namespace.Ino {
-		return sign(a.Namespace.Ino < b.Namespace.Ino)
-	}
-	return strings.Compare(a.Path, b.Path)
-}
-
-func sign(less bool) int {
-	if less {
-		return -1
-	}
-	return 1
+	return cmp.Or(a.PID-b.PID, a.TID-b.TID, cmp.Compare(a.Source, b.Source), a.FD-b.FD, facts.TypeIndex(a.Type)-facts.TypeIndex(b.Type),
+		cmp.Compare(a.Namespace.Ino, b.Namespace.Ino), strings.Compare(a.Path, b.Path))
 }

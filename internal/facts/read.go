@@ -21,12 +21,10 @@ func Read(text []byte) (*Facts, error) {
 		return nil, err
 	}
 	if f.Version != Version {
-		return nil, errVersion
+		return nil, errors.New("of another version")
 	}
 	return f, f.Resolve()
 }
-
-var errVersion = errors.New("of another version")
 
 // Resolve sorts facts that have inode numbers in place of references, and has them refer by index. It fails if they do
 // not fit together.
