@@ -3,6 +3,7 @@ package scan
 import (
 	"bytes"
 	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -23,12 +24,6 @@ type mounts struct {
 
 	mu  sync.Mutex
 	ids map[uint64][]uint64 // of mounts, by the 64-bit ID of the mount namespace
-}
-
-func (m *mounts) setIDs(serial uint64, ids []uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ids[serial] = ids
 }
 
 // lookAtMounts looks at the mounts of all mount namespaces, and at those of the mount namespaces that are pinned there,
@@ -82,11 +77,8 @@ func (w *worker) mountsOf(i int) {
 	partial, found2, unopened2 := table, len(w.found), len(w.unopened)
 	table, errno = w.listMounts(n, 0)
 	if errno != 0 {
-		inside, failed := w.readMountsInside(n)
-		if failed == 0 {
-			table = inside
-		}
-		if failed == 0 || exhausted(failed) {
+		var failed syscall.Errno
+		if table, failed = w.readMountsInside(n); failed == 0 || exhausted(failed) {
 			errno = failed
 		}
 	}
@@ -174,15 +166,16 @@ func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
 		return nil, w.scan.table.notHeld(n)
 	}
 	read, proc := w.caller.read, w.scan.proc.dir
-	text, err := inside(fd, func() ([]byte, error) {
-		text, errno := read.Whole(proc, &mountinfoHere)
-		if errno != 0 {
-			return nil, errno
-		}
-		return text, nil
+	var text []byte
+	errno, err := inside(fd, func() (errno syscall.Errno, _ error) {
+		text, errno = read.Whole(proc, &mountinfoHere)
+		return errno, nil
 	})
 	if err != nil {
-		return nil, errnoOf(err)
+		errno = errnoOf(err)
+	}
+	if errno != 0 {
+		return nil, errno
 	}
 	return w.parseMounts(n, 0, text), 0
 }
@@ -233,7 +226,9 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 			w.pin(n, pid, kind, inode, m.Point)
 		}
 		if table != nil {
-			table.Mounts = append(table.Mounts, mountOf(&m))
+			table.Mounts = append(table.Mounts, facts.Mount{ID: int(m.OldID), Parent: int(m.OldParent), Serial: m.ID,
+				Dev: strconv.Itoa(int(m.Major)) + ":" + strconv.Itoa(int(m.Minor)), Root: facts.Text(m.Root), Point: facts.Text(m.Point),
+				Type: facts.Text(m.Type), Source: facts.Text(m.Source), Propagation: propagation(&m)})
 		}
 	}
 	w.checkRoot(pid, found, unopened)
@@ -264,31 +259,20 @@ func (w *worker) isAtRoot(pid int) bool {
 	return errno == 0 && string(root) == "/"
 }
 
-func mountOf(m *raw.MountStat) facts.Mount {
-	return facts.Mount{
-		ID: int(m.OldID), Parent: int(m.OldParent), Serial: m.ID, Dev: strconv.Itoa(int(m.Major)) + ":" + strconv.Itoa(int(m.Minor)),
-		Root: facts.Text(m.Root), Point: facts.Text(m.Point), Type: facts.Text(m.Type), Source: facts.Text(m.Source),
-		Propagation: propagation(m),
-	}
-}
-
 // propagation writes it as mountinfo does.
 func propagation(m *raw.MountStat) string {
 	const shared, slave, unbindable = 1 << 20, 1 << 19, 1 << 17 // MS_SHARED and so on
-	var b []byte
+	var words []string
 	if m.Propagation&shared != 0 {
-		b = strconv.AppendUint(append(b, "shared:"...), m.PeerGroup, 10)
+		words = append(words, "shared:"+strconv.FormatUint(m.PeerGroup, 10))
 	}
 	if m.Propagation&slave != 0 {
-		if len(b) > 0 {
-			b = append(b, ' ')
-		}
-		b = strconv.AppendUint(append(b, "master:"...), m.Master, 10)
+		words = append(words, "master:"+strconv.FormatUint(m.Master, 10))
 	}
 	if m.Propagation&unbindable != 0 {
-		b = append(b, "unbindable"...)
+		words = append(words, "unbindable")
 	}
-	return string(b)
+	return strings.Join(words, " ")
 }
 
 // parseMountTable makes a table of a mountinfo.

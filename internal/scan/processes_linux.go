@@ -13,12 +13,17 @@ import (
 
 // process takes a process from the snapshot or looks at it.
 func (w *worker) process(i int) {
-	s := w.scan
+	s, found := w.scan, len(w.found)
 	s.rows[i], s.drafts[i] = facts.Process{}, draft{}
 	w.about(s.pids[i], -1)
-	if !w.takeFromSnapshot(i) {
-		w.walk(i)
+	if s.snapshot != nil {
+		if w.takeProcess(i) {
+			return
+		}
+		w.found = w.found[:found]
+		s.rows[i], s.drafts[i] = facts.Process{}, draft{}
 	}
+	w.walk(i)
 }
 
 // walk looks at one process in /proc. If it ends meanwhile, it was not there.
@@ -243,7 +248,8 @@ func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, 
 		return false
 	}
 	defer raw.CloseNoWait(pidfd)
-	if !isThreadOf(pidfd, process.pid) {
+	var info raw.ProcessInfo
+	if raw.PidfdInfo(pidfd, &info) != 0 || info.TGID != process.pid {
 		return false
 	}
 	var in seen
@@ -263,11 +269,6 @@ func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, 
 	}
 	t.Namespaces = links
 	return true
-}
-
-func isThreadOf(pidfd, pid int) bool {
-	var info raw.ProcessInfo
-	return raw.PidfdInfo(pidfd, &info) == 0 && info.TGID == pid
 }
 
 // task looks at a thread of a process in whose task directory it is, and reports whether it is still there.

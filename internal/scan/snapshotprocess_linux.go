@@ -13,22 +13,9 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// takeFromSnapshot takes a process from the snapshot. It is false if it has to be looked at in /proc: it is not in there,
+// takeProcess takes a process from the snapshot. It is false if it has to be looked at in /proc: it is not in there,
 // or a kernel thread, of whose name there is only a part; or a namespace of it could not be opened, because it is gone by now
 // or we may not.
-func (w *worker) takeFromSnapshot(i int) bool {
-	if w.scan.snapshot == nil {
-		return false
-	}
-	found := len(w.found)
-	if w.takeProcess(i) {
-		return true
-	}
-	w.found = w.found[:found]
-	w.scan.rows[i], w.scan.drafts[i] = facts.Process{}, draft{}
-	return false
-}
-
 func (w *worker) takeProcess(i int) bool {
 	s, pid := w.scan, w.scan.pids[i]
 	tasks, files := s.snapshot.of(pid)
@@ -93,8 +80,8 @@ func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType
 	if n := t.withSerial(is.Serial); n != nil {
 		return n
 	}
-	if old := w.scan.old.namespace(is.Serial); old != nil {
-		return t.remembered(w.scan.old.facts, old)
+	if p := w.scan.old; p != nil && p.serials[is.Serial] != nil {
+		return t.remembered(p.facts, p.serials[is.Serial])
 	}
 	if is.Owner != 0 {
 		if n := t.described(is, kind); n != nil {
@@ -119,7 +106,7 @@ func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
 	if d.cgroup = w.groups[d.groups].cgroup; d.cgroup != nil || !s.opts.has(facts.Cgroups) {
 		return
 	}
-	dir, errno := w.openDir(facts.Cgroups, s.proc.dir, w.numbered(p.PID))
+	dir, errno := w.openProcess(facts.Cgroups, p.PID, p.UID)
 	if errno != 0 {
 		return
 	}
@@ -161,23 +148,17 @@ func (w *worker) takeFiles(p *facts.Process, files []taskiter.File) {
 				continue // done, or a discovery's
 			}
 			f.TID = 0
-		} else if task = taskOf(p, f.TID); task == nil {
-			continue
+		} else {
+			at := slices.IndexFunc(p.Tasks, func(t facts.Task) bool { return t.TID == f.TID })
+			if at < 0 {
+				continue
+			}
+			task = &p.Tasks[at]
 		}
 		if !w.takeFile(p, task, f) {
 			w.lookAt(p, task, f.FD)
 		}
 	}
-}
-
-// taskOf returns a thread of a process, nil if it is not known.
-func taskOf(p *facts.Process, tid int) *facts.Task {
-	for i := range p.Tasks {
-		if p.Tasks[i].TID == tid {
-			return &p.Tasks[i]
-		}
-	}
-	return nil
 }
 
 // takeFile takes a descriptor of a process, or of a thread of it. It is false if that has to be looked at.
