@@ -80,8 +80,7 @@ func (t *MountTable) arrange(byPath map[string]*MountPath) {
 // maxDepth keeps nonsense that was read from JSON from nesting forever.
 const maxDepth = 100_000
 
-// hide marks a mount and those in it. A mount is hidden by one on its own root, and then so are the others in it; and
-// by a sibling that is mounted on a directory above.
+// hide marks a mount and those in it: one is hidden by one on its own root, or by a sibling on a directory above.
 func (m *Mount) hide(hidden bool, depth int) {
 	if depth > maxDepth {
 		return

@@ -150,8 +150,7 @@ func (l *linker) problem(row *facts.Problem) Problem {
 	return Problem{Sources(row.Source), row.PID, row.TID, row.FD, row.Type, l.id(row.Namespace), string(row.Path), row.Errno}
 }
 
-// flatten makes facts of a result, which may have been changed since it was made. Namespaces are referred to by their inode
-// numbers, as in JSON.
+// flatten makes facts of a result, which may have been changed. They refer to namespaces by inode numbers, as JSON does.
 func (r *Result) flatten() *facts.Facts {
 	f := &facts.Facts{
 		Version: facts.Version, Device: r.Device, Types: r.Options.Types, Sources: facts.Sources(r.Options.Sources),

@@ -168,8 +168,7 @@ func (f *Facts) Find(t species.NamespaceType, inode uint64) Ref {
 	return Ref(at + 1)
 }
 
-// Parent returns the index of the parent of a process, -1 if it is not known. Another process may have got its PID
-// meanwhile.
+// Parent returns the index of the parent of a process, -1 if it is not known, or its PID is another's by now.
 func (f *Facts) Parent(i int) int {
 	p := &f.Processes[i]
 	if p.PPID == 0 {

@@ -38,8 +38,7 @@ func checkSize(text []byte) error {
 	return nil
 }
 
-// List is an array of objects of which none is read after one that does not fit. Package json would go on, and make
-// room for all.
+// List is an array of which nothing is read after an element that does not fit. Package json would make room for all.
 type List[T any] []T
 
 // UnmarshalJSON reads an array.

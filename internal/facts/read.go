@@ -26,8 +26,7 @@ func Read(text []byte) (*Facts, error) {
 	return f, f.Resolve()
 }
 
-// Resolve sorts facts that have inode numbers in place of references, and has them refer by index. It fails if they do
-// not fit together.
+// Resolve sorts facts that have inode numbers for references, and has them refer by index; it fails if they do not fit.
 func (f *Facts) Resolve() error {
 	slices.SortFunc(f.Namespaces, func(a, b Namespace) int {
 		return cmp.Or(TypeIndex(a.Type)-TypeIndex(b.Type), cmp.Compare(a.Inode, b.Inode))

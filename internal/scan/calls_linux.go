@@ -97,8 +97,7 @@ func (w *worker) watchOpen(source facts.Sources, passing bool, open func() (int,
 	return fd, errno
 }
 
-// isOverdue looks at a goroutine, and gives it up if the same call was under way the last times, too. It does not go by
-// the clock, which goes on while the machine sleeps.
+// isOverdue gives a call up that was under way the last times, too. Clocks go on while the machine sleeps, so it counts.
 func (c *caller) isOverdue(looks int) bool {
 	state := c.state.Load()
 	if state%2 == 0 || state != c.seen {
@@ -226,8 +225,7 @@ func (w *worker) listNumbers(source facts.Sources, list []int, below int, path *
 	}
 }
 
-// checked notes a lack of descriptors or memory as a Problem, also where a call that fails otherwise means that there is
-// nothing. It returns the errno.
+// checked returns the errno, and notes a lack of descriptors or memory, which callers may take for "there is nothing".
 func (w *worker) checked(source facts.Sources, errno syscall.Errno) syscall.Errno {
 	if exhausted(errno) {
 		w.problem(facts.Problem{Source: source, PID: w.pid, Errno: errno})

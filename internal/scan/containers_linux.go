@@ -30,8 +30,7 @@ type groups struct {
 	start  uint64 // as draft.start
 }
 
-// findCgroup finds the cgroup of a process, if it is wanted. Where the kernel says which processes have the same, it is read
-// once for all of them.
+// findCgroup finds the cgroup of a process, if wanted: read once for all of which the kernel says that they have the same.
 func (w *worker) findCgroup(d *draft, s subject, leads bool) {
 	if d.cgroup = w.groups[d.groups].cgroup; !w.scan.opts.has(facts.Cgroups) || d.cgroup != nil || !leads && d.groups == 0 {
 		return
@@ -42,8 +41,7 @@ func (w *worker) findCgroup(d *draft, s subject, leads bool) {
 	}
 }
 
-// isStillIn reports whether a process is in the cgroup that it was in before its cgroups were read. Without a pidfd,
-// confirm finds out.
+// isStillIn reports whether a process is still in the cgroup that it was in. Without a pidfd, confirm finds out.
 func (w *worker) isStillIn(groups uint64, pidfd int) bool {
 	if pidfd == raw.NoFD {
 		return w.scan.snapshot != nil
@@ -158,8 +156,7 @@ func (h *hierarchies) proof(kind string, c *container.Container, at func(string)
 	return in != nil && in.Proves(c, at, h.trust.OnlyTrustedMayMake)
 }
 
-// maker returns the user, neither root nor the caller, who may have made the cgroup of the container: the owner of the
-// directory that it is in. -1: that is nobody, or not to be seen.
+// maker returns who may have made a container's cgroup, the owner of the directory above: -1 for root, us, or not known.
 func (h *hierarchies) maker(m *container.Membership, at func(string) *container.Container) int {
 	for _, in := range m.In {
 		hierarchy, dir := container.Find(h.all, in.Kind, m.Container.Cgroup)

@@ -11,9 +11,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// descriptors looks at the open descriptors of a process, or of a thread with a table of its own, and returns their
-// number, 0 if that is not known (Linux 6.2). Of a process known from before, with that many, it looks only at those that
-// held a namespace then.
+// descriptors looks at the descriptors of a process, or of a thread with its own table, and returns their number, 0 if that is
+// not known (before Linux 6.2). If it has as many as in the last result, only those that held a namespace then.
 func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (count uint64) {
 	dir, errno := w.openDir(facts.FDs, s.dir, &fdPath)
 	if errno != 0 {
@@ -61,9 +60,8 @@ func (l *descriptorLook) list(next int) {
 	}
 }
 
-// guess looks at the descriptors from 0 up until it has met as many as there are, which the size of the directory tells
-// (Linux 6.2): listing it takes as long as half of them. It gives up when there are too many gaps, and returns the first that
-// it has not looked at.
+// guess looks at the descriptors from 0 up until it has met as many as the size of the directory tells (Linux 6.2), which is
+// cheaper than a list, unless there are many gaps. It returns the first that it has not looked at.
 func (l *descriptorLook) guess(count uint64) (next int, done bool) {
 	if count == 0 {
 		return 0, false
@@ -157,8 +155,7 @@ func (l *descriptorLook) isOurs(fd int, link []byte) bool {
 	return l.of.pid == s.proc.self && l.of.tid == 0 && !s.isOwnFD(fd, link)
 }
 
-// mayBePin reports whether to look at a descriptor with such a path. What was opened through a pin that is gone has the
-// root for a path.
+// mayBePin reports whether to look at a descriptor with such a path: "/", if it was opened through a pin that is gone.
 func (o *Options) mayBePin(text []byte) bool {
 	if len(text) == 0 || text[0] != '/' {
 		return false

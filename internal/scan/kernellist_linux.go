@@ -76,10 +76,7 @@ func (s *scan) walkMountNamespaces() {
 	for _, before := range [...]bool{false, true} {
 		for fd := start; s.ctx.Err() == nil; {
 			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return raw.NextMountNamespace(fd, before) })
-			if errno == syscall.ENOENT {
-				break
-			}
-			if errno != 0 {
+			if errno != 0 && errno != syscall.ENOENT {
 				s.walkProblem(errno)
 				return
 			}

@@ -12,8 +12,7 @@ import (
 
 // What workers do with the table, several at once.
 
-// open returns the namespace that f opens, nil if that is none. If f is given up, its goroutine ends there, and whoever
-// gave it up calls inPassing.close.
+// open returns the namespace that f opens, nil if that is none. If f is given up, giveUp calls inPassing.close.
 func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) (*entry, syscall.Errno) {
 	inPassing.open()
 	fd, errno := f()
@@ -36,8 +35,7 @@ func (t *table) openFD(kind species.NamespaceType, f func() (*sys.FD, error)) (*
 	})
 }
 
-// opened returns the namespace behind a descriptor, which the table owns from then on; nil if that is none. NaNS: the
-// descriptor says the type.
+// opened returns the namespace behind a descriptor, nil if that is none. The table owns that. NaNS: it says the type.
 func (t *table) opened(fd int, kind species.NamespaceType) *entry {
 	var st raw.Status
 	if errno := raw.StatNoWait(fd, &st); errno != 0 || st.Dev != t.dev {
@@ -88,8 +86,7 @@ func (t *table) withSerial(serial uint64) *entry {
 	return present(t.bySerial[serial])
 }
 
-// withCookie returns the network namespace with that number, nil if it was not seen yet. It is the 64-bit ID, where
-// namespaces have one.
+// withCookie returns the network namespace with that number, which is the 64-bit ID if there are these; nil: not seen yet.
 func (t *table) withCookie(cookie uint64) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()

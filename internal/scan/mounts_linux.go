@@ -158,8 +158,7 @@ var (
 	mountinfoHere = raw.NewPath("thread-self/mountinfo")
 )
 
-// readMountsInside reads mountinfo on a thread that joins the mount namespace, where the kernel lists no mounts (before
-// Linux 6.11), or not to us.
+// readMountsInside reads mountinfo on a thread that joins the mount namespace, where listMounts is not possible.
 func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
 	fd := w.scan.table.fd(n)
 	if fd == raw.NoFD {
@@ -191,8 +190,7 @@ func (w *worker) hasFewMounts(n *entry) bool {
 	return errno == 0 && count <= few
 }
 
-// listMounts asks the kernel for each mount (Linux 6.8, of other mount namespaces 6.11). pid is of a process in there, 0 if
-// there is none.
+// listMounts asks for each mount (Linux 6.8, other mount namespaces 6.11). pid is of a process in there, 0: there is none.
 func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno) {
 	if n.serial == 0 {
 		return nil, syscall.ENOSYS

@@ -29,8 +29,7 @@ func nsLinkAt(i int) nsLink {
 	return nsLink{i, facts.LinkType(i), request, raw.NewPath("ns/" + facts.LinkName(i))}
 }
 
-// seen are the namespaces of a process or thread, as facts.Links has them, but those for children also where they are no
-// others.
+// seen are the namespaces of a process or thread, as in facts.Links, but those for children also if they are no others.
 type seen [len(facts.Links{})]*entry
 
 // links returns them as references.

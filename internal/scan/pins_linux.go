@@ -21,8 +21,7 @@ type unopenedPin struct {
 	path  string
 }
 
-// pin notes that a namespace is mounted somewhere. pid is of a process that sees the path, 0 if it is that of the mount
-// namespace's own root.
+// pin notes that a namespace is mounted somewhere. pid is as in unopenedPin.
 func (w *worker) pin(in *entry, pid int, kind species.NamespaceType, inode uint64, path []byte) {
 	n, isKnown := w.scan.table.mentioned(inode, kind)
 	kept := w.intern(path)
@@ -66,8 +65,7 @@ func (s *scan) openPin(u unopenedPin) error {
 
 const tooManyStuck = 3
 
-// findPatiently finds a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an
-// earlier discovery still waits for that one.
+// findPatiently finds a pin within Options.Patience; not at all if several, or that one earlier, did not answer.
 func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
 	key := pinKey{u.in.inode, u.path}
 	since, waiting := beingOpened.Load(key)
@@ -190,8 +188,7 @@ func findPinInside(in int, path string, id species.NamespaceID) (*sys.FD, error)
 	})
 }
 
-// findPin finds a pin below a root, which it closes; closeFound closes what it returns. Anything else than the namespace that
-// is meant is not opened.
+// findPin finds a pin below a root, which it closes; closeFound closes the result. No other namespace is opened.
 func findPin(root *sys.FD, path string, id species.NamespaceID) (*sys.FD, error) {
 	defer func() { _ = root.Close() }()
 	found, err := sys.Resolve(root, path, true)
@@ -224,8 +221,7 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 	return sys.Reopen(found)
 }
 
-// inside runs f on a thread that joins the mount namespace behind fd, and waits for the end of that thread: a discovery
-// that follows would find it there.
+// inside runs f on a thread that joins the mount namespace behind fd, and waits until no discovery would find it there.
 func inside[T any](fd int, f func() (T, error)) (T, error) {
 	type outcome struct {
 		result T
@@ -274,6 +270,5 @@ func Within[T any](patience time.Duration, stop <-chan struct{}, f func() (T, er
 	}
 }
 
-// makePoller has the runtime open what it waits with. It does so with the first timer, and ends the program if a discovery
-// has used up the descriptors by then.
+// makePoller has the runtime open what timers need: without descriptors left, the first timer would end the program.
 func makePoller() { time.AfterFunc(time.Hour, func() {}).Stop() }

@@ -95,8 +95,7 @@ func (s *scan) listProcesses() error {
 	return nil
 }
 
-// haveSerials reports whether namespaces have 64-bit IDs, and whether we are in the initial PID namespace, without which
-// file handles of namespaces may be called stale.
+// haveSerials reports whether namespaces have 64-bit IDs, and handles that are not stale: in the initial PID namespace.
 func haveSerials() (serials, handles bool) {
 	inPassing.open()
 	defer inPassing.close()

@@ -165,8 +165,7 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 	}
 }
 
-// isFirst reports whether the process is the first to have been seen in one of its namespaces. The first is mostly the
-// leader; leaders that are not are read later.
+// isFirst reports whether the process is the first to be seen in one of its namespaces, and so mostly the leader.
 func (w *worker) isFirst(pid int, in *seen) bool {
 	for _, n := range in[:len(facts.Types)] {
 		if n != nil && w.scan.table.first(&n.claim, pid) == pid {
@@ -176,8 +175,7 @@ func (w *worker) isFirst(pid int, in *seen) bool {
 	return false
 }
 
-// innerPIDs finds the PIDs of a process or thread in the PID namespaces below that of the proc file system, from it to n,
-// which it is in.
+// innerPIDs finds the PIDs of a process or thread, from that in the PID namespace of the proc file system to that in n.
 func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject, pids *span) {
 	if !w.translate(n, cmp.Or(s.tid, s.pid), pids) {
 		w.status(source, s, pids)

@@ -8,8 +8,7 @@ import (
 	"github.com/nsops/nsops/internal/taskiter"
 )
 
-// identity is the same as long as a process has not ended and is not moved to other cgroups. The start is in nanoseconds: a
-// PID can go to another process within a clock tick.
+// identity is that of a process in its cgroups. The start is in nanoseconds: a PID can be reused within a clock tick.
 type identity struct{ start, groups uint64 }
 
 // confirm looks whether the processes of which /proc has told something are still those of the snapshot, and so were all

@@ -13,8 +13,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// snapshot is what the kernel tells of all threads and descriptors at once. Processes that are in it need not be
-// looked at in /proc.
+// snapshot is what the kernel tells of all threads and descriptors at once, without a look into /proc.
 type snapshot struct {
 	records *taskiter.Snapshot
 	tasks   []numberedTask
@@ -100,8 +99,7 @@ func (s *snapshot) opens(own *[taskiter.Links]taskiter.Namespace) bool {
 	return tries == 0
 }
 
-// isOwnProcFor reports whether the proc file system is of our PID namespace, given our own record: so it is if only there
-// we have the PID that it calls us by.
+// isOwnProcFor reports whether /proc is of our PID namespace, given our record: only there we have that PID.
 func (s *scan) isOwnProcFor(t *taskiter.Task) bool {
 	for level, number := range t.Numbers {
 		if number == s.proc.self && level != t.Level {
@@ -114,8 +112,7 @@ func (s *scan) isOwnProcFor(t *taskiter.Task) bool {
 // ticks turns nanoseconds into clock ticks, of which the kernel shows user space 100 in a second.
 func ticks(nanoseconds uint64) uint64 { return nanoseconds / 10_000_000 }
 
-// hasSameClock reports whether /proc counts from boot like the kernel. In another time namespace than the initial one it
-// need not.
+// hasSameClock reports whether /proc counts from boot like the kernel: not so in some time namespaces.
 func (s *scan) hasSameClock(t *taskiter.Task) bool {
 	if species.IsInitialInode(uint64(t.Links[facts.Time].Inode)) {
 		return true
@@ -124,8 +121,7 @@ func (s *scan) hasSameClock(t *taskiter.Task) bool {
 	return ok && stat.Start == ticks(t.Start)
 }
 
-// addNewcomers adds the processes that have come since /proc was listed, or that it does not show us. It may in turn
-// have some that the snapshot does not show.
+// addNewcomers adds processes that came after /proc was listed, or that it does not show. The snapshot may lack others.
 func (s *scan) addNewcomers() {
 	listed := len(s.pids)
 	for _, t := range s.snapshot.tasks {

@@ -13,9 +13,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// takeProcess takes a process from the snapshot. It is false if it has to be looked at in /proc: it is not in there,
-// or a kernel thread, of whose name there is only a part; or a namespace of it could not be opened, because it is gone by now
-// or we may not.
+// takeProcess takes a process from the snapshot. It is false for kernel threads, whose names are cut off there, for what is
+// not in there, and if a namespace cannot be opened.
 func (w *worker) takeProcess(i int) bool {
 	s, pid := w.scan, w.scan.pids[i]
 	tasks, files := s.snapshot.of(pid)
@@ -134,8 +133,7 @@ func (w *worker) takeTasks(p *facts.Process, d *draft, from []numberedTask) bool
 	return true
 }
 
-// takeFiles takes the descriptors of a process that lead to namespaces from the snapshot. Those of which the kernel does
-// not tell enough are looked at in /proc.
+// takeFiles takes descriptors that lead to namespaces from the snapshot, and looks in /proc if that does not say enough.
 func (w *worker) takeFiles(p *facts.Process, files []taskiter.File) {
 	self := p.PID == w.scan.proc.self
 	if self && len(w.scan.ownFDs) != 0 {

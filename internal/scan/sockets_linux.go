@@ -11,8 +11,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// socket looks which network namespace a socket is in. One that several processes have is looked at once, through the
-// first that lets us.
+// socket looks which network namespace a socket is in: once for all processes, through the first that lets us.
 func (l *descriptorLook) socket(fd int, inode uint64) {
 	if ref, seen := l.worker.sockets[uint32(inode)]; seen && !l.worker.scan.opts.has(facts.InFlight) {
 		l.referSocket(ref, fd)
@@ -64,8 +63,7 @@ func (l *descriptorLook) duplicate(source facts.Sources, fd int) (int, syscall.E
 	return own, l.worker.checked(source, errno)
 }
 
-// withDuplicate looks at a duplicate of a descriptor, and closes it, also if a call is given up meanwhile. If there is
-// none, it notes and returns why.
+// withDuplicate looks at a duplicate of a descriptor, and closes it, also if a call is given up. It notes a failure.
 func (l *descriptorLook) withDuplicate(source facts.Sources, fd int, look func(own int)) syscall.Errno {
 	own, errno := l.duplicate(source, fd)
 	if errno != 0 {
@@ -84,8 +82,7 @@ func (l *descriptorLook) withDuplicate(source facts.Sources, fd int, look func(o
 	return 0
 }
 
-// networkOf asks a socket for the number of its network namespace (Linux 5.14), and only for an unknown one for the namespace
-// itself, which requires CAP_NET_ADMIN over it.
+// networkOf asks a socket for the number of its network namespace (Linux 5.14); for an unknown one that requires CAP_NET_ADMIN.
 func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 	cookie, cookieErrno := raw.Cookie(socket)
 	if cookieErrno == 0 {
@@ -100,8 +97,7 @@ func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 	return n, errno
 }
 
-// networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
-// file system of their own like that.
+// networkOfTun asks a TUN or TAP descriptor for its network namespace. Any file may have such a name.
 func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
 	var st raw.Status
 	if errno := raw.Stat(own, &st); errno != 0 || !st.IsTun() {
@@ -130,8 +126,7 @@ func (l *descriptorLook) tun(fd int) {
 	})
 }
 
-// lookIntoSocket looks at descriptors that wait in a unix socket. They are looked at, not received: nobody misses them.
-// Those behind the first message are out of sight.
+// lookIntoSocket looks at descriptors that wait in the first message of a unix socket, without receiving them.
 func (l *descriptorLook) lookIntoSocket(fd, socket int) {
 	// of the duplicate, which is known to be a socket: what there is to say of other files may take a lock
 	caller := l.worker.caller

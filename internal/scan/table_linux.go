@@ -211,8 +211,7 @@ func (t *table) hasNumber(n *entry, fd int) bool {
 	return t.exists(n)
 }
 
-// isBehind reports whether the namespace behind fd, with the inode number of n, is n: without a descriptor having been
-// held, the number may be another one's by now.
+// isBehind reports whether the namespace behind fd is n. It has the number of n, which may be reused if none is held.
 func (t *table) isBehind(n *entry, fd int) bool {
 	if n.fd != raw.NoFD || n.serial == 0 {
 		return true

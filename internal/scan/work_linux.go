@@ -125,8 +125,7 @@ type job struct {
 	done chan struct{} // for each worker that has nothing more to do
 }
 
-// share has the workers do the n pieces of a job. A piece may be done again from the beginning, without what did not
-// answer the first time.
+// share has the workers do the n pieces of a job. One may be done again, without what did not answer the first time.
 func (s *scan) share(n int, do func(w *worker, i int)) {
 	if n == 0 {
 		return
@@ -149,8 +148,7 @@ func (s *scan) share(n int, do func(w *worker, i int)) {
 	}
 }
 
-// work does pieces of a job until there are no more. The worker says which one it is at, for another goroutine that may
-// have to go on with it.
+// work does pieces of a job until there are no more. It says which one it is at, for whoever has to go on with it.
 func (w *worker) work(j *job) {
 	const piece = 16
 	caller, away := w.caller, &w.scan.away
@@ -192,8 +190,7 @@ func (s *scan) lookAfter(j *job, interval time.Duration) {
 	}
 }
 
-// giveUp makes the worker ready for another goroutine, which begins anew with what is being looked at. The caller and the
-// rooms that it may write to are left to the one that is given up.
+// giveUp readies the worker for another goroutine, which begins the piece anew. The old one keeps caller and rooms.
 func (w *worker) giveUp() {
 	was := w.caller
 	if was.passing {
