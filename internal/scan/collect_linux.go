@@ -19,7 +19,7 @@ func (s *scan) collect() *facts.Facts {
 		Device: s.table.dev, Types: s.opts.Types, Sources: s.opts.Sources, Proc: facts.Text(s.opts.Proc),
 		Live: true, MountIDs: s.mounts.ids,
 	}
-	c := collector{scan: s, facts: f, refs: make([]facts.Ref, s.table.len()+1)}
+	c := collector{scan: s, facts: f, refs: make([]facts.Ref, s.table.len+1)}
 	c.namespaces()
 	c.references()
 	c.processes()
@@ -36,7 +36,7 @@ type collector struct {
 
 func (c *collector) namespaces() {
 	s := c.scan
-	wanted := make([]*entry, 0, s.table.len())
+	wanted := make([]*entry, 0, s.table.len)
 	for _, t := range facts.Types {
 		first := len(wanted)
 		for n := range s.table.each {

@@ -15,14 +15,14 @@ import (
 // not known (before Linux 6.2). If it has as many as in the last result, only those that held a namespace then.
 func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (count uint64) {
 	dir, errno := w.openDir(facts.FDs, s.dir, &fdPath)
+	look := descriptorLook{worker: w, of: s, in: in, dir: dir}
 	if errno != 0 {
-		w.descriptorProblem(facts.FDs, s, 0, errno)
+		look.problem(facts.FDs, 0, errno)
 		return 0
 	}
 	defer raw.CloseNoWait(dir)
 	var st raw.Status
 	_ = raw.StatNoWait(dir, &st)
-	look := descriptorLook{worker: w, of: s, in: in, dir: dir}
 	if s.pid == w.scan.proc.self && s.tid == 0 {
 		if w.scan.ownFDs == nil {
 			w.scan.lookAtSelf(w.caller.read)
@@ -39,36 +39,26 @@ func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (co
 		return st.Size
 	}
 	next, done := look.guess(st.Size)
-	if !done {
-		look.list(next)
+	if done {
+		return st.Size
 	}
-	return st.Size
-}
-
-// list lists the descriptors and looks at those from next up.
-func (l *descriptorLook) list(next int) {
-	w := l.worker
-	var errno syscall.Errno
-	if w.fds, errno = w.listNumbers(facts.FDs, w.fds[:0], l.of.dir, &fdPath); errno != 0 {
-		l.problem(facts.FDs, 0, errno)
-		return
+	if w.fds, errno = w.listNumbers(facts.FDs, w.fds[:0], s.dir, &fdPath); errno != 0 {
+		look.problem(facts.FDs, 0, errno)
+		return st.Size
 	}
 	for _, fd := range w.fds {
 		if fd >= next {
-			_ = l.at(fd)
+			_ = look.at(fd)
 		}
 	}
+	return st.Size
 }
 
 // guess looks at the descriptors from 0 up until it has met as many as the size of the directory tells (Linux 6.2), which is
 // cheaper than a list, unless there are many gaps. It returns the first that it has not looked at.
 func (l *descriptorLook) guess(count uint64) (next int, done bool) {
-	if count == 0 {
-		return 0, false
-	}
-	size := int(min(count, 1<<20))
-	gaps := 4 + size/4
-	for next, met := 0, 0; gaps > 0; next++ {
+	size, met := int(min(count, 1<<20)), 0
+	for gaps := 4 + size/4; gaps > 0 && met < size; next++ {
 		switch errno := l.at(next); errno {
 		case 0:
 			met++
@@ -78,24 +68,8 @@ func (l *descriptorLook) guess(count uint64) (next int, done bool) {
 			l.problem(facts.FDs, 0, errno)
 			return next, true
 		}
-		if met == size {
-			return next + 1, true
-		}
-		if gaps == 0 {
-			return next + 1, false
-		}
 	}
-	return 0, false
-}
-
-// descriptorProblem notes what could not be seen, unless it is gone.
-func (w *worker) descriptorProblem(source facts.Sources, s subject, fd int, errno syscall.Errno) {
-	switch errno {
-	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
-	case syscall.ETIMEDOUT: // there is one
-	default:
-		w.problem(facts.Problem{Source: source, PID: s.pid, TID: s.tid, FD: fd, Errno: errno})
-	}
+	return next, size > 0 && met == size
 }
 
 // descriptorLook is a look at the descriptors of one table.
@@ -107,8 +81,14 @@ type descriptorLook struct {
 	refused bool // the process does not let us have its sockets
 }
 
+// problem notes what could not be seen, unless it is gone.
 func (l *descriptorLook) problem(source facts.Sources, fd int, errno syscall.Errno) {
-	l.worker.descriptorProblem(source, l.of, fd, errno)
+	switch errno {
+	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
+	case syscall.ETIMEDOUT: // there is one
+	default:
+		l.worker.problem(facts.Problem{Source: source, PID: l.of.pid, TID: l.of.tid, FD: fd, Errno: errno})
+	}
 }
 
 // refer notes that a descriptor leads to a namespace.

@@ -63,13 +63,15 @@ func (s *scan) openPin(u unopenedPin) error {
 	return nil
 }
 
-const tooManyStuck = 3
-
 // findPatiently finds a pin within Options.Patience; not at all if several, or that one earlier, did not answer.
 func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
-	key := pinKey{u.in.inode, u.path}
+	type pin struct {
+		in   uint64 // inode number
+		path string
+	}
+	key := pin{u.in.inode, u.path}
 	since, waiting := beingOpened.Load(key)
-	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
+	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= 3 {
 		return nil, syscall.ETIMEDOUT
 	}
 	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: raw.Dup(s.proc.dir)}
@@ -89,12 +91,6 @@ func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
 // beingOpened has for each pin that is being opened since when. A program that discovers again and again, with a file
 // system that never answers, would have more and more threads waiting for it.
 var beingOpened sync.Map
-
-// pinKey is a pin by the inode number of its mount namespace and its path.
-type pinKey struct {
-	in   uint64
-	path string
-}
 
 // opening is a pin that is being opened. It may take longer than the discovery, so it has descriptors of its own.
 type opening struct {
