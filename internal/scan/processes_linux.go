@@ -148,10 +148,8 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 		return
 	}
 	leads := opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads && !p.Kernel && (d.old == nil || d.old.Cmdline == nil) {
-		if text, errno := w.short(facts.Details, s.dir, &cmdlinePath); errno == 0 {
-			d.cmdline = w.keep(text)
-		}
+	if leads && !p.Kernel {
+		w.commandLine(d, s.dir, &cmdlinePath)
 	}
 	w.findCgroup(d, s, leads)
 	if !readable {
@@ -163,6 +161,18 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 	if opts.has(facts.Tasks) && p.Threads > 1 {
 		w.tasks(p, d, s)
 	}
+}
+
+// commandLine reads a command line that the last result does not have, and reports whether it has.
+func (w *worker) commandLine(d *draft, dir int, path *raw.Path) bool {
+	if d.old != nil && d.old.Cmdline != nil {
+		return false
+	}
+	text, errno := w.short(facts.Details, dir, path)
+	if errno == 0 {
+		d.cmdline = w.keep(text)
+	}
+	return errno == 0
 }
 
 // isFirst reports whether the process is the first to be seen in one of its namespaces, and so mostly the leader.

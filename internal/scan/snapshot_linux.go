@@ -3,6 +3,7 @@ package scan
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"sync/atomic"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -137,15 +138,15 @@ func (s *scan) addNewcomers() {
 
 // of returns the threads of a process, and the descriptors.
 func (s *snapshot) of(pid int) (tasks []numberedTask, files []taskiter.File) {
-	first, _ := slices.BinarySearchFunc(s.tasks, pid, func(t numberedTask, pid int) int { return int(t.pid) - pid })
+	return ofProcess(s.tasks, pid, func(t *numberedTask) int { return int(t.pid) }),
+		ofProcess(s.files, pid, func(f *taskiter.File) int { return f.TGID })
+}
+
+func ofProcess[T any](all []T, pid int, pidOf func(*T) int) []T {
+	first := sort.Search(len(all), func(i int) bool { return pidOf(&all[i]) >= pid })
 	end := first
-	for end < len(s.tasks) && int(s.tasks[end].pid) == pid {
+	for end < len(all) && pidOf(&all[end]) == pid {
 		end++
 	}
-	firstFile, _ := slices.BinarySearchFunc(s.files, pid, func(f taskiter.File, pid int) int { return f.TGID - pid })
-	endFile := firstFile
-	for endFile < len(s.files) && s.files[endFile].TGID == pid {
-		endFile++
-	}
-	return s.tasks[first:end], s.files[firstFile:endFile]
+	return all[first:end]
 }

@@ -97,10 +97,8 @@ func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType
 func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
 	s := w.scan
 	leads := s.opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads && (d.old == nil || d.old.Cmdline == nil) {
-		if text, errno := w.short(facts.Details, s.proc.dir, w.caller.name.Below(p.PID, &cmdlinePath)); errno == 0 {
-			d.cmdline, d.unconfirmed = w.keep(text), true
-		}
+	if leads {
+		d.unconfirmed = w.commandLine(d, s.proc.dir, w.caller.name.Below(p.PID, &cmdlinePath))
 	}
 	if d.cgroup = w.groups[d.groups].cgroup; d.cgroup != nil || !s.opts.has(facts.Cgroups) {
 		return
