@@ -265,9 +265,9 @@ func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, 
 	if w.namespaces(&in, s, p.State) != 0 {
 		return false
 	}
-	links := in.links()
-	if *links.In() != *p.Namespaces.In() || links[facts.PIDForChildren] != 0 || links[facts.TimeForChildren] != 0 ||
-		!w.translate(in[facts.PID], t.TID, &texts.tids) {
+	links, like := in.links(), p.Namespaces
+	like[facts.PIDForChildren], like[facts.TimeForChildren] = 0, 0 // no others than it is in itself
+	if links != like || !w.translate(in[facts.PID], t.TID, &texts.tids) {
 		return false
 	}
 	if opts.has(facts.FDs) {

@@ -113,7 +113,7 @@ func (l *descriptorLook) tun(fd int) {
 	if !l.worker.scan.opts.has(facts.TunTap) {
 		return
 	}
-	l.withDuplicate(facts.TunTap, fd, func(own int) {
+	_ = l.withDuplicate(facts.TunTap, fd, func(own int) {
 		switch n, errno := l.networkOfTun(own); errno {
 		case 0:
 			if n != nil {
