@@ -28,13 +28,11 @@ func (r *Result) UnmarshalJSON(text []byte) error {
 	}
 	read := link(f, Options{Types: f.Types, Sources: Sources(f.Sources), Proc: string(f.Proc)})
 	if read.hasCircle() {
-		return &Error{Op: "read result", Err: errCircle}
+		return &Error{Op: "read result", Err: errors.New("a namespace, process or mount is above itself")}
 	}
 	*r = *read
 	return nil
 }
-
-var errCircle = errors.New("a namespace, process or mount is above itself")
 
 // hasCircle reports whether following parents or owners would never end.
 func (r *Result) hasCircle() bool {

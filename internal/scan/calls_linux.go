@@ -177,13 +177,14 @@ func (w *worker) openProcess(source facts.Sources, pid, user int) (int, syscall.
 	return w.openDir(source, w.scan.proc.dir, w.numbered(pid))
 }
 
-// read reads a file or link with a method of ProcReader.
+// reading is a method of ProcReader.
+type reading func(r *sys.ProcReader, dir int, path *raw.Path) ([]byte, syscall.Errno)
+
+// read reads a file or link.
 func (w *worker) read(source facts.Sources, how reading, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	text, errno := watch(w, source, func(c *caller) ([]byte, syscall.Errno) { return how(c.read, dir, path) })
 	return text, w.checked(source, errno)
 }
-
-type reading func(r *sys.ProcReader, dir int, path *raw.Path) ([]byte, syscall.Errno)
 
 func (w *worker) short(source facts.Sources, dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	return w.read(source, (*sys.ProcReader).Short, dir, path)

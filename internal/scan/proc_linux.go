@@ -25,11 +25,6 @@ type procDir struct {
 	pidNamespace func() *entry // that of this process, if it is also that of the proc file system; opened once
 }
 
-var (
-	errNoProc    = errors.New("not a proc file system")
-	errNoProcess = errors.New("shows no process")
-)
-
 // openProc opens the proc file system, lists its processes, and makes the table.
 func (s *scan) openProc() error {
 	path := raw.NewPath(s.opts.Proc)
@@ -39,7 +34,7 @@ func (s *scan) openProc() error {
 	}
 	s.proc.fd, s.proc.dir = sys.NewFD(dir), dir
 	if !sys.IsProc(dir) {
-		return errNoProc
+		return errors.New("not a proc file system")
 	}
 	inPassing.open()
 	dev, err := sys.NsfsDevice()
@@ -89,7 +84,7 @@ func (s *scan) listProcesses() error {
 		return errno
 	}
 	if len(s.pids) == 0 {
-		return errNoProcess
+		return errors.New("shows no process")
 	}
 	slices.Sort(s.pids)
 	return nil

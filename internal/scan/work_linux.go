@@ -115,8 +115,6 @@ func (w *worker) problem(p facts.Problem) {
 // mark is how much a worker had found when it came to what it is looking at.
 type mark struct{ found, unopened, problems int }
 
-func (w *worker) setMark() { w.mark = mark{len(w.found), len(w.unopened), len(w.problems)} }
-
 // job is n pieces of work for the workers.
 type job struct {
 	n    int
@@ -165,7 +163,7 @@ func (w *worker) work(j *job) {
 			}
 			w.until = min(w.at+piece, j.n)
 		}
-		w.setMark()
+		w.mark = mark{len(w.found), len(w.unopened), len(w.problems)}
 		w.about(0, -1)
 		j.do(w, w.at)
 		w.at, w.avoided = w.at+1, w.avoided[:0]
