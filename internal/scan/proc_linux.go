@@ -22,7 +22,8 @@ type procDir struct {
 	own     bool // the PIDs in it are those of our PID namespace
 	unified bool // there are only cgroups of version 2; without snapshot
 
-	pidNamespace func() *entry // that of this process, if it is also that of the proc file system; opened once
+	askPIDNamespace sync.Once
+	pidNamespace    *entry // see scan.ownPIDNamespace
 }
 
 // openProc opens the proc file system, lists its processes, and makes the table.
@@ -48,12 +49,6 @@ func (s *scan) openProc() error {
 		}
 	}
 	s.table = newTable(dev, &s.opts)
-	s.proc.pidNamespace = sync.OnceValue(func() *entry {
-		if !s.proc.own {
-			return nil
-		}
-		return s.openOwn(species.CLONE_NEWPID)
-	})
 	path = raw.NewPath("self")
 	text, _ := s.reader.Link(dir, &path)
 	s.proc.self, _ = procfs.PID(text)
@@ -104,6 +99,16 @@ func haveSerials() (serials, handles bool) {
 	defer func() { _ = fd.Close() }()
 	id, err := sys.IDOf(fd.Int())
 	return true, err == nil && species.IsInitialInode(id.Ino)
+}
+
+// ownPIDNamespace returns that of this process, if it is also that of the proc file system.
+func (s *scan) ownPIDNamespace() *entry {
+	s.proc.askPIDNamespace.Do(func() {
+		if s.proc.own {
+			s.proc.pidNamespace = s.openOwn(species.CLONE_NEWPID)
+		}
+	})
+	return s.proc.pidNamespace
 }
 
 // openOwn returns the calling thread's namespace of that type, nil if it cannot be opened.

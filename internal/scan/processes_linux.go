@@ -202,7 +202,7 @@ func (n *entry) isBelow(other *entry) bool {
 
 // translate asks PID namespaces, from that of the process to the outermost (Linux 6.11).
 func (w *worker) translate(n *entry, pid int, into *span) bool {
-	own := w.scan.proc.pidNamespace()
+	own := w.scan.ownPIDNamespace()
 	if own == nil || !n.isBelow(own) {
 		return false
 	}
