@@ -42,8 +42,7 @@ func (l *linker) relateContainers() {
 	}
 }
 
-// compareLeadership sorts what watches over a container behind all that are in it, and who is below others in there behind
-// these.
+// compareLeadership sorts supervisors of a container last, and before them who is below others in there.
 func compareLeadership(a, b *Process) int {
 	rank := func(p *Process) int {
 		name, below := strings.CutPrefix(p.Cgroup, p.Container.Cgroup+"/")

@@ -1,8 +1,14 @@
 package discover
 
 import (
+	"cmp"
 	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+	"syscall"
 
+	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -39,3 +45,47 @@ func (e *Error) Error() string {
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
+
+// Problem is something that a discovery could not see. It is no error: the rest of the result holds.
+type Problem struct {
+	Source    Sources               // what was looked for
+	PID       int                   // of the process, 0 if it is not about one
+	TID       int                   // of the task, 0 if it is not about one
+	FD        int                   // descriptor, for sources that are about them
+	Type      species.NamespaceType // of the namespace, NaNS if it is not about one
+	Namespace species.NamespaceID   // for instance the mount namespace that could not be read
+	Path      string
+	Errno     syscall.Errno // EACCES and EPERM: the caller lacks rights; ETIMEDOUT: longer than Options.Patience
+}
+
+// String returns what could not be seen, and why.
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.Source.String())
+	if p.PID != 0 {
+		b.WriteString(" of process " + strconv.Itoa(p.PID))
+	}
+	if p.TID != 0 {
+		b.WriteString(", task " + strconv.Itoa(p.TID))
+	}
+	if p.FD != 0 {
+		b.WriteString(", descriptor " + strconv.Itoa(p.FD))
+	}
+	switch {
+	case p.Type == species.NaNS:
+	case p.Namespace.Ino == 0:
+		b.WriteString(" of type " + p.Type.Name())
+	default:
+		b.WriteString(" of " + p.Namespace.LinkText(p.Type))
+	}
+	if p.Path != "" {
+		b.WriteString(" at " + strconv.Quote(p.Path))
+	}
+	fmt.Fprintf(&b, ": %v", p.Errno)
+	return b.String()
+}
+
+func compareProblems(a, b Problem) int {
+	return cmp.Or(a.PID-b.PID, a.TID-b.TID, cmp.Compare(a.Source, b.Source), a.FD-b.FD, facts.TypeIndex(a.Type)-facts.TypeIndex(b.Type),
+		cmp.Compare(a.Namespace.Ino, b.Namespace.Ino), strings.Compare(a.Path, b.Path))
+}

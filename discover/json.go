@@ -11,9 +11,12 @@ import (
 // MarshalJSON returns all of the result as JSON, of its Options the types, the sources and the proc file system:
 // docs/discovery.schema.json describes it. Texts that are not valid UTF-8 survive.
 func (r *Result) MarshalJSON() ([]byte, error) {
-	f := r.flatten()
-	f.UserRoots, f.PIDRoots, f.PIDMap = facts.Derive(inodes(r.UserRoots())), facts.Derive(inodes(r.PIDRoots())), facts.Derive(pidPairs(r))
-	return json.Marshal(f)
+	return json.Marshal(struct { // what follows from the facts is written, and not read
+		*facts.Facts
+		UserRoots []uint64            `json:"userRoots"`
+		PIDRoots  []uint64            `json:"pidRoots"`
+		PIDMap    map[string][][2]int `json:"pidMap"`
+	}{r.flatten(), inodes(r.UserRoots()), inodes(r.PIDRoots()), pidPairs(r)})
 }
 
 // UnmarshalJSON makes the result what MarshalJSON wrote. An *Error if that does not fit together, or would take far more
@@ -25,13 +28,11 @@ func (r *Result) UnmarshalJSON(text []byte) error {
 	}
 	read := link(f, Options{Types: f.Types, Sources: Sources(f.Sources), Proc: string(f.Proc)})
 	if read.hasCircle() {
-		return &Error{Op: "read result", Err: errCircle}
+		return &Error{Op: "read result", Err: errors.New("a namespace, process or mount is above itself")}
 	}
 	*r = *read
 	return nil
 }
-
-var errCircle = errors.New("a namespace, process or mount is above itself")
 
 // hasCircle reports whether following parents or owners would never end.
 func (r *Result) hasCircle() bool {

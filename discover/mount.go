@@ -57,21 +57,15 @@ func (p *MountPath) Visible() *Mount {
 
 // Path returns where something is mounted in that place, nil if nothing is.
 func (t *MountTable) Path(name string) *MountPath {
-	at, ok := slices.BinarySearchFunc(t.Paths, name, func(p *MountPath, name string) int { return cmp.Compare(p.Path, name) })
-	if !ok {
-		return nil
-	}
-	return t.Paths[at]
+	return find(t.Paths, name, func(p *MountPath) string { return p.Path })
 }
 
 // arrange makes the trees, and finds out what is hidden. It needs an empty map, and leaves it empty.
 func (t *MountTable) arrange(byPath map[string]*MountPath) {
 	slices.SortFunc(t.Mounts, func(a, b *Mount) int { return cmp.Compare(a.ID, b.ID) })
 	for _, m := range t.Mounts {
-		at, ok := slices.BinarySearchFunc(t.Mounts, m.ParentID, func(m *Mount, id int) int { return cmp.Compare(m.ID, id) })
-		if ok && t.Mounts[at] != m {
-			m.Parent = t.Mounts[at]
-			m.Parent.Children = append(m.Parent.Children, m)
+		if parent := find(t.Mounts, m.ParentID, func(m *Mount) int { return m.ID }); parent != nil && parent != m {
+			m.Parent, parent.Children = parent, append(parent.Children, m)
 		}
 	}
 	for _, m := range t.Mounts {
@@ -86,8 +80,7 @@ func (t *MountTable) arrange(byPath map[string]*MountPath) {
 // maxDepth keeps nonsense that was read from JSON from nesting forever.
 const maxDepth = 100_000
 
-// hide marks a mount and those in it. A mount is hidden by one on its own root, and then so are the others in it; and
-// by a sibling that is mounted on a directory above.
+// hide marks a mount and those in it: one is hidden by one on its own root, or by a sibling on a directory above.
 func (m *Mount) hide(hidden bool, depth int) {
 	if depth > maxDepth {
 		return
@@ -129,10 +122,13 @@ func above(name string) string {
 // compareSight puts what is out of sight first. By level alone it might come last: with what a mount stands on, it may be
 // covered by one further up, and what is seen stands on that.
 func compareSight(a, b *Mount) int {
-	if a.Hidden != b.Hidden {
-		return sign(a.Hidden)
+	switch {
+	case a.Hidden == b.Hidden:
+		return a.level - b.level
+	case a.Hidden:
+		return -1
 	}
-	return cmp.Compare(a.level, b.level)
+	return 1
 }
 
 func (t *MountTable) arrangePaths(byPath map[string]*MountPath) {

@@ -19,11 +19,11 @@ var errNoWay = errors.New("nothing leads there any more")
 // gone, or what led there leads to another one by now; EACCES or EPERM instead: the caller lacks the rights to find out.
 // PIDs are looked up in /proc. For a pin on a file system that does not answer it waits a second.
 func (n *Namespace) Open() (*handle.NamespaceFile, error) {
+	var f *handle.NamespaceFile
 	fd, err := n.open(0)
-	if err != nil {
-		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
+	if err == nil {
+		f, err = handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
 	}
-	f, err := handle.NewNamespaceFile(sys.OSFile(fd, n.String()), nil)
 	if err != nil {
 		return nil, &Error{Op: "open", Type: n.Type, Ref: n.String(), Err: err}
 	}

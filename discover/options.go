@@ -3,6 +3,7 @@ package discover
 import (
 	"time"
 
+	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
 
@@ -48,4 +49,72 @@ func (o Options) withDefaults() Options {
 		o.Patience = defaultPatience
 	}
 	return o
+}
+
+// Sources are where a discovery looks for namespaces, and what it finds out about them.
+type Sources uint32
+
+// The sources. docs/discovery.md says what each costs and which rights it requires.
+const (
+	// None is not a source. It makes a set of Sources that has nothing else different from the zero value.
+	None Sources = 1 << iota
+	// Processes are the namespaces of processes, and those for their children. Tasks, FDs, Cgroups and Details require it.
+	Processes
+	// Tasks are those of threads that may be unlike their process.
+	Tasks
+	// FDs are those held open by descriptors; with Tasks also by those of threads with a table of their own.
+	FDs
+	// Sockets are network namespaces of sockets in other ones than their process. It requires FDs.
+	Sockets
+	// Mounts are pins in all mount namespaces that were found.
+	Mounts
+	// Hierarchy is the parents of user and PID namespaces.
+	Hierarchy
+	// Ownership is the owners of namespaces.
+	Ownership
+	// Cgroups are the cgroups of leaders, from which containers are known; with Details, where there is only version 2, or
+	// where the kernel tells of all processes at once (Linux 6.18), of all processes.
+	Cgroups
+	// Details are the command lines of all processes, not only of those that lead somewhere, and the names of all
+	// threads.
+	Details
+
+	// TunTap are the network namespaces of TUN and TAP devices that are held by a descriptor elsewhere. It requires FDs.
+	TunTap
+	// InFlight are namespaces whose descriptors wait in unix sockets to be received. It requires FDs.
+	InFlight
+	// AllMountNamespaces asks the kernel for mount namespaces, also such that no process is in (Linux 6.12, CAP_SYS_ADMIN),
+	// and joins those on a thread that is thrown away to open what is pinned in there. It requires Mounts.
+	AllMountNamespaces
+	// KernelList asks the kernel for all namespaces (listns(2), Linux 6.19).
+	KernelList
+	// MountTables are the mounts of each mount namespace, in Result.Mounts. It requires Mounts.
+	MountTables
+	// PathFDs looks at all descriptors with a path: they may have been opened through a pin. Without it, only those are
+	// looked at whose pin is gone, or all where the kernel tells of them (Linux 6.18). It requires FDs.
+	PathFDs
+
+	// Standard is what the zero value stands for.
+	Standard = Processes | Tasks | FDs | Sockets | Mounts | Hierarchy | Ownership | Cgroups | Details
+	// Full is everything.
+	Full = Standard | TunTap | InFlight | AllMountNamespaces | KernelList | MountTables | PathFDs
+)
+
+// Has reports whether all of these are among the sources.
+func (s Sources) Has(these Sources) bool { return s&these == these }
+
+// String returns the names of the sources with commas between them.
+func (s Sources) String() string { return facts.Sources(s).String() }
+
+// MarshalText returns the text of String.
+func (s Sources) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText reads the text of String.
+func (s *Sources) UnmarshalText(text []byte) error {
+	found, unknown := facts.ParseSources(string(text))
+	if unknown != "" {
+		return &Error{Op: "parse sources", Ref: unknown, Err: errUnknownWord}
+	}
+	*s = Sources(found)
+	return nil
 }

@@ -58,8 +58,7 @@ func (t *Task) Stray() bool {
 // Numbered is a process or a task.
 type Numbered interface{ *Process | *Task }
 
-// NSpid returns the PIDs of a process, or the TIDs of a task, in each PID namespace that it is visible in, from the one
-// of the proc file system to the innermost.
+// NSpid returns the PIDs or TIDs in each PID namespace in which it is visible, that of the proc file system first.
 func NSpid[P Numbered](p P) []int {
 	switch p := any(p).(type) {
 	case *Process:

@@ -7,8 +7,7 @@ import (
 	"github.com/nsops/nsops/internal/facts"
 )
 
-// relate fills in what follows from the rows: which processes are in a namespace, which of them lead, what its children and
-// possessions are.
+// relate fills in what follows from the rows: processes, leaders and children of namespaces, and what they own.
 func (l *linker) relate() {
 	l.relateProcesses()
 	l.relateNamespaces()
@@ -118,8 +117,7 @@ func (l *linker) findLeaders() {
 	}
 }
 
-// followLeaders has a process whose cgroup was not looked at be in the container of the leader of its PID namespace, or
-// else of its mount namespace.
+// followLeaders has a process with no cgroup read be in the container of the leader of its PID or mount namespace.
 func (l *linker) followLeaders() {
 	for i := range l.processes {
 		p := &l.processes[i]

@@ -2,7 +2,9 @@ package discover
 
 import (
 	"cmp"
+	"maps"
 	"slices"
+	"sort"
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
@@ -32,10 +34,8 @@ func (r *Result) Namespace(id species.NamespaceID) *Namespace {
 		return nil
 	}
 	for _, t := range facts.Types {
-		list := r.OfType(t)
-		at, ok := slices.BinarySearchFunc(list, id.Ino, func(n *Namespace, ino uint64) int { return cmp.Compare(n.ID.Ino, ino) })
-		if ok {
-			return list[at]
+		if n := find(r.OfType(t), id.Ino, func(n *Namespace) uint64 { return n.ID.Ino }); n != nil {
+			return n
 		}
 	}
 	return nil
@@ -43,11 +43,16 @@ func (r *Result) Namespace(id species.NamespaceID) *Namespace {
 
 // Process returns the process with that PID, nil if there is none.
 func (r *Result) Process(pid int) *Process {
-	at, ok := slices.BinarySearchFunc(r.Processes, pid, func(p *Process, pid int) int { return cmp.Compare(p.PID, pid) })
+	return find(r.Processes, pid, func(p *Process) int { return p.PID })
+}
+
+// find returns the element with that key of a list that is sorted by keys, nil if there is none.
+func find[T any, K cmp.Ordered](list []*T, key K, keyOf func(*T) K) *T {
+	at, ok := slices.BinarySearchFunc(list, key, func(one *T, key K) int { return cmp.Compare(keyOf(one), key) })
 	if !ok {
 		return nil
 	}
-	return r.Processes[at]
+	return list[at]
 }
 
 // Initial returns the namespace of that type that is there from boot, nil if it was not seen.
@@ -68,4 +73,40 @@ func (r *Result) PIDRoots() []*Namespace { return roots(r.OfType(species.CLONE_N
 
 func roots(list []*Namespace) []*Namespace {
 	return slices.DeleteFunc(slices.Clone(list), func(n *Namespace) bool { return n.Parent != nil })
+}
+
+// SortNamespaces sorts by type, in the order in which species lists them, and then by inode number.
+func SortNamespaces(list []*Namespace) { slices.SortFunc(list, compareNamespaces) }
+
+// SortChildNamespaces sorts children as Namespace.Children are: by inode number.
+func SortChildNamespaces(list []*Namespace) { SortNamespaces(list) }
+
+// SortedNamespaces returns the namespaces of a map, sorted by SortNamespaces.
+func SortedNamespaces[K comparable](m map[K]*Namespace) []*Namespace {
+	return slices.SortedFunc(maps.Values(m), compareNamespaces)
+}
+
+func compareNamespaces(a, b *Namespace) int {
+	return cmp.Or(facts.TypeIndex(a.Type)-facts.TypeIndex(b.Type), cmp.Compare(a.ID.Ino, b.ID.Ino), cmp.Compare(a.ID.Dev, b.ID.Dev))
+}
+
+func compareSeniority(a, b *Process) int {
+	return cmp.Or(cmp.Compare(a.Start, b.Start), a.PID-b.PID)
+}
+
+func compareTasks(a, b *Task) int {
+	return cmp.Or(a.Process.PID-b.Process.PID, a.TID-b.TID)
+}
+
+// rangeOf returns those of a type in a list sorted by SortNamespaces.
+func rangeOf(list []*Namespace, t species.NamespaceType) []*Namespace {
+	index := facts.TypeIndex(t)
+	if index < 0 {
+		return nil
+	}
+	at := func(index int) int {
+		return sort.Search(len(list), func(i int) bool { return facts.TypeIndex(list[i].Type) >= index })
+	}
+	start, end := at(index), at(index+1)
+	return list[start:end:end]
 }

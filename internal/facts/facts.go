@@ -13,19 +13,16 @@ const Version = 1
 
 // Facts are what a discovery has found. Namespaces are sorted by type and inode number, processes by PID.
 type Facts struct {
-	Version    int                          `json:"version"`
-	Device     uint64                       `json:"device"`
-	Types      species.Set                  `json:"types"`
-	Sources    Sources                      `json:"sources"`
-	Proc       Text                         `json:"proc"`
-	UserRoots  Derived[[]uint64]            `json:"userRoots"`
-	PIDRoots   Derived[[]uint64]            `json:"pidRoots"`
-	Namespaces List[Namespace]              `json:"namespaces"`
-	Processes  List[Process]                `json:"processes"`
-	Containers List[Container]              `json:"containers"`
-	PIDMap     Derived[map[string][][2]int] `json:"pidMap"`
-	Mounts     List[MountTable]             `json:"mounts,omitempty"`
-	Problems   List[Problem]                `json:"problems"`
+	Version    int              `json:"version"`
+	Device     uint64           `json:"device"`
+	Types      species.Set      `json:"types"`
+	Sources    Sources          `json:"sources"`
+	Proc       Text             `json:"proc"`
+	Namespaces List[Namespace]  `json:"namespaces"`
+	Processes  List[Process]    `json:"processes"`
+	Containers List[Container]  `json:"containers"`
+	Mounts     List[MountTable] `json:"mounts,omitempty"`
+	Problems   List[Problem]    `json:"problems"`
 
 	// Live reports whether this program has found them, so that 64-bit IDs are still those of the same namespaces.
 	Live bool `json:"-"`
@@ -34,8 +31,7 @@ type Facts struct {
 }
 
 // Ref refers to a namespace: it is one more than the index in Facts.Namespaces, 0 for none. In JSON it is the inode number,
-// which at one time is unique among all types, and of 32 bits; Resolve
-// turns that into the other.
+// which at one time is unique among all types, and of 32 bits; Resolve turns that into the index.
 type Ref uint32
 
 // Namespace is a row about a namespace.
@@ -146,11 +142,10 @@ type Problem struct {
 
 // Process returns the index of the process with that PID, -1 if there is none.
 func (f *Facts) Process(pid int) int {
-	at, ok := sort.Find(len(f.Processes), func(i int) int { return pid - f.Processes[i].PID })
-	if !ok {
-		return -1
+	if at, ok := sort.Find(len(f.Processes), func(i int) int { return pid - f.Processes[i].PID }); ok {
+		return at
 	}
-	return at
+	return -1
 }
 
 // Namespace returns the namespace that is referred to, nil for none.
@@ -173,8 +168,7 @@ func (f *Facts) Find(t species.NamespaceType, inode uint64) Ref {
 	return Ref(at + 1)
 }
 
-// Parent returns the index of the parent of a process, -1 if it is not known. Another process may have got its PID
-// meanwhile.
+// Parent returns the index of the parent of a process, -1 if it is not known, or its PID is another's by now.
 func (f *Facts) Parent(i int) int {
 	p := &f.Processes[i]
 	if p.PPID == 0 {

@@ -2,9 +2,13 @@ package scan
 
 import (
 	"cmp"
+	"os"
 	"slices"
+	"strconv"
 	"strings"
+	"sync"
 
+	"github.com/nsops/nsops/internal/engines"
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/species"
 )
@@ -15,7 +19,7 @@ func (s *scan) collect() *facts.Facts {
 		Device: s.table.dev, Types: s.opts.Types, Sources: s.opts.Sources, Proc: facts.Text(s.opts.Proc),
 		Live: true, MountIDs: s.mounts.ids,
 	}
-	c := collector{scan: s, facts: f, refs: make([]facts.Ref, s.table.len()+1)}
+	c := collector{scan: s, facts: f, refs: make([]facts.Ref, s.table.len+1)}
 	c.namespaces()
 	c.references()
 	c.processes()
@@ -32,7 +36,7 @@ type collector struct {
 
 func (c *collector) namespaces() {
 	s := c.scan
-	wanted := make([]*entry, 0, s.table.len())
+	wanted := make([]*entry, 0, s.table.len)
 	for _, t := range facts.Types {
 		first := len(wanted)
 		for n := range s.table.each {
@@ -170,4 +174,39 @@ func splitWords(text string, room []string) (words, rest []string) {
 		return nil, room
 	}
 	return room[start:len(room):len(room)], room
+}
+
+// userNames returns the names in /etc/passwd by user ID: the first, if there are several. They are read again when the
+// file has changed. Package os/user would take cgo, and with it run code of whoever the system asks for names.
+func userNames() map[int]string {
+	const path = "/etc/passwd"
+	file, err := os.Stat(path)
+	passwd.Lock()
+	defer passwd.Unlock()
+	if err != nil || passwd.file == nil || !os.SameFile(file, passwd.file) || file.Size() != passwd.file.Size() ||
+		!file.ModTime().Equal(passwd.file.ModTime()) {
+		passwd.file, passwd.names = file, parseUsers(string(engines.ReadFile(path)))
+	}
+	return passwd.names
+}
+
+// passwd is what was read last.
+var passwd struct {
+	sync.Mutex
+	file  os.FileInfo
+	names map[int]string
+}
+
+func parseUsers(text string) map[int]string {
+	names := map[int]string{}
+	for line := range strings.Lines(text) {
+		fields := strings.SplitN(line, ":", 4)
+		if len(fields) < 4 || fields[0] == "" {
+			continue
+		}
+		if uid, err := strconv.Atoi(fields[2]); err == nil && names[uid] == "" {
+			names[uid] = fields[0]
+		}
+	}
+	return names
 }

@@ -11,19 +11,18 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// descriptors looks at the open descriptors of a process, or of a thread with a table of its own, and returns their
-// number, 0 if that is not known (Linux 6.2). Of a process known from before, with that many, it looks only at those that
-// held a namespace then.
+// descriptors looks at the descriptors of a process, or of a thread with its own table, and returns their number, 0 if that is
+// not known (before Linux 6.2). If it has as many as in the last result, only those that held a namespace then.
 func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (count uint64) {
 	dir, errno := w.openDir(facts.FDs, s.dir, &fdPath)
+	look := descriptorLook{worker: w, of: s, in: in, dir: dir}
 	if errno != 0 {
-		w.descriptorProblem(facts.FDs, s, 0, errno)
+		look.problem(facts.FDs, 0, errno)
 		return 0
 	}
 	defer raw.CloseNoWait(dir)
 	var st raw.Status
 	_ = raw.StatNoWait(dir, &st)
-	look := w.descriptorLook(s, in, dir)
 	if s.pid == w.scan.proc.self && s.tid == 0 {
 		if w.scan.ownFDs == nil {
 			w.scan.lookAtSelf(w.caller.read)
@@ -40,37 +39,26 @@ func (w *worker) descriptors(s subject, in *facts.Links, old *facts.Process) (co
 		return st.Size
 	}
 	next, done := look.guess(st.Size)
-	if !done {
-		look.list(next)
+	if done {
+		return st.Size
+	}
+	if w.fds, errno = w.listNumbers(facts.FDs, w.fds[:0], s.dir, &fdPath); errno != 0 {
+		look.problem(facts.FDs, 0, errno)
+		return st.Size
+	}
+	for _, fd := range w.fds {
+		if fd >= next {
+			_ = look.at(fd)
+		}
 	}
 	return st.Size
 }
 
-// list lists the descriptors and looks at those from next up.
-func (l *descriptorLook) list(next int) {
-	w := l.worker
-	var errno syscall.Errno
-	if w.fds, errno = w.listNumbers(facts.FDs, w.fds[:0], l.of.dir, &fdPath); errno != 0 {
-		l.problem(facts.FDs, 0, errno)
-		return
-	}
-	for _, fd := range w.fds {
-		if fd >= next {
-			_ = l.at(fd)
-		}
-	}
-}
-
-// guess looks at the descriptors from 0 up until it has met as many as there are, which the size of the directory tells
-// (Linux 6.2): listing it takes as long as half of them. It gives up when there are too many gaps, and returns the first that
-// it has not looked at.
+// guess looks at the descriptors from 0 up until it has met as many as the size of the directory tells (Linux 6.2), which is
+// cheaper than a list, unless there are many gaps. It returns the first that it has not looked at.
 func (l *descriptorLook) guess(count uint64) (next int, done bool) {
-	if count == 0 {
-		return 0, false
-	}
-	size := int(min(count, 1<<20))
-	gaps := 4 + size/4
-	for next, met := 0, 0; gaps > 0; next++ {
+	size, met := int(min(count, 1<<20)), 0
+	for gaps := 4 + size/4; gaps > 0 && met < size; next++ {
 		switch errno := l.at(next); errno {
 		case 0:
 			met++
@@ -80,24 +68,8 @@ func (l *descriptorLook) guess(count uint64) (next int, done bool) {
 			l.problem(facts.FDs, 0, errno)
 			return next, true
 		}
-		if met == size {
-			return next + 1, true
-		}
-		if gaps == 0 {
-			return next + 1, false
-		}
 	}
-	return 0, false
-}
-
-// descriptorProblem notes what could not be seen, unless it is gone.
-func (w *worker) descriptorProblem(source facts.Sources, s subject, fd int, errno syscall.Errno) {
-	switch errno {
-	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
-	case syscall.ETIMEDOUT: // there is one
-	default:
-		w.problem(facts.Problem{Source: source, PID: s.pid, TID: s.tid, FD: fd, Errno: errno})
-	}
+	return next, size > 0 && met == size
 }
 
 // descriptorLook is a look at the descriptors of one table.
@@ -106,15 +78,17 @@ type descriptorLook struct {
 	of      subject
 	in      *facts.Links
 	dir     int
-	sockets bool // until the process does not let us
+	refused bool // the process does not let us have its sockets
 }
 
-func (w *worker) descriptorLook(s subject, in *facts.Links, dir int) *descriptorLook {
-	return &descriptorLook{worker: w, of: s, in: in, dir: dir, sockets: w.scan.opts.has(facts.Sockets)}
-}
-
+// problem notes what could not be seen, unless it is gone.
 func (l *descriptorLook) problem(source facts.Sources, fd int, errno syscall.Errno) {
-	l.worker.descriptorProblem(source, l.of, fd, errno)
+	switch errno {
+	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
+	case syscall.ETIMEDOUT: // there is one
+	default:
+		l.worker.problem(facts.Problem{Source: source, PID: l.of.pid, TID: l.of.tid, FD: fd, Errno: errno})
+	}
 }
 
 // refer notes that a descriptor leads to a namespace.
@@ -138,7 +112,7 @@ func (l *descriptorLook) at(fd int) syscall.Errno {
 	}
 	switch text[0] {
 	case 's':
-		if inode, ok := procfs.ParseSocket(text); ok && l.sockets {
+		if inode, ok := procfs.ParseSocket(text); ok && !l.refused && l.worker.scan.opts.has(facts.Sockets) {
 			l.socket(fd, inode)
 		}
 	case '/':
@@ -161,8 +135,7 @@ func (l *descriptorLook) isOurs(fd int, link []byte) bool {
 	return l.of.pid == s.proc.self && l.of.tid == 0 && !s.isOwnFD(fd, link)
 }
 
-// mayBePin reports whether to look at a descriptor with such a path. What was opened through a pin that is gone has the
-// root for a path.
+// mayBePin reports whether to look at a descriptor with such a path: "/", if it was opened through a pin that is gone.
 func (o *Options) mayBePin(text []byte) bool {
 	if len(text) == 0 || text[0] != '/' {
 		return false
@@ -175,13 +148,10 @@ func (o *Options) mayBePin(text []byte) bool {
 
 // path looks at what lies there without asking a server, which might not answer.
 func (l *descriptorLook) path(fd int, path *raw.Path) {
-	call := l.worker.begin(facts.PathFDs)
-	if call == nil {
-		return
-	}
-	var st raw.Status
-	errno := raw.StatAt(l.dir, path, &st)
-	call.end()
+	st, errno := watch(l.worker, facts.PathFDs, func(*caller) (st raw.Status, errno syscall.Errno) {
+		errno = raw.StatAt(l.dir, path, &st)
+		return st, errno
+	})
 	if errno == 0 && st.Dev == l.worker.scan.table.dev {
 		l.namespace(fd, st.Ino, path)
 	}
@@ -194,13 +164,7 @@ func (l *descriptorLook) namespace(fd int, inode uint64, path *raw.Path) {
 	if n == nil {
 		var errno syscall.Errno
 		n, errno = t.open(species.NaNS, func() (int, syscall.Errno) {
-			call := l.worker.beginPassing(facts.FDs, true)
-			if call == nil {
-				return raw.NoFD, syscall.ETIMEDOUT
-			}
-			fd, errno := sys.OpenOn(t.dev, l.dir, path)
-			call.endWith(fd)
-			return fd, errno
+			return l.worker.watchOpen(facts.FDs, true, func() (int, syscall.Errno) { return sys.OpenOn(t.dev, l.dir, path) })
 		})
 		if errno != 0 && errno != syscall.EINVAL { // another file has the number by now
 			l.problem(facts.FDs, fd, errno)

@@ -56,3 +56,46 @@ func (s *scan) openListed(t species.NamespaceType, serial uint64) {
 		s.workers[0].problem(facts.Problem{Source: facts.KernelList, Type: t, Errno: errno})
 	}
 }
+
+// walkMountNamespaces asks the kernel for the mount namespaces before and after one that is known.
+func (s *scan) walkMountNamespaces() {
+	if !s.opts.has(facts.Mounts | facts.AllMountNamespaces) {
+		return
+	}
+	known := s.table.ofType(species.CLONE_NEWNS)
+	start := raw.NoFD
+	if len(known) > 0 {
+		start = s.table.fd(known[0])
+	} else if own := s.openOwn(species.CLONE_NEWNS); own != nil {
+		start = s.table.fd(own)
+	}
+	if start == raw.NoFD {
+		s.walkProblem(syscall.EMFILE)
+		return
+	}
+	for _, before := range [...]bool{false, true} {
+		for fd := start; s.ctx.Err() == nil; {
+			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return raw.NextMountNamespace(fd, before) })
+			if errno != 0 && errno != syscall.ENOENT {
+				s.walkProblem(errno)
+				return
+			}
+			if n == nil {
+				break
+			}
+			if fd = s.table.fd(n); fd == raw.NoFD {
+				if !s.table.isGone(n) {
+					s.walkProblem(syscall.EMFILE) // none can be held any more
+				}
+				break
+			}
+		}
+	}
+}
+
+func (s *scan) walkProblem(errno syscall.Errno) {
+	if sys.IsMissing(errno) || errno == syscall.EINVAL {
+		return
+	}
+	s.workers[0].problem(facts.Problem{Source: facts.AllMountNamespaces, Errno: errno})
+}

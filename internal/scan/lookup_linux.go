@@ -5,14 +5,14 @@ import (
 
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
 )
 
 // What workers do with the table, several at once.
 
-// open returns the namespace that f opens, nil if that is none. If f is given up, its goroutine ends there, and whoever
-// gave it up calls inPassing.close.
+// open returns the namespace that f opens, nil if that is none. If f is given up, giveUp calls inPassing.close.
 func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) (*entry, syscall.Errno) {
 	inPassing.open()
 	fd, errno := f()
@@ -24,8 +24,18 @@ func (t *table) open(kind species.NamespaceType, f func() (int, syscall.Errno)) 
 	return n, errno
 }
 
-// opened returns the namespace behind a descriptor, which the table owns from then on; nil if that is none. NaNS: the
-// descriptor says the type.
+// openFD is open for an f that returns an FD.
+func (t *table) openFD(kind species.NamespaceType, f func() (*sys.FD, error)) (*entry, syscall.Errno) {
+	return t.open(kind, func() (int, syscall.Errno) {
+		fd, err := f()
+		if err != nil {
+			return raw.NoFD, errnoOf(err)
+		}
+		return fd.Disown(), 0
+	})
+}
+
+// opened returns the namespace behind a descriptor, nil if that is none. The table owns that. NaNS: it says the type.
 func (t *table) opened(fd int, kind species.NamespaceType) *entry {
 	var st raw.Status
 	if errno := raw.StatNoWait(fd, &st); errno != 0 || st.Dev != t.dev {
@@ -76,8 +86,7 @@ func (t *table) withSerial(serial uint64) *entry {
 	return present(t.bySerial[serial])
 }
 
-// withCookie returns the network namespace with that number, nil if it was not seen yet. It is the 64-bit ID, where
-// namespaces have one.
+// withCookie returns the network namespace with that number, which is the 64-bit ID if there are these; nil: not seen yet.
 func (t *table) withCookie(cookie uint64) *entry {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -153,31 +162,18 @@ func (t *table) isGone(n *entry) bool {
 	return true
 }
 
-// setMember notes a process in a namespace whose mounts can be read, if it is the first.
-func (t *table) setMember(n *entry, pid int) {
+// first returns the first process that is noted in a field of an entry: pid, if there was none.
+func (t *table) first(noted *int32, pid int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if n.member == 0 {
-		n.member = int32(pid)
+	if *noted == 0 {
+		*noted = int32(pid)
 	}
+	return int(*noted)
 }
 
-// member returns that process, 0 if there is none.
-func (t *table) member(n *entry) int {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	return int(n.member)
-}
-
-// isFirst reports whether the process is the first for which this is asked of that namespace.
-func (t *table) isFirst(n *entry, pid int) bool {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if n.claim == 0 {
-		n.claim = int32(pid)
-	}
-	return int(n.claim) == pid
-}
+// member returns a process in a namespace whose mounts can be read, 0 if there is none.
+func (t *table) member(n *entry) int { return t.first(&n.member, 0) }
 
 // highest returns the highest 64-bit ID seen. Others may be higher by what the processors have in store.
 func (t *table) highest() uint64 {

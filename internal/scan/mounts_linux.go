@@ -2,6 +2,8 @@ package scan
 
 import (
 	"bytes"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 
@@ -22,12 +24,6 @@ type mounts struct {
 
 	mu  sync.Mutex
 	ids map[uint64][]uint64 // of mounts, by the 64-bit ID of the mount namespace
-}
-
-func (m *mounts) setIDs(serial uint64, ids []uint64) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.ids[serial] = ids
 }
 
 // lookAtMounts looks at the mounts of all mount namespaces, and at those of the mount namespaces that are pinned there,
@@ -60,52 +56,6 @@ func (s *scan) lookAtMounts() {
 	}
 }
 
-// walkMountNamespaces asks the kernel for the mount namespaces before and after one that is known.
-func (s *scan) walkMountNamespaces() {
-	if !s.opts.has(facts.Mounts | facts.AllMountNamespaces) {
-		return
-	}
-	known := s.table.ofType(species.CLONE_NEWNS)
-	start := raw.NoFD
-	if len(known) > 0 {
-		start = s.table.fd(known[0])
-	} else if own := s.openOwn(species.CLONE_NEWNS); own != nil {
-		start = s.table.fd(own)
-	}
-	if start == raw.NoFD {
-		s.walkProblem(syscall.EMFILE)
-		return
-	}
-	for _, before := range [...]bool{false, true} {
-		for fd := start; s.ctx.Err() == nil; {
-			n, errno := s.table.open(species.CLONE_NEWNS, func() (int, syscall.Errno) { return raw.NextMountNamespace(fd, before) })
-			if errno == syscall.ENOENT {
-				break
-			}
-			if errno != 0 {
-				s.walkProblem(errno)
-				return
-			}
-			if n == nil {
-				break
-			}
-			if fd = s.table.fd(n); fd == raw.NoFD {
-				if !s.table.isGone(n) {
-					s.walkProblem(syscall.EMFILE) // none can be held any more
-				}
-				break
-			}
-		}
-	}
-}
-
-func (s *scan) walkProblem(errno syscall.Errno) {
-	if sys.IsMissing(errno) || errno == syscall.EINVAL {
-		return
-	}
-	s.workers[0].problem(facts.Problem{Source: facts.AllMountNamespaces, Errno: errno})
-}
-
 // mountsOf looks at the mounts of one mount namespace: through a process in it, since one text that says everything is
 // cheaper than a question for each mount; or by asking for each where there is none, or it does not see them all.
 func (w *worker) mountsOf(i int) {
@@ -127,11 +77,8 @@ func (w *worker) mountsOf(i int) {
 	partial, found2, unopened2 := table, len(w.found), len(w.unopened)
 	table, errno = w.listMounts(n, 0)
 	if errno != 0 {
-		inside, failed := w.readMountsInside(n)
-		if failed == 0 {
-			table = inside
-		}
-		if failed == 0 || exhausted(failed) {
+		var failed syscall.Errno
+		if table, failed = w.readMountsInside(n); failed == 0 || exhausted(failed) {
 			errno = failed
 		}
 	}
@@ -156,13 +103,12 @@ func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
 	if pid == 0 {
 		return nil, syscall.ESRCH
 	}
-	w.about(pid, -1)
-	dir, errno := w.openDir(facts.Mounts, w.scan.proc.dir, w.numbered(pid))
+	dir, errno := w.openProcess(facts.Mounts, pid, -1)
 	if errno != 0 {
 		return nil, errno
 	}
 	defer raw.CloseNoWait(dir)
-	text, errno := w.whole(facts.Mounts, dir, &mountinfoPath)
+	text, errno := w.read(facts.Mounts, (*sys.ProcReader).Whole, dir, &mountinfoPath)
 	if errno != 0 {
 		return nil, errno
 	}
@@ -212,23 +158,146 @@ var (
 	mountinfoHere = raw.NewPath("thread-self/mountinfo")
 )
 
-// readMountsInside reads mountinfo on a thread that joins the mount namespace, where the kernel lists no mounts (before
-// Linux 6.11), or not to us.
+// readMountsInside reads mountinfo on a thread that joins the mount namespace, where listMounts is not possible.
 func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
 	fd := w.scan.table.fd(n)
 	if fd == raw.NoFD {
 		return nil, w.scan.table.notHeld(n)
 	}
 	read, proc := w.caller.read, w.scan.proc.dir
-	text, err := inside(fd, func() ([]byte, error) {
-		text, errno := read.Whole(proc, &mountinfoHere)
-		if errno != 0 {
-			return nil, errno
-		}
-		return text, nil
+	var text []byte
+	errno, err := inside(fd, func() (errno syscall.Errno, _ error) {
+		text, errno = read.Whole(proc, &mountinfoHere)
+		return errno, nil
 	})
 	if err != nil {
-		return nil, errnoOf(err)
+		errno = errnoOf(err)
+	}
+	if errno != 0 {
+		return nil, errno
 	}
 	return w.parseMounts(n, 0, text), 0
+}
+
+// hasFewMounts reports whether asking for each mount is cheaper than one text, which has to be opened and closed.
+func (w *worker) hasFewMounts(n *entry) bool {
+	const few = 48
+	fd := w.scan.table.fd(n)
+	if fd == raw.NoFD || w.scan.opts.has(facts.MountTables) {
+		return false
+	}
+	count, errno := raw.CountMounts(fd)
+	return errno == 0 && count <= few
+}
+
+// listMounts asks for each mount (Linux 6.8, other mount namespaces 6.11). pid is of a process in there, 0: there is none.
+func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno) {
+	if n.serial == 0 {
+		return nil, syscall.ENOSYS
+	}
+	var errno syscall.Errno
+	if w.ids, errno = raw.ListMounts(n.serial, w.ids[:0]); errno != 0 {
+		return nil, errno
+	}
+	var table *facts.MountTable
+	if w.scan.opts.has(facts.MountTables) {
+		table = &facts.MountTable{Namespace: n.ref}
+	}
+	found, unopened := len(w.found), len(w.unopened)
+	for _, id := range w.ids {
+		var m raw.MountStat
+		if w.buf, errno = raw.StatMount(n.serial, id, raw.MountSuper, w.buf, &m); errno == syscall.ENOENT {
+			continue // gone
+		}
+		if errno != 0 {
+			w.found, w.unopened = w.found[:found], w.unopened[:unopened]
+			return nil, errno
+		}
+		if table == nil && m.Magic != raw.NsfsMagic {
+			continue
+		}
+		const all = raw.MountSuper | raw.MountBasics | raw.MountTexts | raw.MountSource
+		if w.buf, errno = raw.StatMount(n.serial, id, all, w.buf, &m); errno != 0 {
+			continue
+		}
+		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == raw.NsfsMagic {
+			w.pin(n, pid, kind, inode, m.Point)
+		}
+		if table != nil {
+			table.Mounts = append(table.Mounts, facts.Mount{ID: int(m.OldID), Parent: int(m.OldParent), Serial: m.ID,
+				Dev: strconv.Itoa(int(m.Major)) + ":" + strconv.Itoa(int(m.Minor)), Root: facts.Text(m.Root), Point: facts.Text(m.Point),
+				Type: facts.Text(m.Type), Source: facts.Text(m.Source), Propagation: propagation(&m)})
+		}
+	}
+	w.checkRoot(pid, found, unopened)
+	return table, 0
+}
+
+// checkRoot notes if the process which was to see the pins from there on does not, since it has a root of its own.
+func (w *worker) checkRoot(pid, found, unopened int) {
+	if pid == 0 || len(w.found) == found || w.isAtRoot(pid) {
+		return
+	}
+	for i := range w.found[found:] {
+		w.found[found+i].row.PID = 0
+	}
+	for i := range w.unopened[unopened:] {
+		w.unopened[unopened+i].pid = 0
+	}
+}
+
+// isAtRoot reports whether a process has the root of its mount namespace.
+func (w *worker) isAtRoot(pid int) bool {
+	dir, errno := w.openProcess(facts.Mounts, pid, -1)
+	if errno != 0 {
+		return false
+	}
+	defer raw.CloseNoWait(dir)
+	root, errno := w.readLink(facts.Mounts, dir, &rootPath)
+	return errno == 0 && string(root) == "/"
+}
+
+// propagation writes it as mountinfo does.
+func propagation(m *raw.MountStat) string {
+	const shared, slave, unbindable = 1 << 20, 1 << 19, 1 << 17 // MS_SHARED and so on
+	var words []string
+	if m.Propagation&shared != 0 {
+		words = append(words, "shared:"+strconv.FormatUint(m.PeerGroup, 10))
+	}
+	if m.Propagation&slave != 0 {
+		words = append(words, "master:"+strconv.FormatUint(m.Master, 10))
+	}
+	if m.Propagation&unbindable != 0 {
+		words = append(words, "unbindable")
+	}
+	return strings.Join(words, " ")
+}
+
+// parseMountTable makes a table of a mountinfo.
+func (w *worker) parseMountTable(of facts.Ref, text []byte) *facts.MountTable {
+	t := &facts.MountTable{Namespace: of, Mounts: make([]facts.Mount, 0, bytes.Count(text, []byte{'\n'}))}
+	for m, rest, ok := procfs.NextMount(text); ok; m, rest, ok = procfs.NextMount(rest) {
+		w.path = strconv.AppendUint(append(strconv.AppendUint(w.path[:0], uint64(m.Major), 10), ':'), uint64(m.Minor), 10)
+		t.Mounts = append(t.Mounts, facts.Mount{
+			ID: m.ID, Parent: m.Parent, Dev: w.intern(w.path), Root: w.unescaped(m.Root), Point: w.unescaped(m.Point),
+			Options: facts.Text(w.intern(m.Options)), SuperOptions: facts.Text(w.intern(m.SuperBlockOpt)),
+			Type: facts.Text(w.intern(m.Type)), Source: w.unescaped(m.Source), Propagation: w.intern(m.Propagation),
+		})
+	}
+	return t
+}
+
+func (w *worker) unescaped(text []byte) facts.Text {
+	w.path = procfs.Unescape(w.path[:0], text)
+	return facts.Text(w.intern(w.path))
+}
+
+// intern returns a text as a string, which is the same for all that are equal: mount namespaces have much in common.
+func (w *worker) intern(text []byte) string {
+	if s, ok := w.texts[string(text)]; ok {
+		return s
+	}
+	s := string(text)
+	w.texts[s] = s
+	return s
 }

@@ -29,8 +29,7 @@ func nsLinkAt(i int) nsLink {
 	return nsLink{i, facts.LinkType(i), request, raw.NewPath("ns/" + facts.LinkName(i))}
 }
 
-// seen are the namespaces of a process or thread, as facts.Links has them, but those for children also where they are no
-// others.
+// seen are the namespaces of a process or thread, as in facts.Links, but those for children also if they are no others.
 type seen [len(facts.Links{})]*entry
 
 // links returns them as references.
@@ -171,13 +170,7 @@ func (w *worker) openLink(inode uint64, l *nsLink, s subject) *entry {
 		return n
 	}
 	n, errno := t.open(l.kind, func() (int, syscall.Errno) {
-		call := w.beginPassing(facts.Processes, true)
-		if call == nil {
-			return raw.NoFD, syscall.ETIMEDOUT
-		}
-		fd, errno := raw.Open(s.dir, &l.path, raw.ForReading)
-		call.endWith(fd)
-		return fd, errno
+		return w.watchOpen(facts.Processes, true, func() (int, syscall.Errno) { return raw.Open(s.dir, &l.path, raw.ForReading) })
 	})
 	if errno != 0 {
 		_ = w.checked(facts.Processes, errno)

@@ -21,10 +21,6 @@ type passing struct{ mu sync.RWMutex }
 func (p *passing) open()  { p.mu.RLock() }
 func (p *passing) close() { p.mu.RUnlock() }
 
-// pause returns once there are none, and keeps others from being opened until resume.
-func (p *passing) pause()  { p.mu.Lock() }
-func (p *passing) resume() { p.mu.Unlock() }
-
 // inPassing comes before table.mu.
 var inPassing passing
 
@@ -37,12 +33,9 @@ var ours discoverers
 // maxHeldFD is the first descriptor that is not held.
 const maxHeldFD = 1 << 16
 
-func (d *discoverers) add(fd int)    { d.count(fd, 1) }
-func (d *discoverers) remove(fd int) { d.count(fd, -1) }
-
-func (d *discoverers) count(fd int, n int32) {
+func (d *discoverers) add(fd int) {
 	if fd >= 0 && fd < maxHeldFD {
-		d[fd].Add(n)
+		d[fd].Add(1)
 	}
 }
 
@@ -51,7 +44,9 @@ func (d *discoverers) hold(fd int) bool { return fd < maxHeldFD && d[fd].Load() 
 // drop closes a descriptor of ours. Until it is closed it would look like the program's own.
 func (d *discoverers) drop(fd int) {
 	raw.Close(fd)
-	d.remove(fd)
+	if fd < maxHeldFD {
+		d[fd].Add(-1)
+	}
 }
 
 // ownFD is a descriptor of this process.
@@ -62,8 +57,8 @@ type ownFD struct {
 
 // lookAtSelf notes which descriptors this process has before the discovery has any; given some, only of these.
 func (s *scan) lookAtSelf(read *sys.ProcReader, only ...int) {
-	inPassing.pause()
-	defer inPassing.resume()
+	inPassing.mu.Lock() // there are none, and no others are opened
+	defer inPassing.mu.Unlock()
 	s.ownFDs = map[int]ownFD{}
 	path := raw.NewPath("self/fd")
 	dir, errno := raw.Open(s.proc.dir, &path, raw.ForListing)

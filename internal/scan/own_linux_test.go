@@ -84,7 +84,7 @@ func checkReplacedSocket(t *testing.T) {
 	defer raw.CloseNoWait(pidfd)
 	s := opened(t)
 	s.startWorkers()
-	look := descriptorLook{worker: s.workers[0], of: subject{pid: os.Getpid(), pidfd: pidfd}, in: &facts.Links{}, sockets: true}
+	look := descriptorLook{worker: s.workers[0], of: subject{pid: os.Getpid(), pidfd: pidfd}, in: &facts.Links{}}
 	for _, other := range []int{namespace, pair[1]} {
 		look.socket(other, st.Ino)
 		require.Empty(t, look.worker.found)

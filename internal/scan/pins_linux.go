@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
@@ -20,8 +21,7 @@ type unopenedPin struct {
 	path  string
 }
 
-// pin notes that a namespace is mounted somewhere. pid is of a process that sees the path, 0 if it is that of the mount
-// namespace's own root.
+// pin notes that a namespace is mounted somewhere. pid is as in unopenedPin.
 func (w *worker) pin(in *entry, pid int, kind species.NamespaceType, inode uint64, path []byte) {
 	n, isKnown := w.scan.table.mentioned(inode, kind)
 	kept := w.intern(path)
@@ -57,27 +57,21 @@ func (s *scan) openPin(u unopenedPin) error {
 	if err != nil {
 		return err
 	}
-	_, errno := s.table.open(u.n.kind, func() (int, syscall.Errno) {
-		fd, err := reopen(found, nil)
-		if err != nil {
-			return raw.NoFD, errnoOf(err)
-		}
-		return fd.Disown(), 0
-	})
-	if errno != 0 {
+	if _, errno := s.table.openFD(u.n.kind, func() (*sys.FD, error) { return reopen(found, nil) }); errno != 0 {
 		return errno
 	}
 	return nil
 }
 
-const tooManyStuck = 3
-
-// findPatiently finds a pin, but waits no longer than Options.Patience, and not at all if several did not answer, or if an
-// earlier discovery still waits for that one.
+// findPatiently finds a pin within Options.Patience; not at all if several, or that one earlier, did not answer.
 func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
-	key := pinKey{u.in.inode, u.path}
+	type pin struct {
+		in   uint64 // inode number
+		path string
+	}
+	key := pin{u.in.inode, u.path}
 	since, waiting := beingOpened.Load(key)
-	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= tooManyStuck {
+	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= 3 {
 		return nil, syscall.ETIMEDOUT
 	}
 	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: raw.Dup(s.proc.dir)}
@@ -97,12 +91,6 @@ func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
 // beingOpened has for each pin that is being opened since when. A program that discovers again and again, with a file
 // system that never answers, would have more and more threads waiting for it.
 var beingOpened sync.Map
-
-// pinKey is a pin by the inode number of its mount namespace and its path.
-type pinKey struct {
-	in   uint64
-	path string
-}
 
 // opening is a pin that is being opened. It may take longer than the discovery, so it has descriptors of its own.
 type opening struct {
@@ -178,3 +166,105 @@ func haveHandles() error {
 	_, err = sys.HandleOf(own.Int())
 	return err
 }
+
+// OpenPin opens the namespace with that ID, which is mounted at a path in the mount namespace behind a descriptor. Anything
+// else that is there is not opened: ESTALE.
+func OpenPin(in int, path string, id species.NamespaceID) (*sys.FD, error) {
+	return reopen(findPinInside(in, path, id))
+}
+
+// findPinInside finds a pin from a thread that joins the mount namespace and ends. closeFound closes what it returns.
+func findPinInside(in int, path string, id species.NamespaceID) (*sys.FD, error) {
+	return inside(in, func() (*sys.FD, error) {
+		root, err := sys.OpenRootHere()
+		if err != nil {
+			return nil, err
+		}
+		return findPin(root, path, id)
+	})
+}
+
+// findPin finds a pin below a root, which it closes; closeFound closes the result. No other namespace is opened.
+func findPin(root *sys.FD, path string, id species.NamespaceID) (*sys.FD, error) {
+	defer func() { _ = root.Close() }()
+	found, err := sys.Resolve(root, path, true)
+	if err != nil {
+		return nil, err
+	}
+	ours.add(found.Int())
+	is, err := sys.IDOf(found.Int())
+	if err == nil && is != id {
+		err = syscall.ESTALE // mounted over
+	}
+	if err != nil {
+		closeFound(found)
+		return nil, err
+	}
+	return found, nil
+}
+
+// closeFound closes what findPin has found.
+func closeFound(found *sys.FD) {
+	ours.drop(found.Disown())
+}
+
+// reopen opens what was found, through our own /proc: there may be none where it was found.
+func reopen(found *sys.FD, err error) (*sys.FD, error) {
+	if err != nil {
+		return nil, err
+	}
+	defer closeFound(found)
+	return sys.Reopen(found)
+}
+
+// inside runs f on a thread that joins the mount namespace behind fd, and waits until no discovery would find it there.
+func inside[T any](fd int, f func() (T, error)) (T, error) {
+	type outcome struct {
+		result T
+		err    error
+		tid    int
+	}
+	o, err := handle.Execute(func() outcome {
+		result, err := f()
+		return outcome{result, err, raw.OwnTID()}
+	}, handle.NamespaceFd(fd))
+	if err != nil {
+		return o.result, err
+	}
+	sys.AwaitThreadEnd(o.tid)
+	return o.result, o.err
+}
+
+// Within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is dropped.
+func Within[T any](patience time.Duration, stop <-chan struct{}, f func() (T, error), drop func(T)) (T, error) {
+	type outcome struct {
+		result T
+		err    error
+	}
+	var none T
+	done, gone := make(chan outcome), make(chan struct{})
+	go func() {
+		result, err := f()
+		select {
+		case done <- outcome{result, err}:
+		case <-gone:
+			if err == nil {
+				drop(result)
+			}
+		}
+	}()
+	limit := time.NewTimer(patience)
+	defer limit.Stop()
+	defer close(gone)
+	select {
+	case o := <-done:
+		return o.result, o.err
+	case <-limit.C:
+		return none, syscall.ETIMEDOUT
+	case <-stop:
+		return none, syscall.EINTR
+	}
+}
+
+// makePoller has the runtime open what timers need: without descriptors left, the first timer would end the program.
+func makePoller() { time.AfterFunc(time.Hour, func() {}).Stop() }

@@ -58,19 +58,12 @@ func (p *previous) process(pid int, start uint64, name []byte) *facts.Process {
 	if p == nil {
 		return nil
 	}
-	at := p.facts.Process(pid)
-	if at < 0 || p.facts.Processes[at].Start != start || string(p.facts.Processes[at].Name) != string(name) {
-		return nil
+	if at := p.facts.Process(pid); at >= 0 {
+		if old := &p.facts.Processes[at]; old.Start == start && string(old.Name) == string(name) {
+			return old
+		}
 	}
-	return &p.facts.Processes[at]
-}
-
-// namespace returns a namespace of the last result, nil if it had none with that 64-bit ID.
-func (p *previous) namespace(serial uint64) *facts.Namespace {
-	if p == nil {
-		return nil
-	}
-	return p.serials[serial]
+	return nil
 }
 
 // remembered returns a namespace of the last result, of which nothing can have changed but what holds it. Nil stays nil.
@@ -128,7 +121,9 @@ func (w *worker) keepsMounts(n *entry, i int) bool {
 	} else {
 		ids = slices.Clone(ids)
 	}
-	w.scan.mounts.setIDs(n.serial, ids)
+	w.scan.mounts.mu.Lock()
+	w.scan.mounts.ids[n.serial] = ids
+	w.scan.mounts.mu.Unlock()
 	pins, member := p.pins[ref], w.scan.table.member(n)
 	if !same || slices.ContainsFunc(pins, func(p pinned) bool { return p.pid != 0 && p.pid != member }) {
 		return false // others may have another root

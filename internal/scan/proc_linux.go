@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"bytes"
 	"errors"
 	"slices"
 	"sync"
@@ -27,17 +26,6 @@ type procDir struct {
 	pidNamespace    *entry // see scan.ownPIDNamespace
 }
 
-func (p *procDir) close() {
-	if p.fd != nil {
-		_ = p.fd.Close()
-	}
-}
-
-var (
-	errNoProc    = errors.New("not a proc file system")
-	errNoProcess = errors.New("shows no process")
-)
-
 // openProc opens the proc file system, lists its processes, and makes the table.
 func (s *scan) openProc() error {
 	path := raw.NewPath(s.opts.Proc)
@@ -47,7 +35,7 @@ func (s *scan) openProc() error {
 	}
 	s.proc.fd, s.proc.dir = sys.NewFD(dir), dir
 	if !sys.IsProc(dir) {
-		return errNoProc
+		return errors.New("not a proc file system")
 	}
 	inPassing.open()
 	dev, err := sys.NsfsDevice()
@@ -67,6 +55,16 @@ func (s *scan) openProc() error {
 	return nil
 }
 
+// readSelf reads a file about this process, nil if that fails.
+func (s *scan) readSelf(name string) []byte {
+	path := raw.NewPath("self/" + name)
+	text, errno := s.reader.Short(s.proc.dir, &path)
+	if errno != 0 {
+		return nil
+	}
+	return text
+}
+
 // listPatience is how long the list of processes is waited for at least.
 const listPatience = 10 * time.Second
 
@@ -81,14 +79,13 @@ func (s *scan) listProcesses() error {
 		return errno
 	}
 	if len(s.pids) == 0 {
-		return errNoProcess
+		return errors.New("shows no process")
 	}
 	slices.Sort(s.pids)
 	return nil
 }
 
-// haveSerials reports whether namespaces have 64-bit IDs, and whether we are in the initial PID namespace, without which
-// file handles of namespaces may be called stale.
+// haveSerials reports whether namespaces have 64-bit IDs, and handles that are not stale: in the initial PID namespace.
 func haveSerials() (serials, handles bool) {
 	inPassing.open()
 	defer inPassing.close()
@@ -116,27 +113,12 @@ func (s *scan) ownPIDNamespace() *entry {
 
 // openOwn returns the calling thread's namespace of that type, nil if it cannot be opened.
 func (s *scan) openOwn(t species.NamespaceType) *entry {
-	n, _ := s.table.open(t, func() (int, syscall.Errno) {
-		fd, err := sys.OpenThreadNamespace(t)
-		if err != nil {
-			return raw.NoFD, errnoOf(err)
-		}
-		return fd.Disown(), 0
-	})
+	n, _ := s.table.openFD(t, func() (*sys.FD, error) { return sys.OpenThreadNamespace(t) })
 	return n
 }
 
 // isOwnProc reports whether the proc file system is of our own PID namespace: that is where we have a single PID.
 func (s *scan) isOwnProc() bool {
-	path := raw.NewPath("self/status")
-	text, errno := s.reader.Short(s.proc.dir, &path)
-	status, ok := procfs.ParseStatus(text, nil)
-	return errno == 0 && ok && len(status.PIDs) == 1 && status.PIDs[0] == raw.OwnPID()
-}
-
-// isUnified reports whether processes are in no hierarchy of version 1.
-func (s *scan) isUnified() bool {
-	path := raw.NewPath("self/cgroup")
-	text, errno := s.reader.Short(s.proc.dir, &path)
-	return errno == 0 && bytes.HasPrefix(text, []byte("0::"))
+	status, ok := procfs.ParseStatus(s.readSelf("status"), nil)
+	return ok && len(status.PIDs) == 1 && status.PIDs[0] == raw.OwnPID()
 }

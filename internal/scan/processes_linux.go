@@ -1,6 +1,8 @@
 package scan
 
 import (
+	"cmp"
+	"slices"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -11,19 +13,23 @@ import (
 
 // process takes a process from the snapshot or looks at it.
 func (w *worker) process(i int) {
-	s := w.scan
+	s, found := w.scan, len(w.found)
 	s.rows[i], s.drafts[i] = facts.Process{}, draft{}
 	w.about(s.pids[i], -1)
-	if !w.takeFromSnapshot(i) {
-		w.walk(i)
+	if s.snapshot != nil {
+		if w.takeProcess(i) {
+			return
+		}
+		w.found = w.found[:found]
+		s.rows[i], s.drafts[i] = facts.Process{}, draft{}
 	}
+	w.walk(i)
 }
 
 // walk looks at one process in /proc. If it ends meanwhile, it was not there.
 func (w *worker) walk(i int) {
 	p, d, pid := &w.scan.rows[i], &w.scan.drafts[i], w.scan.pids[i]
-	w.about(pid, -1)
-	dir, errno := w.openDir(facts.Processes, w.scan.proc.dir, w.numbered(pid))
+	dir, errno := w.openProcess(facts.Processes, pid, -1)
 	if errno != 0 {
 		w.missing(pid, errno)
 		return
@@ -56,7 +62,9 @@ func (w *worker) walk(i int) {
 	w.about(pid, p.UID)
 	p.PID = pid
 	w.setNamespaces(p, &in)
-	w.innerPIDs(in[facts.PID], p, d, s)
+	if n := in[facts.PID]; n != nil && d.pids == (span{}) {
+		w.innerPIDs(facts.Processes, n, s, &d.pids)
+	}
 	w.details(p, d, s, &in, errno == 0)
 }
 
@@ -69,13 +77,9 @@ func (w *worker) missing(pid int, errno syscall.Errno) {
 
 // identify reads what tells one process from another. ESRCH: there is none any more.
 func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
-	text, errno := w.short(facts.Processes, s.dir, &statPath)
+	stat, errno := w.stat(facts.Processes, s.dir)
 	if errno != 0 {
 		return errno
-	}
-	stat, ok := procfs.ParseStat(text)
-	if !ok {
-		return syscall.ESRCH
 	}
 	d.worker = w
 	d.name = w.keep(stat.Name)
@@ -105,22 +109,24 @@ func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
 			w.scan.infos.Store(false)
 		}
 	}
-	w.status(p, d, s)
+	if status, ok := w.status(facts.Processes, s, &d.pids); ok {
+		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+	}
 }
 
 // status reads credentials and PIDs from text, which is expensive.
-func (w *worker) status(p *facts.Process, d *draft, s subject) {
-	text, errno := w.short(facts.Processes, s.dir, &statusPath)
+func (w *worker) status(source facts.Sources, s subject, pids *span) (procfs.Status, bool) {
+	text, errno := w.short(source, s.dir, &statusPath)
 	if errno != 0 {
-		return
+		return procfs.Status{}, false
 	}
 	start := len(w.numbers)
 	status, ok := procfs.ParseStatus(text, w.numbers)
 	if ok {
 		w.numbers = status.PIDs
-		d.pids = span{uint32(start), uint32(len(w.numbers))}
-		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+		*pids = span{uint32(start), uint32(len(w.numbers))}
 	}
+	return status, ok
 }
 
 // setNamespaces notes which namespaces a process is in, and that it shows the mounts of its mount namespace.
@@ -128,7 +134,7 @@ func (w *worker) setNamespaces(p *facts.Process, in *seen) {
 	p.Namespaces = in.links()
 	w.referChildren(in, p.PID, 0)
 	if n := in[facts.Mnt]; n != nil && !p.Kernel && !p.State.Zombie() {
-		w.scan.table.setMember(n, p.PID)
+		w.scan.table.first(&n.member, p.PID)
 	}
 }
 
@@ -142,10 +148,8 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 		return
 	}
 	leads := opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads && !p.Kernel && (d.old == nil || d.old.Cmdline == nil) {
-		if text, errno := w.short(facts.Details, s.dir, &cmdlinePath); errno == 0 {
-			d.cmdline = w.keep(text)
-		}
+	if leads && !p.Kernel {
+		w.commandLine(d, s.dir, &cmdlinePath)
 	}
 	w.findCgroup(d, s, leads)
 	if !readable {
@@ -159,57 +163,167 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 	}
 }
 
-// isFirst reports whether the process is the first to have been seen in one of its namespaces. The first is mostly the
-// leader; leaders that are not are read later.
+// commandLine reads a command line that the last result does not have, and reports whether it has.
+func (w *worker) commandLine(d *draft, dir int, path *raw.Path) bool {
+	if d.old != nil && d.old.Cmdline != nil {
+		return false
+	}
+	text, errno := w.short(facts.Details, dir, path)
+	if errno == 0 {
+		d.cmdline = w.keep(text)
+	}
+	return errno == 0
+}
+
+// isFirst reports whether the process is the first to be seen in one of its namespaces, and so mostly the leader.
 func (w *worker) isFirst(pid int, in *seen) bool {
 	for _, n := range in[:len(facts.Types)] {
-		if n != nil && w.scan.table.isFirst(n, pid) {
+		if n != nil && w.scan.table.first(&n.claim, pid) == pid {
 			return true
 		}
 	}
 	return false
 }
 
-// innerPIDs finds the PIDs of a process in the PID namespaces below that of the proc file system, from it to that which the
-// process is in.
-func (w *worker) innerPIDs(n *entry, p *facts.Process, d *draft, s subject) {
-	switch {
-	case n == nil || d.pids != (span{}):
-	case !w.translate(n, s.pid, &d.pids):
-		w.status(p, d, s)
+// innerPIDs finds the PIDs of a process or thread, from that in the PID namespace of the proc file system to that in n.
+func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject, pids *span) {
+	if !w.translate(n, cmp.Or(s.tid, s.pid), pids) {
+		w.status(source, s, pids)
 	}
 }
 
-// translate asks PID namespaces, from the outermost to that of the process (Linux 6.11).
-func (w *worker) translate(n *entry, pid int, into *span) bool {
-	var chain [33]*entry // the kernel nests no deeper
-	depth := 0
-	own := w.scan.ownPIDNamespace()
-	for ; n != nil && n != own; n = n.parent {
-		if depth == len(chain) {
-			return false
-		}
-		chain[depth] = n
-		depth++
+// isBelow reports whether a namespace is another one or has it above.
+func (n *entry) isBelow(other *entry) bool {
+	for n != nil && n != other {
+		n = n.parent
 	}
-	if n == nil {
+	return n == other
+}
+
+// translate asks PID namespaces, from that of the process to the outermost (Linux 6.11).
+func (w *worker) translate(n *entry, pid int, into *span) bool {
+	own := w.scan.ownPIDNamespace()
+	if own == nil || !n.isBelow(own) {
 		return false
 	}
 	start := len(w.numbers)
-	w.numbers = append(w.numbers, pid)
-	for depth--; depth >= 0; depth-- {
-		fd := w.scan.table.fd(chain[depth])
-		if fd == raw.NoFD {
-			w.numbers = w.numbers[:start]
-			return false
-		}
-		inner, err := sys.PIDIn(fd, pid)
-		if err != nil {
+	for ; n != own; n = n.parent {
+		inner, err := sys.PIDIn(w.scan.table.fd(n), pid)
+		if err != nil { // or no descriptor is held
 			w.numbers = w.numbers[:start]
 			return false
 		}
 		w.numbers = append(w.numbers, inner)
 	}
+	w.numbers = append(w.numbers, pid)
+	slices.Reverse(w.numbers[start:])
 	*into = span{uint32(start), uint32(len(w.numbers))}
 	return true
+}
+
+// tasks looks at the threads of a process but the one that has its PID.
+func (w *worker) tasks(p *facts.Process, d *draft, s subject) {
+	var errno syscall.Errno
+	if w.tids, errno = w.listNumbers(facts.Tasks, w.tids[:0], s.dir, &taskPath); errno != 0 {
+		return
+	}
+	dir, errno := w.openDir(facts.Tasks, s.dir, &taskPath)
+	if errno != 0 {
+		return
+	}
+	defer raw.CloseNoWait(dir)
+	p.Tasks, d.tasks = make([]facts.Task, 0, len(w.tids)), make([]taskDraft, 0, len(w.tids))
+	for _, tid := range w.tids {
+		if tid == s.pid {
+			continue
+		}
+		task, texts := facts.Task{TID: tid}, taskDraft{}
+		if !p.State.Zombie() && w.likeProcess(p, &task, &texts, s) || w.task(&task, &texts, s, dir) {
+			p.Tasks, d.tasks = append(p.Tasks, task), append(d.tasks, texts)
+		}
+	}
+}
+
+// likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (Linux 6.13), and
+// without its name and start. It is false if the long way has to be taken.
+func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, process subject) bool {
+	opts := &w.scan.opts
+	if process.pidfd == raw.NoFD || !w.scan.pidfds.Load() || !w.scan.infos.Load() || opts.has(facts.Details) {
+		return false
+	}
+	pidfd, errno := raw.OpenPidfd(t.TID, true)
+	if errno != 0 {
+		return false
+	}
+	defer raw.CloseNoWait(pidfd)
+	var info raw.ProcessInfo
+	if raw.PidfdInfo(pidfd, &info) != 0 || info.TGID != process.pid {
+		return false
+	}
+	var in seen
+	s := subject{pid: process.pid, tid: t.TID, dir: process.dir, pidfd: pidfd}
+	if w.namespaces(&in, s, p.State) != 0 {
+		return false
+	}
+	links, like := in.links(), p.Namespaces
+	like[facts.PIDForChildren], like[facts.TimeForChildren] = 0, 0 // no others than it is in itself
+	if links != like || !w.translate(in[facts.PID], t.TID, &texts.tids) {
+		return false
+	}
+	if opts.has(facts.FDs) {
+		if shares, errno := w.sharesFDs(process.pid, t.TID); errno != 0 || !shares {
+			return false
+		}
+	}
+	t.Namespaces = links
+	return true
+}
+
+// task looks at a thread of a process in whose task directory it is, and reports whether it is still there.
+func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int) bool {
+	own, errno := w.openDir(facts.Tasks, dir, w.numbered(t.TID))
+	if errno != 0 {
+		return false
+	}
+	defer raw.CloseNoWait(own)
+	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: raw.NoFD}
+	if process.pidfd != raw.NoFD && w.scan.pidfds.Load() {
+		if s.pidfd, errno = raw.OpenPidfd(t.TID, true); errno == 0 {
+			defer raw.CloseNoWait(s.pidfd)
+		}
+	}
+	// As with processes: own is of a thread of this process, and when it still answers, the pidfd is of it.
+	stat, errno := w.stat(facts.Tasks, s.dir)
+	if errno != 0 {
+		return false
+	}
+	t.Start, texts.name, texts.tids = stat.Start, w.keep(stat.Name), span{}
+	var in seen
+	switch errno := w.namespaces(&in, s, facts.State(stat.State)); errno {
+	case 0:
+	case syscall.ESRCH:
+		return false
+	case syscall.ETIMEDOUT: // there is a Problem
+		return true
+	default:
+		w.problem(facts.Problem{Source: facts.Tasks, PID: s.pid, TID: s.tid, Errno: errno})
+		return true
+	}
+	t.Namespaces = in.links()
+	w.referChildren(&in, s.pid, s.tid)
+	w.innerPIDs(facts.Tasks, in[facts.PID], s, &texts.tids)
+	if w.scan.opts.has(facts.FDs) {
+		w.privateTable(s, &t.Namespaces)
+	}
+	return true
+}
+
+// privateTable looks at the descriptors of a thread that has a table of its own: unshare(2) with CLONE_FILES.
+func (w *worker) privateTable(s subject, in *facts.Links) {
+	if w.scan.proc.own {
+		if shares, errno := w.sharesFDs(s.pid, s.tid); errno == 0 && shares || errno == syscall.ESRCH {
+			return
+		}
+	}
+	w.descriptors(s, in, nil)
 }

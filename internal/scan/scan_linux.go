@@ -1,14 +1,21 @@
 package scan
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"math"
 	"runtime"
+	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 
+	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/facts"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
 )
 
 // Run finds what there is; given old facts, for less. What could not be seen is among the problems. The error is that of
@@ -53,7 +60,10 @@ func run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, err
 	f := s.collect()
 	s.readLeaders(f)
 	s.findContainers(f)
-	f.Problems = append(f.Problems, s.problems()...)
+	for _, w := range s.workers {
+		f.Problems = append(f.Problems, w.problems...)
+	}
+	f.Problems = append(f.Problems, s.table.lacking...)
 	return f, nil
 }
 
@@ -63,7 +73,7 @@ func (s *scan) prepare() {
 		s.lookAtSelf(s.reader)
 		s.table.serials, s.table.handles = haveSerials()
 		s.proc.own = s.isOwnProc()
-		s.proc.unified = s.isUnified()
+		s.proc.unified = bytes.HasPrefix(s.readSelf("cgroup"), []byte("0::")) // none of version 1
 	}
 	s.pidfds.Store(s.proc.own)
 	s.infos.Store(s.proc.own)
@@ -83,4 +93,94 @@ func (s *scan) startWorkers() {
 	for range n {
 		s.workers = append(s.workers, newWorker(s, len(s.pids)/n))
 	}
+}
+
+// Options say what to find; package discover documents them. All are filled in.
+type Options struct {
+	Types      species.Set
+	Sources    facts.Sources
+	Proc       string
+	Workers    int
+	Patience   time.Duration
+	NoSnapshot bool
+	Namers     []Namer
+}
+
+// Namer returns the name of a container, "" if it does not know.
+type Namer func(context.Context, *container.Container) (string, error)
+
+// has reports whether all of these sources are wanted.
+func (o *Options) has(s facts.Sources) bool { return o.Sources.Has(s) }
+
+// lookedAt returns the types of which the namespaces of processes have to be looked at, so that all of o.Types are found.
+func (o *Options) lookedAt() species.Set {
+	types := o.Types
+	if types.Has(species.CLONE_NEWUSER) && o.has(facts.Ownership) {
+		return species.Set(species.AllNS) // any may be all there is of its owner
+	}
+	if o.has(facts.Mounts) {
+		types = types.With(species.CLONE_NEWNS)
+	}
+	return types.With(species.CLONE_NEWPID)
+}
+
+// scan is one discovery under way.
+type scan struct {
+	ctx   context.Context
+	opts  Options
+	links []nsLink  // of a process to look at
+	old   *previous // what can be taken over; nil
+
+	proc   procDir
+	ownFDs map[int]ownFD // this process's, before the discovery had any
+	pidfds atomic.Bool   // pidfds know their namespaces
+	infos  atomic.Bool   // pidfds know credentials and cgroups
+
+	table    *table
+	snapshot *snapshot // nil if there is none
+	mounts   mounts
+
+	stateStuck bool // the files of container runtimes did not answer
+
+	pids   []int
+	rows   []facts.Process // by index in pids; PID is 0 if the process was gone
+	drafts []draft
+
+	reader   *sys.ProcReader // of whoever is not a worker, and of the first of them
+	workers  []*worker
+	away     atomic.Int32  // goroutines of workers that were given up and did not come back
+	patience time.Duration // with a call that is watched
+}
+
+// readers have buffers that are expensive to make for a small machine.
+var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
+
+func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
+	s := &scan{ctx: ctx, opts: opts, old: recall(old), reader: readers.Get().(*sys.ProcReader), patience: opts.Patience}
+	types := opts.lookedAt()
+	s.links = make([]nsLink, 0, len(facts.Links{}))
+	for i := range cap(s.links) {
+		if types.Has(facts.LinkType(i)) {
+			s.links = append(s.links, nsLinkAt(i))
+		}
+	}
+	return s
+}
+
+func (s *scan) close() {
+	s.releaseSelf()
+	if s.table != nil {
+		s.table.release()
+	}
+	if s.proc.fd != nil {
+		_ = s.proc.fd.Close()
+	}
+	readers.Put(s.reader) // another one, if it was given up
+}
+
+// subject is a process or thread that is being looked at.
+type subject struct {
+	pid, tid int // tid is 0 for a process
+	dir      int // in /proc
+	pidfd    int // raw.NoFD without
 }

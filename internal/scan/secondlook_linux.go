@@ -4,13 +4,11 @@ import (
 	"slices"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/taskiter"
 )
 
-// identity is the same as long as a process has not ended and is not moved to other cgroups. The start is in nanoseconds: a
-// PID can go to another process within a clock tick.
+// identity is that of a process in its cgroups. The start is in nanoseconds: a PID can be reused within a clock tick.
 type identity struct{ start, groups uint64 }
 
 // confirm looks whether the processes of which /proc has told something are still those of the snapshot, and so were all
@@ -62,13 +60,12 @@ func (s *scan) identities() []identity {
 
 // readOwnCgroup reads the cgroup of a process that was to have that of another, which has moved or ended meanwhile.
 func (w *worker) readOwnCgroup(p *facts.Process, d *draft) {
-	w.about(p.PID, p.UID)
-	dir, errno := w.openDir(facts.Cgroups, w.scan.proc.dir, w.numbered(p.PID))
+	dir, errno := w.openProcess(facts.Cgroups, p.PID, p.UID)
 	if errno != 0 {
 		return
 	}
 	defer raw.CloseNoWait(dir)
-	if c := w.readCgroup(dir); w.isSame(p.Start, dir) {
+	if c := w.readCgroup(dir); w.isSame(facts.Processes, p.Start, dir) {
 		d.cgroup = c
 	}
 }
@@ -117,8 +114,7 @@ func (s *scan) readLeaders(f *facts.Facts) {
 
 // readLeader reads them, unless another process has the PID by now.
 func (w *worker) readLeader(p *facts.Process, d *draft) {
-	w.about(p.PID, p.UID)
-	dir, errno := w.openDir(facts.Details, w.scan.proc.dir, w.numbered(p.PID))
+	dir, errno := w.openProcess(facts.Details, p.PID, p.UID)
 	if errno != 0 {
 		return
 	}
@@ -132,8 +128,7 @@ func (w *worker) readLeader(p *facts.Process, d *draft) {
 	if c == nil && w.scan.opts.has(facts.Cgroups) {
 		c = w.readCgroup(dir)
 	}
-	text, errno = w.short(facts.Details, dir, &statPath)
-	if stat, ok := procfs.ParseStat(text); errno == 0 && ok && stat.Start == p.Start {
+	if w.isSame(facts.Details, p.Start, dir) {
 		p.Cmdline, d.cgroup = words, c
 	}
 }

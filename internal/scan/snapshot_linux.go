@@ -3,6 +3,7 @@ package scan
 import (
 	"cmp"
 	"slices"
+	"sort"
 	"sync/atomic"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -13,8 +14,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// snapshot is what the kernel tells of all threads and descriptors at once. Processes that are in it need not be
-// looked at in /proc.
+// snapshot is what the kernel tells of all threads and descriptors at once, without a look into /proc.
 type snapshot struct {
 	records *taskiter.Snapshot
 	tasks   []numberedTask
@@ -100,8 +100,7 @@ func (s *snapshot) opens(own *[taskiter.Links]taskiter.Namespace) bool {
 	return tries == 0
 }
 
-// isOwnProcFor reports whether the proc file system is of our PID namespace, given our own record: so it is if only there
-// we have the PID that it calls us by.
+// isOwnProcFor reports whether /proc is of our PID namespace, given our record: only there we have that PID.
 func (s *scan) isOwnProcFor(t *taskiter.Task) bool {
 	for level, number := range t.Numbers {
 		if number == s.proc.self && level != t.Level {
@@ -114,20 +113,16 @@ func (s *scan) isOwnProcFor(t *taskiter.Task) bool {
 // ticks turns nanoseconds into clock ticks, of which the kernel shows user space 100 in a second.
 func ticks(nanoseconds uint64) uint64 { return nanoseconds / 10_000_000 }
 
-// hasSameClock reports whether /proc counts from boot like the kernel. In another time namespace than the initial one it
-// need not.
+// hasSameClock reports whether /proc counts from boot like the kernel: not so in some time namespaces.
 func (s *scan) hasSameClock(t *taskiter.Task) bool {
 	if species.IsInitialInode(uint64(t.Links[facts.Time].Inode)) {
 		return true
 	}
-	path := raw.NewPath("self/stat")
-	text, errno := s.reader.Short(s.proc.dir, &path)
-	stat, ok := procfs.ParseStat(text)
-	return errno == 0 && ok && stat.Start == ticks(t.Start)
+	stat, ok := procfs.ParseStat(s.readSelf("stat"))
+	return ok && stat.Start == ticks(t.Start)
 }
 
-// addNewcomers adds the processes that have come since /proc was listed, or that it does not show us. It may in turn
-// have some that the snapshot does not show.
+// addNewcomers adds processes that came after /proc was listed, or that it does not show. The snapshot may lack others.
 func (s *scan) addNewcomers() {
 	listed := len(s.pids)
 	for _, t := range s.snapshot.tasks {
@@ -143,15 +138,15 @@ func (s *scan) addNewcomers() {
 
 // of returns the threads of a process, and the descriptors.
 func (s *snapshot) of(pid int) (tasks []numberedTask, files []taskiter.File) {
-	first, _ := slices.BinarySearchFunc(s.tasks, pid, func(t numberedTask, pid int) int { return int(t.pid) - pid })
+	return ofProcess(s.tasks, pid, func(t *numberedTask) int { return int(t.pid) }),
+		ofProcess(s.files, pid, func(f *taskiter.File) int { return f.TGID })
+}
+
+func ofProcess[T any](all []T, pid int, pidOf func(*T) int) []T {
+	first := sort.Search(len(all), func(i int) bool { return pidOf(&all[i]) >= pid })
 	end := first
-	for end < len(s.tasks) && int(s.tasks[end].pid) == pid {
+	for end < len(all) && pidOf(&all[end]) == pid {
 		end++
 	}
-	firstFile, _ := slices.BinarySearchFunc(s.files, pid, func(f taskiter.File, pid int) int { return f.TGID - pid })
-	endFile := firstFile
-	for endFile < len(s.files) && s.files[endFile].TGID == pid {
-		endFile++
-	}
-	return s.tasks[first:end], s.files[firstFile:endFile]
+	return all[first:end]
 }

@@ -7,29 +7,14 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/taskiter"
 	"github.com/nsops/nsops/species"
 )
 
-// takeFromSnapshot takes a process from the snapshot. It is false if it has to be looked at in /proc: it is not in there,
-// or a kernel thread, of whose name there is only a part; or a namespace of it could not be opened, because it is gone by now
-// or we may not.
-func (w *worker) takeFromSnapshot(i int) bool {
-	if w.scan.snapshot == nil {
-		return false
-	}
-	found := len(w.found)
-	if w.takeProcess(i) {
-		return true
-	}
-	w.found = w.found[:found]
-	w.scan.rows[i], w.scan.drafts[i] = facts.Process{}, draft{}
-	return false
-}
-
+// takeProcess takes a process from the snapshot. It is false for kernel threads, whose names are cut off there, for what is
+// not in there, and if a namespace cannot be opened.
 func (w *worker) takeProcess(i int) bool {
 	s, pid := w.scan, w.scan.pids[i]
 	tasks, files := s.snapshot.of(pid)
@@ -94,8 +79,8 @@ func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType
 	if n := t.withSerial(is.Serial); n != nil {
 		return n
 	}
-	if old := w.scan.old.namespace(is.Serial); old != nil {
-		return t.remembered(w.scan.old.facts, old)
+	if p := w.scan.old; p != nil && p.serials[is.Serial] != nil {
+		return t.remembered(p.facts, p.serials[is.Serial])
 	}
 	if is.Owner != 0 {
 		if n := t.described(is, kind); n != nil {
@@ -112,15 +97,13 @@ func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType
 func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
 	s := w.scan
 	leads := s.opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads && (d.old == nil || d.old.Cmdline == nil) {
-		if text, errno := w.short(facts.Details, s.proc.dir, w.caller.name.Below(p.PID, &cmdlinePath)); errno == 0 {
-			d.cmdline, d.unconfirmed = w.keep(text), true
-		}
+	if leads {
+		d.unconfirmed = w.commandLine(d, s.proc.dir, w.caller.name.Below(p.PID, &cmdlinePath))
 	}
 	if d.cgroup = w.groups[d.groups].cgroup; d.cgroup != nil || !s.opts.has(facts.Cgroups) {
 		return
 	}
-	dir, errno := w.openDir(facts.Cgroups, s.proc.dir, w.numbered(p.PID))
+	dir, errno := w.openProcess(facts.Cgroups, p.PID, p.UID)
 	if errno != 0 {
 		return
 	}
@@ -148,8 +131,7 @@ func (w *worker) takeTasks(p *facts.Process, d *draft, from []numberedTask) bool
 	return true
 }
 
-// takeFiles takes the descriptors of a process that lead to namespaces from the snapshot. Those of which the kernel does
-// not tell enough are looked at in /proc.
+// takeFiles takes descriptors that lead to namespaces from the snapshot, and looks in /proc if that does not say enough.
 func (w *worker) takeFiles(p *facts.Process, files []taskiter.File) {
 	self := p.PID == w.scan.proc.self
 	if self && len(w.scan.ownFDs) != 0 {
@@ -162,23 +144,17 @@ func (w *worker) takeFiles(p *facts.Process, files []taskiter.File) {
 				continue // done, or a discovery's
 			}
 			f.TID = 0
-		} else if task = taskOf(p, f.TID); task == nil {
-			continue
+		} else {
+			at := slices.IndexFunc(p.Tasks, func(t facts.Task) bool { return t.TID == f.TID })
+			if at < 0 {
+				continue
+			}
+			task = &p.Tasks[at]
 		}
 		if !w.takeFile(p, task, f) {
 			w.lookAt(p, task, f.FD)
 		}
 	}
-}
-
-// taskOf returns a thread of a process, nil if it is not known.
-func taskOf(p *facts.Process, tid int) *facts.Task {
-	for i := range p.Tasks {
-		if p.Tasks[i].TID == tid {
-			return &p.Tasks[i]
-		}
-	}
-	return nil
 }
 
 // takeFile takes a descriptor of a process, or of a thread of it. It is false if that has to be looked at.
@@ -233,18 +209,11 @@ func (w *worker) lookAt(p *facts.Process, task *facts.Task, files ...int) {
 		return
 	}
 	defer raw.CloseNoWait(fds)
-	if !w.isSame(start, s.dir) {
+	if !w.isSame(facts.Processes, start, s.dir) {
 		return
 	}
-	look := w.descriptorLook(s, in, fds)
+	look := descriptorLook{worker: w, of: s, in: in, dir: fds}
 	for _, fd := range files {
 		_ = look.at(fd)
 	}
-}
-
-// isSame reports whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
-func (w *worker) isSame(start uint64, dir int) bool {
-	text, errno := w.short(facts.Processes, dir, &statPath)
-	stat, ok := procfs.ParseStat(text)
-	return errno == 0 && ok && stat.Start == start
 }

@@ -1,6 +1,7 @@
 package scan
 
 import (
+	"runtime"
 	"strconv"
 	"syscall"
 
@@ -10,26 +11,21 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// socket looks which network namespace a socket is in. One that several processes have is looked at once, through the
-// first that lets us.
+// socket looks which network namespace a socket is in: once for all processes, through the first that lets us.
 func (l *descriptorLook) socket(fd int, inode uint64) {
 	if ref, seen := l.worker.sockets[uint32(inode)]; seen && !l.worker.scan.opts.has(facts.InFlight) {
 		l.referSocket(ref, fd)
 		return
 	}
-	own, errno := l.duplicate(facts.Sockets, fd)
-	if errno != 0 {
-		if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
-			l.sockets = false
+	errno := l.withDuplicate(facts.Sockets, fd, func(own int) {
+		var st raw.Status
+		if raw.Stat(own, &st) == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
+			l.ownSocket(fd, own, inode)
 		}
-		l.problem(facts.Sockets, fd, errno)
-		return
+	})
+	if errno == syscall.EPERM || errno == syscall.EACCES || errno == syscall.ENOSYS {
+		l.refused = true
 	}
-	var st raw.Status
-	if errno := raw.Stat(own, &st); errno == 0 && st.Ino == inode && st.IsSocket() { // another one may have the number by now
-		l.ownSocket(fd, own, inode)
-	}
-	l.worker.drop(facts.Sockets, own)
 }
 
 // ownSocket looks at a duplicate of a socket.
@@ -45,7 +41,7 @@ func (l *descriptorLook) ownSocket(fd, own int, inode uint64) {
 	l.worker.sockets[uint32(inode)] = ref
 	l.referSocket(ref, fd)
 	if l.worker.scan.opts.has(facts.InFlight) {
-		l.messages(fd, own)
+		l.lookIntoSocket(fd, own)
 	}
 }
 
@@ -60,11 +56,33 @@ func (l *descriptorLook) duplicate(source facts.Sources, fd int) (int, syscall.E
 	if l.of.pidfd == raw.NoFD {
 		return raw.NoFD, syscall.ENOSYS
 	}
-	return l.worker.take(source, l.of.pidfd, fd)
+	inPassing.open()
+	own, errno := l.worker.watchOpen(source, true, func() (int, syscall.Errno) { return raw.GetFD(l.of.pidfd, fd) })
+	ours.add(own)
+	inPassing.close()
+	return own, l.worker.checked(source, errno)
 }
 
-// networkOf asks a socket for the number of its network namespace (Linux 5.14), and only for an unknown one for the namespace
-// itself, which requires CAP_NET_ADMIN over it.
+// withDuplicate looks at a duplicate of a descriptor, and closes it, also if a call is given up. It notes a failure.
+func (l *descriptorLook) withDuplicate(source facts.Sources, fd int, look func(own int)) syscall.Errno {
+	own, errno := l.duplicate(source, fd)
+	if errno != 0 {
+		l.problem(source, fd, errno)
+		return errno
+	}
+	back := false
+	defer func() {
+		if !back { // a call was given up
+			ours.drop(own)
+		}
+	}()
+	look(own)
+	back = true
+	l.worker.drop(source, own)
+	return 0
+}
+
+// networkOf asks a socket for the number of its network namespace (Linux 5.14); for an unknown one that requires CAP_NET_ADMIN.
 func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 	cookie, cookieErrno := raw.Cookie(socket)
 	if cookieErrno == 0 {
@@ -79,21 +97,14 @@ func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 	return n, errno
 }
 
-// networkOfTun asks a TUN or TAP descriptor for the network namespace of its device. Anybody may have called a file of a
-// file system of their own like that.
+// networkOfTun asks a TUN or TAP descriptor for its network namespace. Any file may have such a name.
 func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
 	var st raw.Status
 	if errno := raw.Stat(own, &st); errno != 0 || !st.IsTun() {
 		return nil, syscall.ENOTTY
 	}
 	return l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
-		call := l.worker.beginPassing(facts.TunTap, true)
-		if call == nil {
-			return raw.NoFD, syscall.ETIMEDOUT
-		}
-		fd, errno := raw.NetworkOfTun(own)
-		call.endWith(fd)
-		return fd, errno
+		return l.worker.watchOpen(facts.TunTap, true, func() (int, syscall.Errno) { return raw.NetworkOfTun(own) })
 	})
 }
 
@@ -102,44 +113,20 @@ func (l *descriptorLook) tun(fd int) {
 	if !l.worker.scan.opts.has(facts.TunTap) {
 		return
 	}
-	own, errno := l.duplicate(facts.TunTap, fd)
-	if errno != 0 {
-		l.problem(facts.TunTap, fd, errno)
-		return
-	}
-	back := false
-	defer func() {
-		if !back { // a call was given up
-			ours.drop(own)
+	_ = l.withDuplicate(facts.TunTap, fd, func(own int) {
+		switch n, errno := l.networkOfTun(own); errno {
+		case 0:
+			if n != nil {
+				l.refer(n.ref, facts.ByTun, fd)
+			}
+		case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor
+		default:
+			l.problem(facts.TunTap, fd, errno)
 		}
-	}()
-	n, errno := l.networkOfTun(own)
-	back = true
-	l.worker.drop(facts.TunTap, own)
-	switch errno {
-	case 0:
-		if n != nil {
-			l.refer(n.ref, facts.ByTun, fd)
-		}
-	case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor
-	default:
-		l.problem(facts.TunTap, fd, errno)
-	}
+	})
 }
 
-// messages looks at descriptors that wait in a unix socket. They are looked at, not received: nobody misses them. Those
-// behind the first message are out of sight.
-func (l *descriptorLook) messages(fd, socket int) {
-	back := false
-	defer func() {
-		if !back { // a call was given up
-			ours.drop(socket)
-		}
-	}()
-	l.lookIntoSocket(fd, socket)
-	back = true
-}
-
+// lookIntoSocket looks at descriptors that wait in the first message of a unix socket, without receiving them.
 func (l *descriptorLook) lookIntoSocket(fd, socket int) {
 	// of the duplicate, which is known to be a socket: what there is to say of other files may take a lock
 	caller := l.worker.caller
@@ -164,7 +151,7 @@ func (l *descriptorLook) lookIntoSocket(fd, socket int) {
 // peek notes which namespaces wait in the first message.
 func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
 	inPassing.open()
-	call := l.worker.beginPassing(facts.InFlight, true)
+	call := l.worker.begin(facts.InFlight, true)
 	if call == nil {
 		inPassing.close()
 		return 0, syscall.ETIMEDOUT
@@ -179,7 +166,9 @@ func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
 		}
 	}()
 	found, errno = raw.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
-	call.end()
+	if !call.end() {
+		runtime.Goexit()
+	}
 	t := l.worker.scan.table
 	for _, own := range peeked {
 		var st raw.Status

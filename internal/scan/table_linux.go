@@ -21,6 +21,7 @@ type table struct {
 
 	mu       sync.Mutex           // after inPassing
 	rooms    [][]entry            // full but for the last
+	len      int                  // number of entries
 	byInode  map[uint32]facts.Ref // of several with a number, the one that has it now
 	bySerial map[uint64]*entry
 	byCookie map[uint64]*entry // network namespaces by the numbers that sockets have, if these are no 64-bit IDs
@@ -153,21 +154,13 @@ const inRoom = 64
 
 // add returns a new entry.
 func (t *table) add() *entry {
-	last := len(t.rooms) - 1
-	if last < 0 || len(t.rooms[last]) == inRoom {
+	if t.len%inRoom == 0 {
 		t.rooms = append(t.rooms, written[entry](inRoom)[:0])
-		last++
 	}
-	t.rooms[last] = append(t.rooms[last], entry{ref: facts.Ref(t.len() + 1)})
-	return &t.rooms[last][len(t.rooms[last])-1]
-}
-
-func (t *table) len() int {
-	if len(t.rooms) == 0 {
-		return 0
-	}
+	t.len++
 	last := len(t.rooms) - 1
-	return last*inRoom + len(t.rooms[last])
+	t.rooms[last] = append(t.rooms[last], entry{ref: facts.Ref(t.len)})
+	return t.entry(facts.Ref(t.len))
 }
 
 // entry returns that which is referred to.
@@ -202,22 +195,15 @@ func (t *table) hold(n *entry, fd int) {
 
 // hasNumber reports whether a namespace still has its inode number, where fd, if there is one, is of the one that has it.
 func (t *table) hasNumber(n *entry, fd int) bool {
-	if n.state != known {
+	switch {
+	case n.state != known:
 		return false
-	}
-	if fd != raw.NoFD {
-		return t.isBehind(n, fd)
-	}
-	return t.exists(n)
-}
-
-// isBehind reports whether the namespace behind fd, with the inode number of n, is n: without a descriptor having been
-// held, the number may be another one's by now.
-func (t *table) isBehind(n *entry, fd int) bool {
-	if n.fd != raw.NoFD || n.serial == 0 {
+	case fd == raw.NoFD:
+		return t.exists(n)
+	case n.fd != raw.NoFD || n.serial == 0:
 		return true
 	}
-	serial, err := sys.SerialOf(fd, n.kind)
+	serial, err := sys.SerialOf(fd, n.kind) // the number may be reused if no descriptor was held
 	return err != nil || serial == n.serial
 }
 

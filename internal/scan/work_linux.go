@@ -115,8 +115,6 @@ func (w *worker) problem(p facts.Problem) {
 // mark is how much a worker had found when it came to what it is looking at.
 type mark struct{ found, unopened, problems int }
 
-func (w *worker) setMark() { w.mark = mark{len(w.found), len(w.unopened), len(w.problems)} }
-
 // job is n pieces of work for the workers.
 type job struct {
 	n    int
@@ -125,8 +123,7 @@ type job struct {
 	done chan struct{} // for each worker that has nothing more to do
 }
 
-// share has the workers do the n pieces of a job. A piece may be done again from the beginning, without what did not
-// answer the first time.
+// share has the workers do the n pieces of a job. One may be done again, without what did not answer the first time.
 func (s *scan) share(n int, do func(w *worker, i int)) {
 	if n == 0 {
 		return
@@ -149,8 +146,7 @@ func (s *scan) share(n int, do func(w *worker, i int)) {
 	}
 }
 
-// work does pieces of a job until there are no more. The worker says which one it is at, for another goroutine that may
-// have to go on with it.
+// work does pieces of a job until there are no more. It says which one it is at, for whoever has to go on with it.
 func (w *worker) work(j *job) {
 	const piece = 16
 	caller, away := w.caller, &w.scan.away
@@ -167,7 +163,7 @@ func (w *worker) work(j *job) {
 			}
 			w.until = min(w.at+piece, j.n)
 		}
-		w.setMark()
+		w.mark = mark{len(w.found), len(w.unopened), len(w.problems)}
 		w.about(0, -1)
 		j.do(w, w.at)
 		w.at, w.avoided = w.at+1, w.avoided[:0]
@@ -192,8 +188,7 @@ func (s *scan) lookAfter(j *job, interval time.Duration) {
 	}
 }
 
-// giveUp makes the worker ready for another goroutine, which begins anew with what is being looked at. The caller and the
-// rooms that it may write to are left to the one that is given up.
+// giveUp readies the worker for another goroutine, which begins the piece anew. The old one keeps caller and rooms.
 func (w *worker) giveUp() {
 	was := w.caller
 	if was.passing {

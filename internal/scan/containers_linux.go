@@ -3,6 +3,7 @@ package scan
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"os"
 	"path"
 	"slices"
@@ -29,8 +30,7 @@ type groups struct {
 	start  uint64 // as draft.start
 }
 
-// findCgroup finds the cgroup of a process, if it is wanted. Where the kernel says which processes have the same, it is read
-// once for all of them.
+// findCgroup finds the cgroup of a process, if wanted: read once for all of which the kernel says that they have the same.
 func (w *worker) findCgroup(d *draft, s subject, leads bool) {
 	if d.cgroup = w.groups[d.groups].cgroup; !w.scan.opts.has(facts.Cgroups) || d.cgroup != nil || !leads && d.groups == 0 {
 		return
@@ -41,8 +41,7 @@ func (w *worker) findCgroup(d *draft, s subject, leads bool) {
 	}
 }
 
-// isStillIn reports whether a process is in the cgroup that it was in before its cgroups were read. Without a pidfd,
-// confirm finds out.
+// isStillIn reports whether a process is still in the cgroup that it was in. Without a pidfd, confirm finds out.
 func (w *worker) isStillIn(groups uint64, pidfd int) bool {
 	if pidfd == raw.NoFD {
 		return w.scan.snapshot != nil
@@ -157,8 +156,7 @@ func (h *hierarchies) proof(kind string, c *container.Container, at func(string)
 	return in != nil && in.Proves(c, at, h.trust.OnlyTrustedMayMake)
 }
 
-// maker returns the user, neither root nor the caller, who may have made the cgroup of the container: the owner of the
-// directory that it is in. -1: that is nobody, or not to be seen.
+// maker returns who may have made a container's cgroup, the owner of the directory above: -1 for root, us, or not known.
 func (h *hierarchies) maker(m *container.Membership, at func(string) *container.Container) int {
 	for _, in := range m.In {
 		hierarchy, dir := container.Find(h.all, in.Kind, m.Container.Cgroup)
@@ -187,4 +185,65 @@ func (h *hierarchies) read(kind, cgroup, file string) string {
 		return ""
 	}
 	return string(engines.ReadFile(path.Join(dir, file)))
+}
+
+// engines returns what runtimes have written down and their processes have for arguments, nil if there are no cgroups to
+// be seen, or the files do not answer. Arguments are known with the source Details.
+func (s *scan) engines(f *facts.Facts, h *hierarchies) *engines.Engines {
+	if h == nil {
+		return nil
+	}
+	var seen []facts.Process
+	for i := range f.Processes {
+		if p := &f.Processes[i]; len(p.Cmdline) > 0 && engines.IsName(string(p.Name)) {
+			seen = append(seen, *p)
+		}
+	}
+	told, err := Within(s.opts.Patience, s.ctx.Done(), func() (*engines.Engines, error) {
+		told := engines.New("", h.all, h.mountinfo)
+		for i := range seen {
+			p, ok := engines.Look(s.opts.Proc, seen[i].PID)
+			if ok && p.UID == seen[i].UID && (p.Start == 0 || p.Start == seen[i].Start) {
+				p.Args = seen[i].Cmdline
+				told.AddProcess(p)
+			}
+		}
+		told.Search()
+		return told, nil
+	}, func(*engines.Engines) {})
+	if err != nil {
+		s.stateStuck = true
+		s.containerProblem(f, "", err)
+	}
+	return told
+}
+
+// describe finds out about a container whose cgroup is proven, by one after the other. What runtimes write down may be on
+// a file system that does not answer; a Namer has the context.
+func (s *scan) describe(f *facts.Facts, told *engines.Engines, c *container.Container) {
+	if !s.stateStuck {
+		own := *c
+		described, err := Within(s.opts.Patience, s.ctx.Done(), func() (*container.Container, error) {
+			told.Describe(&own)
+			return &own, nil
+		}, func(*container.Container) {})
+		if err == nil {
+			*c = *described
+		}
+		s.stateStuck = err != nil
+		s.containerProblem(f, c.Cgroup, err)
+	}
+	for _, namer := range s.opts.Namers {
+		if c.Name == "" {
+			name, err := namer(s.ctx, c)
+			c.Name = name
+			s.containerProblem(f, c.Cgroup, err)
+		}
+	}
+}
+
+func (s *scan) containerProblem(f *facts.Facts, cgroup string, err error) {
+	if err != nil && context.Cause(s.ctx) == nil {
+		f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(cgroup), Errno: errnoOf(err)})
+	}
 }
