@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/species"
 )
 
 // Child is a child process of ours that was not waited for yet.
@@ -211,3 +213,109 @@ func Exec(path string, argv, env []string, kept *FD) error {
 
 // Exit ends the process at once: no hook of package os runs.
 func Exit(status int) { syscall.Exit(status) }
+
+// Newborn is a child that was made for its namespaces and never runs an instruction of its program: it is stopped when
+// execve(2) is over, as a debugger would. It is how a multithreaded process makes a user namespace without code that
+// runs between fork and execve.
+type Newborn struct {
+	*Process
+	child *Child
+}
+
+// MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
+// namespace if there is one. Mounts are private. The child dies with the calling thread, to which the goroutine is
+// locked until End. It takes /proc and the right to be traced, which a process under strace -f has not.
+func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn, error) {
+	const atBirth = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWPID)
+	if err := checkProc(); err != nil {
+		return nil, err
+	}
+	pidfd := -1
+	pid, err := syscall.ForkExec("/proc/self/exe", []string{""}, &syscall.ProcAttr{Dir: "/", Sys: &syscall.SysProcAttr{
+		PidFD:        &pidfd,
+		Ptrace:       true,
+		Pdeathsig:    unix.SIGKILL,
+		Cloneflags:   uintptr(types & atBirth),
+		Unshareflags: uintptr(types &^ atBirth),
+		UidMappings:  uids,
+		GidMappings:  gids,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	child := &Child{PID: pid, process: NewProcess(pidfd)}
+	n := &Newborn{child.process, child}
+	if err := child.awaitStop(); err != nil {
+		n.End()
+		return nil, err
+	}
+	return n, nil
+}
+
+// OpenNamespace opens one of the child's namespaces. Of time namespaces that is the one for children, which before 6.3
+// execve(2) does not enter.
+func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
+	if t != species.CLONE_NEWTIME {
+		return n.Process.OpenNamespace(t)
+	}
+	dir, err := n.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	return OpenNamespace(dir + "/ns/time_for_children")
+}
+
+// End kills the child and reaps it.
+func (n *Newborn) End() {
+	n.child.Kill()
+	n.child.Wait(time.Time{})
+}
+
+// OwnGroup makes a process group the one that a signal about a socket goes to, if anything ever happens at its other end
+// and somebody has called KillGroupAtEnd. The signal is sent with the rights of the calling thread: man 2 fcntl, F_SETOWN.
+// The group is there, or the process that will lead it; 0 is none.
+func OwnGroup(socket *FD, group int) error {
+	defer runtime.KeepAlive(socket)
+	_, err := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETOWN, -group)
+	return err
+}
+
+// ownerEx is struct f_owner_ex: man 2 fcntl. F_GETOWN's number of a group is hard to tell from an error.
+type ownerEx struct{ Type, ID int32 }
+
+const ownerIsGroup = 2 // F_OWNER_PGRP
+
+// OwnsItsGroup reports whether somebody has called OwnGroup for the group that the calling process leads.
+func OwnsItsGroup(socket *FD) bool {
+	defer runtime.KeepAlive(socket)
+	owner := ownerEx{}
+	_, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(socket.Int()), unix.F_GETOWN_EX, uintptr(unsafe.Pointer(&owner)))
+	return errno == 0 && owner == ownerEx{ownerIsGroup, int32(os.Getpid())}
+}
+
+// KillGroupAtEnd makes the kernel kill the group that OwnGroup has said when the other end of a socket is closed. The
+// socket is close-on-exec.
+func KillGroupAtEnd(socket *FD) error {
+	defer runtime.KeepAlive(socket)
+	unix.CloseOnExec(socket.Int())
+	_, signal := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETSIG, int(unix.SIGKILL))
+	_, async := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETFL, unix.O_ASYNC)
+	return errors.Join(signal, async)
+}
+
+// KillSelf kills this process, and with group all of its process group that it may kill. The first process of a PID
+// namespace ignores that, and ends: the rest of the namespace ends with it.
+func KillSelf(group bool) {
+	pid := os.Getpid()
+	if group {
+		pid = 0
+	}
+	_ = unix.Kill(pid, unix.SIGKILL)
+	Exit(128 + int(unix.SIGKILL))
+}
+
+// NewSession makes the process the leader of a session without a terminal, and of a process group.
+func NewSession() error {
+	_, err := unix.Setsid()
+	return err
+}

@@ -2,6 +2,8 @@ package sys
 
 import (
 	"runtime"
+	"sync/atomic"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -103,4 +105,201 @@ func CheckNsfs(fd int) error {
 		return unix.EINVAL
 	}
 	return nil
+}
+
+// OwnerOf opens the user namespace that owns the namespace behind fd. EPERM: it is not the caller's own, nor below it.
+func OwnerOf(fd int) (*FD, error) { return Own(raw.Owner(fd)) }
+
+// ParentOf opens the parent of the user or PID namespace behind fd. EPERM: there is none, or it is not the caller's own, nor
+// below it; EINVAL: the type has no parents.
+func ParentOf(fd int) (*FD, error) { return Own(raw.Parent(fd)) }
+
+// OwnerUIDOf returns the user ID, as the caller's user namespace maps it, of who created the user namespace behind fd.
+// EINVAL: it is of another type.
+func OwnerUIDOf(fd int) (int, error) {
+	uid, errno := raw.OwnerUID(fd)
+	return int(uid), asError(errno)
+}
+
+// OnlyTrustedMade reports whether root or the calling user has made the user namespace, and each one between it and the
+// caller's own: who makes one has all rights over the processes in it.
+func OnlyTrustedMade(user *FD) bool {
+	ours, err := ThreadNamespaceID(species.CLONE_NEWUSER)
+	if err != nil {
+		return false
+	}
+	if id, err := IDOf(user.Int()); err != nil || id == ours {
+		return err == nil
+	}
+	if owner, err := OwnerUIDOf(user.Int()); err != nil || owner != 0 && owner != unix.Geteuid() {
+		return false
+	}
+	parent, err := ParentOf(user.Int())
+	if err != nil {
+		return false
+	}
+	defer func() { _ = parent.Close() }()
+	return OnlyTrustedMade(parent)
+}
+
+// SerialOf returns the number of the namespace of type t behind fd, which no other ever has (Linux 6.18, for mount
+// namespaces 6.11). ENOTTY: the kernel has none.
+func SerialOf(fd int, t species.NamespaceType) (uint64, error) {
+	serial, errno := uint64(0), unix.ENOTTY
+	if !pretended(NamespaceSerials) {
+		serial, errno = raw.Serial(fd)
+	}
+	if errno == unix.ENOTTY && t == species.CLONE_NEWNS && !pretended(MountSerials) {
+		serial, errno = raw.MountSerial(fd)
+	}
+	return serial, asError(errno)
+}
+
+// HaveSerials reports whether the kernel gives each namespace a 64-bit ID.
+func HaveSerials() bool { return Have(NamespaceSerials) }
+
+// NetworkCookie returns the number of the calling thread's network namespace that no other ever has (SO_NETNS_COOKIE,
+// Linux 5.14). ENOPROTOOPT: the kernel has no such numbers.
+func NetworkCookie() (uint64, error) {
+	if pretended(NetworkCookies) {
+		return 0, unix.ENOPROTOOPT
+	}
+	socket, err := open(func() (int, error) { return unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) })
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = socket.Close() }()
+	cookie, errno := raw.Cookie(socket.Int())
+	return cookie, asError(errno)
+}
+
+// NetworkOfSocket opens the network namespace of a socket. It requires CAP_NET_ADMIN over it; ENOTTY: fd is no socket.
+func NetworkOfSocket(fd int) (*FD, error) { return Own(raw.NetworkOfSocket(fd)) }
+
+// PIDFrom returns the PID in the caller's PID namespace of the process that has pid in the one behind fd (Linux 6.11).
+// ESRCH: there is none; ENOTTY: the kernel cannot tell.
+func PIDFrom(fd, pid int) (int, error) { return translate(raw.PIDFrom, fd, pid) }
+
+// PIDIn returns the PID in the PID namespace behind fd of the process that has pid in the caller's (Linux 6.11). ESRCH: it
+// is not in there; ENOTTY: the kernel cannot tell.
+func PIDIn(fd, pid int) (int, error) { return translate(raw.PIDIn, fd, pid) }
+
+func translate(ask func(fd, pid int) (int, syscall.Errno), fd, pid int) (int, error) {
+	if pretended(PIDTranslation) {
+		return 0, unix.ENOTTY
+	}
+	result, errno := ask(fd, pid)
+	return result, asError(errno)
+}
+
+// HandleOf returns the file handle of the namespace behind fd (Linux 6.18). EOPNOTSUPP: the kernel has none.
+func HandleOf(fd int) (raw.Handle, error) {
+	if pretended(NamespaceHandles) {
+		return raw.Handle{}, unix.EOPNOTSUPP
+	}
+	h, errno := raw.HandleOf(fd)
+	return h, asError(errno)
+}
+
+// OpenHandle opens the namespace of a file handle (Linux 6.18). ESTALE: it is gone, or the caller lacks the rights; EBADF
+// or EOPNOTSUPP: the kernel has no such handles. Own makes an FD of the result.
+func OpenHandle(h raw.Handle) (int, syscall.Errno) {
+	if pretended(NamespaceHandles) {
+		return raw.NoFD, unix.EOPNOTSUPP
+	}
+	return raw.OpenHandle(h)
+}
+
+// maxSearch is how many 64-bit IDs are tried: for a second or so.
+const maxSearch = 3 << 20
+
+// SearchNamespace opens the namespace with that type and inode number by trying 64-bit IDs down from somewhat beyond the
+// highest known, since most namespaces that are there were made lately (6.18). ESTALE: there is none, or the caller lacks the rights.
+func SearchNamespace(t species.NamespaceType, inode uint32, highest uint64, stop <-chan struct{}) (*FD, error) {
+	beyond := highest + 4096*uint64(runtime.NumCPU()+1) // each processor has that many in store
+	for serial, tries := beyond, 0; serial > 0 && tries < maxSearch; serial, tries = serial-1, tries+1 {
+		fd, errno := OpenHandle(raw.Handle{Serial: serial, Type: t, Inode: inode})
+		if errno != unix.ESTALE {
+			return Own(fd, errno)
+		}
+		select {
+		case <-stop:
+			return nil, unix.EINTR
+		default:
+		}
+	}
+	return nil, unix.ESTALE
+}
+
+// NsfsDevice returns the device number of the file system of namespaces, which is that of every namespace.
+func NsfsDevice() (uint64, error) {
+	if dev := nsfsDevice.Load(); dev != 0 {
+		return dev, nil
+	}
+	fd, err := OpenThreadNamespace(species.CLONE_NEWUSER)
+	if err != nil {
+		return 0, err
+	}
+	defer func() { _ = fd.Close() }()
+	id, err := IDOf(fd.Int())
+	nsfsDevice.Store(id.Dev)
+	return id.Dev, err
+}
+
+var nsfsDevice atomic.Uint64
+
+// NetworkOfOther opens the network namespace of another process's socket, or of its TUN or TAP descriptor.
+func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
+	own, err := takeFD(pid, fd)
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Close(own)
+	var st raw.Status
+	if errno := raw.StatNoWait(own, &st); errno != 0 {
+		return nil, errno
+	}
+	ask := raw.NetworkOfSocket
+	if tun {
+		ask = raw.NetworkOfTun
+	} else if !st.IsSocket() {
+		return nil, unix.ENOTSOCK
+	}
+	return Own(ask(own))
+}
+
+// NamespaceInFlight opens the namespace with that ID of which a descriptor waits in another process's unix socket. It
+// goes on waiting there. ENOENT: the next message has none.
+func NamespaceInFlight(pid, fd int, id species.NamespaceID) (*FD, error) {
+	own, err := takeFD(pid, fd)
+	if err != nil {
+		return nil, err
+	}
+	defer raw.Close(own)
+	var found *FD
+	_, errno := raw.PeekFDs(own, func(fd int) {
+		if got, err := IDOf(fd); found == nil && err == nil && got == id {
+			found = NewFD(fd)
+		} else {
+			raw.Close(fd)
+		}
+	})
+	switch {
+	case errno != 0:
+		return nil, errno
+	case found == nil:
+		return nil, unix.ENOENT
+	}
+	return found, nil
+}
+
+// takeFD returns a duplicate of another process's descriptor.
+func takeFD(pid, fd int) (int, error) {
+	process, err := OpenProcess(pid)
+	if err != nil {
+		return raw.NoFD, err
+	}
+	defer func() { _ = process.Close() }()
+	own, errno := raw.GetFD(process.Int(), fd)
+	return own, asError(errno)
 }

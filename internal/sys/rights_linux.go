@@ -1,12 +1,17 @@
 package sys
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
@@ -184,4 +189,85 @@ func openOne(fd int, t species.NamespaceType) (*FD, error) {
 		return DupFD(fd)
 	}
 	return Own(raw.PidfdNamespace(fd, raw.PidfdRequest(t)))
+}
+
+// IsRoot reports whether the directory is the calling thread's root: the same one, of the same mount. A file
+// system that a hostile process serves is not asked.
+func IsRoot(dir *FD) bool {
+	defer runtime.KeepAlive(dir)
+	const mask = unix.STATX_INO | unix.STATX_MNT_ID
+	var theirs, ours unix.Statx_t
+	if unix.Statx(dir.Int(), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, mask, &theirs) != nil || unix.Statx(unix.AT_FDCWD, "/", 0, mask, &ours) != nil {
+		return false
+	}
+	return theirs.Ino == ours.Ino && theirs.Dev_major == ours.Dev_major && theirs.Dev_minor == ours.Dev_minor &&
+		theirs.Mnt_id == ours.Mnt_id && theirs.Mask&ours.Mask&unix.STATX_MNT_ID != 0
+}
+
+// Capabilities returns the permitted and the bounding set of the process, as bits, in its own user namespace.
+func (p *Process) Capabilities() (permitted, bounding uint64, err error) {
+	dir, err := p.ProcDir()
+	if err != nil {
+		return 0, 0, err
+	}
+	text, err := os.ReadFile(dir + "/status") // its groups come first, and may be many
+	permitted, bounding, ok := procfs.ParseCapabilities(text)
+	if err == nil && !ok {
+		err = errors.New("no capabilities in the status of a process")
+	}
+	if !p.Alive() {
+		return 0, 0, unix.ESRCH
+	}
+	return permitted, bounding, gone(err)
+}
+
+// SuidDumpable reports whether a process whose credentials have changed can be traced as if nothing were: whether
+// fs.suid_dumpable is 1.
+func SuidDumpable() bool {
+	text, err := os.ReadFile("/proc/sys/fs/suid_dumpable")
+	return err == nil && string(bytes.TrimSpace(text)) == "1"
+}
+
+// overflowID is what the system shows for an ID that the caller's user namespace does not map.
+const overflowID = 65534
+
+// Trust says where nobody but root and the calling user may make directories, and remembers that. The zero value is ready
+// for use.
+type Trust struct{ known map[string]bool }
+
+// OnlyTrustedMayMake says whether nobody but root and the calling user could have made the directory dir, which is below
+// root: all the directories above belong to these and cannot be written by others. Who owns dir itself does not matter.
+// Where the caller's user namespace does not map the owner of root, that is taken for the machine's root.
+func (t *Trust) OnlyTrustedMayMake(root, dir string) bool {
+	above := path.Dir(dir)
+	if len(above) < len(root) {
+		return false
+	}
+	trusted, ok := t.known[above]
+	if !ok {
+		trusted = onlyTrustedMayWrite(root, above) && (above == root || t.OnlyTrustedMayMake(root, above))
+		if t.known == nil {
+			t.known = map[string]bool{}
+		}
+		t.known[above] = trusted
+	}
+	return trusted
+}
+
+func onlyTrustedMayWrite(root, dir string) bool {
+	var st, top unix.Stat_t
+	if err := Retry(func() error { return unix.Lstat(dir, &st) }); err != nil {
+		return false
+	}
+	others := uint32(unix.S_IWOTH)
+	if st.Gid != 0 {
+		others |= unix.S_IWGRP
+	}
+	switch {
+	case st.Mode&others != 0:
+		return false
+	case st.Uid == overflowID:
+		return unix.Lstat(root, &top) == nil && top.Uid == overflowID
+	}
+	return st.Uid == 0 || int(st.Uid) == os.Geteuid()
 }
