@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // executable is the program that runs, opened while /proc was the caller's own, and its copy that cannot be changed.
@@ -29,7 +31,7 @@ func HoldExecutable() error {
 		return err
 	}
 	var err error
-	executable.file, err = open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
+	executable.file, err = openFile(raw.CurrentDir, "/proc/self/exe", unix.O_PATH)
 	return err
 }
 
@@ -45,10 +47,10 @@ func Executable(copied bool) (program *FD, fresh bool, err error) {
 	}
 	executable.Lock()
 	defer executable.Unlock()
-	if !copied {
+	switch {
+	case !copied:
 		return executable.file, false, nil
-	}
-	if executable.copy != nil {
+	case executable.copy != nil:
 		return executable.copy, false, nil
 	}
 	return copyExecutable()
@@ -57,11 +59,10 @@ func Executable(copied bool) (program *FD, fresh bool, err error) {
 // copyExecutable goes from the safest to what anybody may do. The first two copies nobody can write to, so they are kept.
 func copyExecutable() (program *FD, fresh bool, err error) {
 	program, sealErr := SealedCopy(executable.file)
-	if sealErr == nil {
-		executable.copy = program
-		return program, false, nil
+	var mountErr error
+	if sealErr != nil {
+		program, mountErr = mountedCopy(executable.file)
 	}
-	program, mountErr := mountedCopy(executable.file)
 	if mountErr == nil {
 		executable.copy = program
 		return program, false, nil
@@ -76,7 +77,7 @@ func copyExecutable() (program *FD, fresh bool, err error) {
 // programMode lets everybody execute a copy and only root read it.
 const programMode = 0o111
 
-// SealedCopy returns an anonymous copy that nobody can write.
+// SealedCopy returns an anonymous copy to which nobody can write.
 func SealedCopy(file *FD) (*FD, error) {
 	fd, err := memfd("nsops-worker", unix.MFD_ALLOW_SEALING, unix.MFD_EXEC)
 	if err != nil {
@@ -112,7 +113,7 @@ func addSeals(fd *FD, seals int) (err error) {
 	return err
 }
 
-// mountedCopy returns a copy on a file system in memory that is read-only for everybody and mounted nowhere. It takes
+// mountedCopy returns a copy on a file system in memory that is read-only for everybody and mounted nowhere. It requires
 // CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
 func mountedCopy(file *FD) (*FD, error) {
 	if pretended(PrivateMounts) {
@@ -139,14 +140,12 @@ func mountedCopy(file *FD) (*FD, error) {
 	if err := errors.Join(unix.FsconfigSetFlag(fs.Int(), "ro"), unix.FsconfigReconfigure(fs.Int())); err != nil {
 		return nil, fmt.Errorf("make it read-only: %w", err)
 	}
-	return open(func() (int, error) { return unix.Openat(mount.Int(), name, unix.O_PATH|unix.O_CLOEXEC, 0) })
+	return openFile(mount.Int(), name, unix.O_PATH)
 }
 
 func copyInto(dir *FD, name string, file *FD) error {
 	defer withoutForks()()
-	fd, err := open(func() (int, error) {
-		return unix.Openat(dir.Int(), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
-	})
+	fd, err := openFile(dir.Int(), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -166,23 +165,23 @@ func unlinkedCopy(file *FD) (*FD, error) {
 	if err := copyProgram(fd, file); err != nil {
 		return nil, err
 	}
-	return open(func() (int, error) { return unix.Open(PathOf(fd), unix.O_PATH|unix.O_CLOEXEC, 0) })
+	return openFile(raw.CurrentDir, PathOf(fd), unix.O_PATH)
 }
 
 // executes returns an error if programs in the directory cannot be executed.
 func executes(dir string) error {
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Statfs(dir, &fs) }); err != nil {
+	fs, err := statfsAt(dir)
+	switch {
+	case err != nil:
 		return fmt.Errorf("%s: %w", dir, err)
-	}
-	if fs.Flags&unix.MS_NOEXEC != 0 {
+	case fs.Flags&unix.MS_NOEXEC != 0:
 		return fmt.Errorf("%s is mounted noexec: %w", dir, unix.EACCES)
 	}
 	return nil
 }
 
 // withoutForks starts no other process until the function returned is called: a child between fork and exec has a copy of
-// every descriptor, and a file that somebody can write is not executed (ETXTBSY).
+// every descriptor, and a file that is open for writing is not executed (ETXTBSY).
 func withoutForks() (done func()) {
 	syscall.ForkLock.RLock()
 	return syscall.ForkLock.RUnlock
@@ -190,9 +189,7 @@ func withoutForks() (done func()) {
 
 func copyProgram(to, file *FD) error {
 	defer runtime.KeepAlive(file)
-	source, err := open(func() (int, error) {
-		return unix.Open(PathOf(file), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	})
+	source, err := openFile(raw.CurrentDir, PathOf(file), unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
@@ -209,7 +206,7 @@ func copyProgram(to, file *FD) error {
 	return unix.Fchmod(to.Int(), programMode)
 }
 
-// ExecutableChangesRights says whether the running program's file is set-user-ID or set-group-ID in favour of others
+// ExecutableChangesRights reports whether the running program's file is set-user-ID or set-group-ID in favour of others
 // than the calling thread's effective IDs, or has capabilities: a process that WithFullRights starts from it would get
 // other rights, or be taken for such a program. A copy has none of that.
 func ExecutableChangesRights() bool {
@@ -217,7 +214,7 @@ func ExecutableChangesRights() bool {
 	return m.setuid && int(m.uid) != unix.Geteuid() || m.setgid && int(m.gid) != unix.Getegid() || m.capable
 }
 
-// ExecutableHasCapabilities says whether the running program's file has capabilities.
+// ExecutableHasCapabilities reports whether the running program's file has capabilities.
 func ExecutableHasCapabilities() bool { return marksOfExecutable().capable }
 
 type executableMarks struct {
@@ -240,10 +237,10 @@ func marksOfExecutable() (m executableMarks) {
 
 func readMarks(file *FD) *executableMarks {
 	const setgid = unix.S_ISGID | unix.S_IXGRP // without the second it has another meaning
-	var stat unix.Stat_t
-	if Retry(func() error { return unix.Fstat(file.Int(), &stat) }) != nil {
+	stat, err := fstat(file.Int())
+	if err != nil {
 		return &executableMarks{}
 	}
-	_, err := unix.Getxattr(PathOf(file), "security.capability", nil)
+	_, err = unix.Getxattr(PathOf(file), "security.capability", nil)
 	return &executableMarks{stat.Mode&unix.S_ISUID != 0, stat.Mode&setgid == setgid, err == nil, stat.Uid, stat.Gid}
 }

@@ -46,8 +46,6 @@ var procDir struct {
 	atomic.Pointer[FD]
 }
 
-const procRootInode = 1
-
 func keptProcDir() (*FD, error) {
 	if proc := procDir.Load(); proc != nil {
 		return proc, nil
@@ -71,28 +69,24 @@ func openProcDir() (*FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := checkProcDir(fd); err != nil {
+	if !IsProc(fd.Int()) {
 		_ = fd.Close()
-		return nil, err
+		return nil, errNoProc
+	}
+	var target [32]byte
+	if _, err := unix.Readlinkat(fd.Int(), "thread-self", target[:]); err != nil {
+		_ = fd.Close()
+		return nil, fmt.Errorf("/proc is of a PID namespace that does not show this process: %w", unix.ESRCH)
 	}
 	return fd, nil
 }
 
-func checkProcDir(fd *FD) error {
-	if !IsProc(fd.Int()) {
-		return errors.New("/proc is not a proc file system")
-	}
-	var target [32]byte
-	if _, err := unix.Readlinkat(fd.Int(), "thread-self", target[:]); err != nil {
-		return fmt.Errorf("/proc is of a PID namespace that does not show this process: %w", unix.ESRCH)
-	}
-	return nil
-}
+var errNoProc = errors.New("/proc is not a proc file system")
 
 // IsProc reports whether fd is the root of a proc file system.
 func IsProc(fd int) bool {
-	var fs unix.Statfs_t
-	id, err := IDOf(fd)
-	return err == nil && id.Ino == procRootInode &&
-		Retry(func() error { return unix.Fstatfs(fd, &fs) }) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+	const rootInode = 1
+	fs, err := statfs(fd)
+	id, errID := IDOf(fd)
+	return err == nil && errID == nil && fs.Type == unix.PROC_SUPER_MAGIC && id.Ino == rootInode
 }

@@ -13,8 +13,8 @@ import (
 
 // IDOf returns the identity of the file behind fd, of whatever kind it is.
 func IDOf(fd int) (species.NamespaceID, error) {
-	var st unix.Stat_t
-	if err := Retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+	st, err := fstat(fd)
+	if err != nil {
 		return species.NoneID, err
 	}
 	return species.NamespaceID{Dev: uint64(st.Dev), Ino: st.Ino}, nil //nolint:unconvert // it has 32 bits on mips
@@ -33,27 +33,14 @@ func TypeOf(fd int) (species.NamespaceType, error) {
 // OpenNamespace opens the namespace at path. A path to anything else is EINVAL, found out before it is opened: opening
 // a FIFO or a device could hang or have effects. Should it be exchanged meanwhile, O_NONBLOCK limits the damage.
 func OpenNamespace(path string) (*FD, error) {
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Statfs(path, &fs) }); err != nil {
+	fs, err := statfsAt(path)
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if fs.Type != unix.NSFS_MAGIC {
+	case fs.Type != unix.NSFS_MAGIC:
 		return nil, unix.EINVAL
 	}
-	return openNamespace(path)
-}
-
-// OpenNamespaceOn is OpenNamespace when the device number of namespaces is known: what lies at path is not asked then
-// whether it is one, which a file system might not answer, and nothing else is opened in any case.
-func OpenNamespaceOn(dev uint64, path string) (*FD, error) {
-	text := raw.NewPath(path)
-	return Own(OpenOn(dev, raw.CurrentDir, &text))
-}
-
-func openNamespace(path string) (*FD, error) {
-	fd, err := open(func() (int, error) {
-		return unix.Open(path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	})
+	fd, err := openFile(raw.CurrentDir, path, raw.ForReading)
 	if err != nil {
 		return nil, err
 	}
@@ -62,6 +49,13 @@ func openNamespace(path string) (*FD, error) {
 		return nil, err
 	}
 	return fd, nil
+}
+
+// OpenNamespaceOn is OpenNamespace when the device number of namespaces is known: what lies at path is not asked then
+// whether it is one, which a file system might not answer, and nothing else is opened in any case.
+func OpenNamespaceOn(dev uint64, path string) (*FD, error) {
+	text := raw.NewPath(path)
+	return Own(OpenOn(dev, raw.CurrentDir, &text))
 }
 
 // Setns moves the calling thread into the namespace of fd, or with a pidfd into those of its process that mask names.
@@ -83,7 +77,7 @@ func idOfFD(f *FD, err error) (species.NamespaceID, error) {
 	return IDOf(f.Int())
 }
 
-// IsNamespace says whether a namespace of type t is at path.
+// IsNamespace reports whether a namespace of type t is at path.
 func IsNamespace(path string, t species.NamespaceType) bool {
 	fd, err := OpenNamespace(path)
 	if err != nil {
@@ -97,14 +91,11 @@ func IsNamespace(path string, t species.NamespaceType) bool {
 // CheckNsfs returns EINVAL unless fd, which may be of the kind that cannot be read (O_PATH), is on the file system of
 // namespaces.
 func CheckNsfs(fd int) error {
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Fstatfs(fd, &fs) }); err != nil {
-		return err
-	}
-	if fs.Type != unix.NSFS_MAGIC {
+	fs, err := statfs(fd)
+	if err == nil && fs.Type != unix.NSFS_MAGIC {
 		return unix.EINVAL
 	}
-	return nil
+	return err
 }
 
 // OwnerOf opens the user namespace that owns the namespace behind fd. EPERM: it is not the caller's own, nor below it.

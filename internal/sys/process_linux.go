@@ -74,7 +74,7 @@ func (p *Process) Close() error {
 	return p.fd.Close()
 }
 
-// Alive says whether the process still runs, with any of its threads: a zombie does not.
+// Alive reports whether the process still runs, with any of its threads: a zombie does not.
 func (p *Process) Alive() bool {
 	defer runtime.KeepAlive(p)
 	switch {
@@ -99,8 +99,8 @@ func (p *Process) Kill(signal unix.Signal) error {
 func (p *Process) Identity() (Identity, error) {
 	defer runtime.KeepAlive(p)
 	if p.fd != nil && !pretended(PidfdInode) {
-		var fs unix.Statfs_t
-		if err := Retry(func() error { return unix.Fstatfs(p.fd.Int(), &fs) }); err != nil {
+		fs, err := statfs(p.fd.Int())
+		if err != nil {
 			return Identity{}, err
 		}
 		if fs.Type == unix.PID_FS_MAGIC {
@@ -112,7 +112,7 @@ func (p *Process) Identity() (Identity, error) {
 	return Identity{Start: stat.Start}, err
 }
 
-// IsKernelThread says whether the process is part of the kernel. Only children of PID 2, and that itself, can be; a
+// IsKernelThread reports whether the process is part of the kernel. Only children of PID 2, and that itself, can be; a
 // kernel thread has no PID in other PID namespaces than the initial one. So /proc is asked only for those, and for all
 // before 6.13, where the pidfd does not know the parent.
 func (p *Process) IsKernelThread() bool {
@@ -181,23 +181,23 @@ func (p *Process) ProcDir() (string, error) {
 
 // readProc reads a short file of /proc. Package os would ask the poller, in vain, whether it can wait for it.
 func readProc(path string) ([]byte, error) {
-	fd, err := open(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := openFile(raw.CurrentDir, path, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = fd.Close() }()
-	buf, n := make([]byte, 2048), 0
-	err = Retry(func() (err error) { n, err = unix.Read(fd.Int(), buf); return err })
-	return buf[:max(n, 0)], err
+	buf := make([]byte, 2048)
+	n, errno := raw.Read(fd.Int(), buf)
+	return buf[:n], asError(errno)
 }
 
 func checkProc() error {
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Statfs("/proc/", &fs) }); err != nil {
+	fs, err := statfsAt("/proc/")
+	switch {
+	case err != nil:
 		return fmt.Errorf("/proc: %w", err)
-	}
-	if fs.Type != unix.PROC_SUPER_MAGIC {
-		return errors.New("/proc is not a proc file system")
+	case fs.Type != unix.PROC_SUPER_MAGIC:
+		return errNoProc
 	}
 	return nil
 }

@@ -12,10 +12,6 @@ import (
 	"github.com/nsops/nsops/internal/raw"
 )
 
-func openDir(path string) (*FD, error) {
-	return open(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
-}
-
 // OpenRootHere opens the calling thread's root directory, as a place to resolve paths from (O_PATH).
 func OpenRootHere() (*FD, error) { return openDir("/") }
 
@@ -34,16 +30,11 @@ func Resolve(root *FD, path string, nofollow bool) (*FD, error) {
 	if nofollow {
 		how.Flags |= unix.O_NOFOLLOW
 	}
-	return retryEAGAIN(func() (int, error) { return unix.Openat2(root.Int(), path, &how) })
-}
-
-// retryEAGAIN tries again when a rename elsewhere kept the kernel from being sure that ".." stayed within the root.
-func retryEAGAIN(f func() (int, error)) (*FD, error) {
 	const attempts = 128
 	for i := 0; ; i++ {
-		fd, err := open(f)
-		if !errors.Is(err, syscall.EAGAIN) || i == attempts {
-			return fd, err
+		found, err := open(func() (int, error) { return unix.Openat2(root.Int(), path, &how) })
+		if err != unix.EAGAIN || i == attempts { // EAGAIN: a rename elsewhere, and ".." may have left the root
+			return found, err
 		}
 	}
 }
@@ -52,8 +43,8 @@ func retryEAGAIN(f func() (int, error)) (*FD, error) {
 // directories are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a
 // regular file.
 func Reopen(found *FD) (*FD, error) {
-	var st unix.Stat_t
-	if err := Retry(func() error { return unix.Fstat(found.Int(), &st) }); err != nil {
+	st, err := fstat(found.Int())
+	if err != nil {
 		return nil, err
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
@@ -63,10 +54,7 @@ func Reopen(found *FD) (*FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(func() (int, error) {
-		path := "thread-self/fd/" + strconv.Itoa(found.Int())
-		return unix.Openat(proc.number, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	})
+	return openFile(proc.number, "thread-self/fd/"+strconv.Itoa(found.Int()), raw.ForReading)
 }
 
 // Impatient returns a file whose Read says EAGAIN where others wait for something to read. Package os waits for a
