@@ -118,15 +118,6 @@ func pollable(fd int) (*os.File, error) {
 	return os.NewFile(uintptr(copied.Disown()), "pidfd"), nil
 }
 
-// awaitStop waits until the child, which is to be traced, has stopped.
-func (c *Child) awaitStop() error {
-	info, err := c.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
-	if err == nil && info.Code != stopped && info.Code != trapped {
-		err = errors.New("the child did not live to be used")
-	}
-	return err
-}
-
 // reap reaps the child if it has ended.
 func (c *Child) reap(status *syscall.WaitStatus) bool {
 	info, err := c.waitid(unix.WEXITED | unix.WNOHANG)
@@ -245,7 +236,11 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	}
 	child := &Child{PID: pid, process: NewProcess(pidfd)}
 	n := &Newborn{child.process, child}
-	if err := child.awaitStop(); err != nil {
+	info, err := child.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
+	if err == nil && info.Code != stopped && info.Code != trapped {
+		err = errors.New("the child ended before it was used")
+	}
+	if err != nil {
 		n.End()
 		return nil, err
 	}

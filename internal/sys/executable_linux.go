@@ -84,22 +84,12 @@ func SealedCopy(file *FD) (*FD, error) {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
 	if err = copyProgram(fd, file); err == nil {
-		err = seal(fd)
+		const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+		if err = addSeals(fd, seals|unix.F_SEAL_EXEC); err == unix.EINVAL { // before Linux 6.3
+			err = addSeals(fd, seals)
+		}
 	}
-	if err != nil {
-		_ = fd.Close()
-		return nil, err
-	}
-	return fd, nil
-}
-
-func seal(fd *FD) error {
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	err := addSeals(fd, seals|unix.F_SEAL_EXEC)
-	if err == unix.EINVAL { // before 6.3
-		err = addSeals(fd, seals)
-	}
-	return err
+	return orClose(fd, err)
 }
 
 // addSeals waits while the kernel itself looks at pages of the file, which is EBUSY.
@@ -196,11 +186,8 @@ func copyProgram(to, file *FD) error {
 	defer func() { _ = source.Close() }()
 	for n := 1; n != 0; {
 		err := Retry(func() (err error) { n, err = unix.Sendfile(to.Int(), source.Int(), nil, 1<<30); return err })
-		if err == unix.EFBIG {
-			err = fmt.Errorf("the limit of file sizes (ulimit -f): %w", err)
-		}
 		if err != nil {
-			return err
+			return explainSize(err)
 		}
 	}
 	return unix.Fchmod(to.Int(), programMode)

@@ -79,12 +79,23 @@ func open(f func() (int, error)) (*FD, error) {
 	return NewFD(fd), nil
 }
 
+// orClose returns the descriptor, or closes it if there is an error.
+func orClose(fd *FD, err error) (*FD, error) {
+	if err != nil {
+		_ = fd.Close()
+		return nil, err
+	}
+	return fd, nil
+}
+
 // openFile opens what is at path, found from the directory dir. A file that it makes has no permissions yet.
 func openFile(dir int, path string, flags int) (*FD, error) {
 	return open(func() (int, error) { return unix.Openat(dir, path, flags|unix.O_CLOEXEC, 0) })
 }
 
-func openDir(path string) (*FD, error) { return openFile(raw.CurrentDir, path, unix.O_PATH|unix.O_DIRECTORY) }
+func openDir(path string) (*FD, error) {
+	return openFile(raw.CurrentDir, path, unix.O_PATH|unix.O_DIRECTORY)
+}
 
 // statfs looks at the file system of an open file, which may be of the kind that cannot be read (O_PATH).
 func statfs(fd int) (fs unix.Statfs_t, err error) {

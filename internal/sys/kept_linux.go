@@ -70,13 +70,12 @@ func openProcDir() (*FD, error) {
 		return nil, err
 	}
 	if !IsProc(fd.Int()) {
-		_ = fd.Close()
-		return nil, errNoProc
+		return orClose(fd, errNoProc)
 	}
 	var target [32]byte
 	if _, err := unix.Readlinkat(fd.Int(), "thread-self", target[:]); err != nil {
-		_ = fd.Close()
-		return nil, fmt.Errorf("/proc is of a PID namespace that does not show this process: %w", unix.ESRCH)
+		err = fmt.Errorf("/proc is of a PID namespace that does not show this process: %w", unix.ESRCH)
+		return orClose(fd, err)
 	}
 	return fd, nil
 }

@@ -44,11 +44,8 @@ func OpenNamespace(path string) (*FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	if _, err := TypeOf(fd.Int()); err != nil {
-		_ = fd.Close()
-		return nil, err
-	}
-	return fd, nil
+	_, err = TypeOf(fd.Int())
+	return orClose(fd, err)
 }
 
 // OpenNamespaceOn is OpenNamespace when the device number of namespaces is known: what lies at path is not asked then

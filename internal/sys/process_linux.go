@@ -202,7 +202,7 @@ func checkProc() error {
 	return nil
 }
 
-// gone makes of the errors of files in /proc what they mean there.
+// gone returns what the error of a file in /proc means: without the file, there is no such process.
 func gone(err error) error {
 	if errors.Is(err, unix.ENOENT) {
 		return unix.ESRCH
@@ -215,12 +215,7 @@ func gone(err error) error {
 // there. ESRCH: it is gone, or a zombie. It takes the right to inspect the process (man 2 ptrace,
 // PTRACE_MODE_READ_FSCREDS); EACCES otherwise.
 func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
-	fd, err := p.openNamespace(t)
-	if other := p.insteadOf(err); other != nil {
-		defer func() { _ = other.Close() }()
-		return other.openNamespace(t)
-	}
-	return fd, err
+	return p.orOtherThread(func(p *Process) (*FD, error) { return p.openNamespace(t) })
 }
 
 func (p *Process) openNamespace(t species.NamespaceType) (*FD, error) {
@@ -237,10 +232,9 @@ func (p *Process) openNamespace(t species.NamespaceType) (*FD, error) {
 	}
 	fd, err := OpenNamespace(dir + "/ns/" + t.Name())
 	if !p.Alive() {
-		_ = fd.Close()
-		return nil, unix.ESRCH
+		err = unix.ESRCH
 	}
-	return fd, gone(err)
+	return orClose(fd, gone(err))
 }
 
 // NamespaceID returns the identity of the process's namespace of type t. Errors are those of OpenNamespace.

@@ -74,21 +74,10 @@ func ExplainSocket(err error) error {
 
 func because(why string, err error) error { return fmt.Errorf("%s: %w", why, err) }
 
-func capabilityName(capability int) string {
-	switch capability {
-	case unix.CAP_SYS_CHROOT:
-		return "CAP_SYS_CHROOT"
-	case unix.CAP_SYS_PTRACE:
-		return "CAP_SYS_PTRACE"
-	}
-	return "CAP_SYS_ADMIN"
-}
-
-// hasCapability says whether the calling thread has a capability in its own user namespace.
+// hasCapability reports whether the calling thread has a capability in its own user namespace.
 func hasCapability(capability int) bool {
 	var sets [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	err := unix.Capget(&header, &sets[0])
+	err := unix.Capget(capHeader(), &sets[0])
 	return err == nil && sets[capability/32].Effective&(1<<(capability%32)) != 0
 }
 
@@ -102,9 +91,10 @@ func refuser() string {
 
 // lacksOwn is about the caller's own user namespace.
 func lacksOwn(capabilities ...int) string {
+	names := map[int]string{unix.CAP_SYS_ADMIN: "CAP_SYS_ADMIN", unix.CAP_SYS_CHROOT: "CAP_SYS_CHROOT"}
 	for _, c := range capabilities {
 		if !hasCapability(c) {
-			return capabilityName(c) + " is lacking in the caller's own user namespace"
+			return names[c] + " is lacking in the caller's own user namespace"
 		}
 	}
 	return "the caller's capabilities suffice, so " + refuser()
@@ -112,18 +102,14 @@ func lacksOwn(capabilities ...int) string {
 
 // lacksOver is about the caller's own user namespace and the one that owns the namespace behind fd.
 func lacksOver(t species.NamespaceType, fd int, capabilities ...int) string {
-	for _, c := range capabilities {
-		if !hasCapability(c) {
-			return lacksOwn(c)
-		}
-	}
+	why := lacksOwn(capabilities...)
 	owner, err := OwnerOf(fd)
 	_ = owner.Close()
-	if errors.Is(err, syscall.EPERM) {
+	if why == lacksOwn() && errors.Is(err, syscall.EPERM) {
 		return "CAP_SYS_ADMIN is lacking in the user namespace that owns the " + t.Name() +
 			" namespace, which is not the caller's own, nor below it"
 	}
-	return lacksOwn()
+	return why
 }
 
 func lacksToInspect() string {
@@ -231,11 +217,11 @@ func SuidDumpable() bool {
 // overflowID is what the system shows for an ID that the caller's user namespace does not map.
 const overflowID = 65534
 
-// Trust says where nobody but root and the calling user may make directories, and remembers that. The zero value is ready
+// Trust knows where nobody but root and the calling user may make directories, and remembers that. The zero value is ready
 // for use.
 type Trust struct{ known map[string]bool }
 
-// OnlyTrustedMayMake says whether nobody but root and the calling user could have made the directory dir, which is below
+// OnlyTrustedMayMake reports whether nobody but root and the calling user could have made the directory dir, which is below
 // root: all the directories above belong to these and cannot be written by others. Who owns dir itself does not matter.
 // Where the caller's user namespace does not map the owner of root, that is taken for the machine's root.
 func (t *Trust) OnlyTrustedMayMake(root, dir string) bool {

@@ -72,7 +72,7 @@ func (p *Process) openTask(tid int) (*Process, error) {
 	return &Process{task: task, pid: tid}, nil
 }
 
-// taskAlive says whether the thread has namespaces, which it gives up when it ends.
+// taskAlive reports whether the thread has namespaces, which it gives up when it ends.
 func (p *Process) taskAlive() bool {
 	var text [64]byte
 	_, err := unix.Readlinkat(p.task.Int(), "ns/uts", text[:])
@@ -96,14 +96,13 @@ func openTID(tid int) (*Process, error) {
 	if !ok || status.TGID == 0 {
 		return nil, fmt.Errorf("status of a thread is %q", text)
 	}
-	pid := status.TGID
-	fd, err := openPidfd(pid, false)
+	fd, err := openPidfd(status.TGID, false)
 	if err != nil {
 		return nil, err
 	}
-	process := &Process{fd: fd, pid: pid}
+	process := &Process{fd: fd, pid: status.TGID}
 	defer func() { _ = process.Close() }()
-	if err := isThreadOf(pid, tid); err != nil { // if /proc is of another PID namespace than ours
+	if err := isThreadOf(process.pid, tid); err != nil { // if /proc is of another PID namespace than ours
 		return nil, err
 	}
 	return process.OpenThreadOf(tid)
@@ -133,12 +132,7 @@ func (p *Process) Start() (uint64, error) {
 // OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It takes the right to
 // inspect the process, but none over its mount namespace.
 func (p *Process) OpenRoot() (*FD, error) {
-	fd, err := p.openRoot()
-	if other := p.insteadOf(err); other != nil {
-		defer func() { _ = other.Close() }()
-		return other.openRoot()
-	}
-	return fd, err
+	return p.orOtherThread((*Process).openRoot)
 }
 
 func (p *Process) openRoot() (*FD, error) {
@@ -149,10 +143,9 @@ func (p *Process) openRoot() (*FD, error) {
 	}
 	fd, err := openDir(dir + "/root")
 	if err == nil && !p.Alive() {
-		_ = fd.Close()
-		return nil, unix.ESRCH
+		err = unix.ESRCH
 	}
-	return fd, gone(err)
+	return orClose(fd, gone(err))
 }
 
 // OpenThread takes hold of the calling thread, whose goroutine is locked to it: OpenNamespace and NamespaceID then tell
@@ -160,11 +153,8 @@ func (p *Process) openRoot() (*FD, error) {
 // (6.9) and they know their namespaces (6.11); otherwise it stands for whichever thread asks, through /proc.
 func OpenThread() *Process {
 	p := &Process{thread: true}
-	if pretended(PidfdThread) || pretended(PidfdNamespaces) {
-		return p
-	}
-	if fd, err := openPidfd(raw.OwnTID(), true); err == nil {
-		p.fd = fd
+	if !pretended(PidfdThread) && !pretended(PidfdNamespaces) {
+		p.fd, _ = openPidfd(raw.OwnTID(), true)
 	}
 	return p
 }
@@ -211,20 +201,25 @@ func (p *Process) Living() (*Process, error) {
 	return thread, nil
 }
 
-// hasNamespaces says whether the thread itself lives. Of a first thread whose process lives on, the pidfd does not tell.
+// hasNamespaces reports whether the thread itself lives. Of a first thread whose process lives on, the pidfd does not tell.
 func (p *Process) hasNamespaces() bool {
 	fd, err := p.openNamespace(species.CLONE_NEWUTS)
 	_ = fd.Close()
 	return err != unix.ESRCH
 }
 
-// insteadOf returns a thread that answers for the process if the first one has ended, which err says; nil if there is none.
-func (p *Process) insteadOf(err error) *Process {
+// orOtherThread opens something of the process, or of another thread if its first one has ended (ESRCH).
+func (p *Process) orOtherThread(open func(*Process) (*FD, error)) (*FD, error) {
+	fd, err := open(p)
 	if err != unix.ESRCH || p.thread || !p.Alive() {
-		return nil
+		return fd, err
 	}
-	thread, _ := p.otherThread()
-	return thread
+	thread, noOther := p.otherThread()
+	if noOther != nil {
+		return nil, err
+	}
+	defer func() { _ = thread.Close() }()
+	return open(thread)
 }
 
 // otherThread takes hold of a thread that lives, the oldest. ESRCH: there is none.
