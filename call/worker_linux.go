@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
@@ -61,7 +62,7 @@ func work(w nsenter.Worker) {
 // start the session: it gets a scheduling group of its own (man 7 sched, autogroup), in which the Go runtime starts a
 // tenth slower, and under load much slower.
 func becomeReady(channel *sys.FD, lifeline int) error {
-	if err := sys.NewSession(); err != nil {
+	if _, err := syscall.Setsid(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
 	if err := armOwnGroup(lifeline); err != nil {

@@ -52,22 +52,17 @@ func (c *Child) Pidfd() int { return c.process.Int() }
 // Kill ends the child and, if it leads one, the rest of its process group. If somebody else has reaped the child, its
 // PID may be anybody's: then it ends what is left of the group, or before Linux 6.9 nothing.
 func (c *Child) Kill() {
-	c.killGroup()
-	_ = c.process.Kill(unix.SIGKILL)
-}
-
-// killGroup goes by the pidfd. Before 6.9 a group has a number only, and while the child has not ended that is its own.
-func (c *Child) killGroup() {
 	defer runtime.KeepAlive(c)
+	err := error(unix.EINVAL)
 	if !pretended(GroupSignals) {
-		err := unix.PidfdSendSignal(c.Pidfd(), unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
-		if err != unix.EINVAL {
-			return
+		err = unix.PidfdSendSignal(c.Pidfd(), unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	}
+	if err == unix.EINVAL { // a group has a number only, and while the child has not ended that is its own
+		if group, err := unix.Getpgid(c.PID); err == nil && group == c.PID && c.process.Alive() {
+			_ = unix.Kill(-c.PID, unix.SIGKILL)
 		}
 	}
-	if group, err := unix.Getpgid(c.PID); err == nil && group == c.PID && c.process.Alive() {
-		_ = unix.Kill(-c.PID, unix.SIGKILL)
-	}
+	_ = c.process.Kill(unix.SIGKILL)
 }
 
 // Wait waits for the end of the child until the deadline (zero: without end), and reaps it. ok is false if the deadline
@@ -144,11 +139,7 @@ func (c *Child) waitid(options int) (info childInfo, err error) {
 }
 
 // CLD_EXITED, CLD_TRAPPED and CLD_STOPPED, the siginfo codes of a child that was not killed.
-const (
-	exited  = 1
-	trapped = 4
-	stopped = 5
-)
+const exited, trapped, stopped = 1, 4, 5
 
 // childInfo is siginfo_t as waitid(2) fills it in: man 2 sigaction. The union is aligned like a pointer.
 type childInfo struct {
@@ -202,9 +193,6 @@ func Exec(path string, argv, env []string, kept *FD) error {
 	return err
 }
 
-// Exit ends the process at once: no hook of package os runs.
-func Exit(status int) { syscall.Exit(status) }
-
 // Newborn is a child that was made for its namespaces and never runs an instruction of its program: it is stopped when
 // execve(2) is over, as a debugger would. It is how a multithreaded process makes a user namespace without code that
 // runs between fork and execve.
@@ -215,7 +203,7 @@ type Newborn struct {
 
 // MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
 // namespace if there is one. Mounts are private. The child dies with the calling thread, to which the goroutine is
-// locked until End. It takes /proc and the right to be traced, which a process under strace -f has not.
+// locked until End. It requires /proc and the right to be traced, which a process under strace -f has not.
 func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn, error) {
 	const atBirth = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWPID)
 	if err := checkProc(); err != nil {
@@ -283,7 +271,7 @@ const ownerIsGroup = 2 // F_OWNER_PGRP
 // OwnsItsGroup reports whether somebody has called OwnGroup for the group that the calling process leads.
 func OwnsItsGroup(socket *FD) bool {
 	defer runtime.KeepAlive(socket)
-	owner := ownerEx{}
+	var owner ownerEx
 	_, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(socket.Int()), unix.F_GETOWN_EX, uintptr(unsafe.Pointer(&owner)))
 	return errno == 0 && owner == ownerEx{ownerIsGroup, int32(os.Getpid())}
 }
@@ -306,11 +294,5 @@ func KillSelf(group bool) {
 		pid = 0
 	}
 	_ = unix.Kill(pid, unix.SIGKILL)
-	Exit(128 + int(unix.SIGKILL))
-}
-
-// NewSession makes the process the leader of a session without a terminal, and of a process group.
-func NewSession() error {
-	_, err := unix.Setsid()
-	return err
+	syscall.Exit(128 + int(unix.SIGKILL))
 }

@@ -29,16 +29,15 @@ type Inbox struct {
 // NewInbox takes over a socket, which does not block then. Nothing must have been sent to it before.
 func NewInbox(socket *FD) (*Inbox, error) {
 	defer runtime.KeepAlive(socket)
-	if err := unix.SetNonblock(socket.Int(), true); err != nil {
-		return nil, err
+	err := unix.SetNonblock(socket.Int(), true)
+	if err == nil {
+		err = unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	}
-	if err := unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1); err != nil {
-		return nil, err
+	refuses := refuseDescriptors(socket.Int())
+	if err == nil && !refuses {
+		err = lookAt(socket, 0)
 	}
-	if refuseDescriptors(socket.Int()) {
-		return &Inbox{socket, true}, nil
-	}
-	return &Inbox{socket, false}, lookAt(socket, 0)
+	return &Inbox{socket, refuses}, err
 }
 
 // lookAt sets from which byte of the queue on MSG_PEEK looks and moves on, or with -1, that it looks at the first message.
@@ -114,10 +113,11 @@ const execTime = time.Second
 // executes nothing, it is stopped at its start as by a debugger, and killed when no other child of ours can be the last.
 // Where that cannot be had, such as under strace -f, the descriptor stays open for as long as this process lives.
 func discard(fd *FD) {
-	err := HoldExecutable()
 	var child *Child
+	err := HoldExecutable()
 	if err == nil {
-		child, err = start(&syscall.SysProcAttr{Ptrace: true, Pdeathsig: unix.SIGKILL}, executable.file, nil, nil, []int{fd.Int()})
+		how := &syscall.SysProcAttr{Ptrace: true, Pdeathsig: unix.SIGKILL}
+		child, err = start(how, executable.file, nil, nil, []int{fd.Int()})
 	}
 	if err != nil {
 		fd.Disown()
@@ -251,7 +251,7 @@ func Buffered(f *os.File) int {
 	return n
 }
 
-// IsTerminal says whether the file is a terminal.
+// IsTerminal reports whether the file is a terminal.
 func IsTerminal(f *os.File) bool {
 	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
 	return err == nil

@@ -95,15 +95,13 @@ func CheckNsfs(fd int) error {
 	return err
 }
 
-// OwnerOf opens the user namespace that owns the namespace behind fd. EPERM: it is not the caller's own, nor below it.
+// OwnerOf is raw.Owner.
 func OwnerOf(fd int) (*FD, error) { return Own(raw.Owner(fd)) }
 
-// ParentOf opens the parent of the user or PID namespace behind fd. EPERM: there is none, or it is not the caller's own, nor
-// below it; EINVAL: the type has no parents.
+// ParentOf is raw.Parent.
 func ParentOf(fd int) (*FD, error) { return Own(raw.Parent(fd)) }
 
-// OwnerUIDOf returns the user ID, as the caller's user namespace maps it, of who created the user namespace behind fd.
-// EINVAL: it is of another type.
+// OwnerUIDOf is raw.OwnerUID.
 func OwnerUIDOf(fd int) (int, error) {
 	uid, errno := raw.OwnerUID(fd)
 	return int(uid), asError(errno)
@@ -143,33 +141,28 @@ func SerialOf(fd int, t species.NamespaceType) (uint64, error) {
 	return serial, asError(errno)
 }
 
-// HaveSerials reports whether the kernel gives each namespace a 64-bit ID.
-func HaveSerials() bool { return Have(NamespaceSerials) }
-
 // NetworkCookie returns the number of the calling thread's network namespace that no other ever has (SO_NETNS_COOKIE,
 // Linux 5.14). ENOPROTOOPT: the kernel has no such numbers.
 func NetworkCookie() (uint64, error) {
 	if pretended(NetworkCookies) {
 		return 0, unix.ENOPROTOOPT
 	}
-	socket, err := open(func() (int, error) { return unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0) })
+	socket, err := unix.Socket(unix.AF_UNIX, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return 0, err
 	}
-	defer func() { _ = socket.Close() }()
-	cookie, errno := raw.Cookie(socket.Int())
+	defer raw.Close(socket)
+	cookie, errno := raw.Cookie(socket)
 	return cookie, asError(errno)
 }
 
-// NetworkOfSocket opens the network namespace of a socket. It requires CAP_NET_ADMIN over it; ENOTTY: fd is no socket.
+// NetworkOfSocket is raw.NetworkOfSocket.
 func NetworkOfSocket(fd int) (*FD, error) { return Own(raw.NetworkOfSocket(fd)) }
 
-// PIDFrom returns the PID in the caller's PID namespace of the process that has pid in the one behind fd (Linux 6.11).
-// ESRCH: there is none; ENOTTY: the kernel cannot tell.
+// PIDFrom is raw.PIDFrom.
 func PIDFrom(fd, pid int) (int, error) { return translate(raw.PIDFrom, fd, pid) }
 
-// PIDIn returns the PID in the PID namespace behind fd of the process that has pid in the caller's (Linux 6.11). ESRCH: it
-// is not in there; ENOTTY: the kernel cannot tell.
+// PIDIn is raw.PIDIn.
 func PIDIn(fd, pid int) (int, error) { return translate(raw.PIDIn, fd, pid) }
 
 func translate(ask func(fd, pid int) (int, syscall.Errno), fd, pid int) (int, error) {
@@ -180,7 +173,7 @@ func translate(ask func(fd, pid int) (int, syscall.Errno), fd, pid int) (int, er
 	return result, asError(errno)
 }
 
-// HandleOf returns the file handle of the namespace behind fd (Linux 6.18). EOPNOTSUPP: the kernel has none.
+// HandleOf is raw.HandleOf.
 func HandleOf(fd int) (raw.Handle, error) {
 	if pretended(NamespaceHandles) {
 		return raw.Handle{}, unix.EOPNOTSUPP
@@ -189,8 +182,7 @@ func HandleOf(fd int) (raw.Handle, error) {
 	return h, asError(errno)
 }
 
-// OpenHandle opens the namespace of a file handle (Linux 6.18). ESTALE: it is gone, or the caller lacks the rights; EBADF
-// or EOPNOTSUPP: the kernel has no such handles. Own makes an FD of the result.
+// OpenHandle is raw.OpenHandle. Own makes an FD of the result.
 func OpenHandle(h raw.Handle) (int, syscall.Errno) {
 	if pretended(NamespaceHandles) {
 		return raw.NoFD, unix.EOPNOTSUPP
@@ -224,12 +216,7 @@ func NsfsDevice() (uint64, error) {
 	if dev := nsfsDevice.Load(); dev != 0 {
 		return dev, nil
 	}
-	fd, err := OpenThreadNamespace(species.CLONE_NEWUSER)
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = fd.Close() }()
-	id, err := IDOf(fd.Int())
+	id, err := ThreadNamespaceID(species.CLONE_NEWUSER)
 	nsfsDevice.Store(id.Dev)
 	return id.Dev, err
 }
@@ -243,17 +230,17 @@ func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
 		return nil, err
 	}
 	defer raw.Close(own)
-	var st raw.Status
-	if errno := raw.StatNoWait(own, &st); errno != 0 {
-		return nil, errno
-	}
-	ask := raw.NetworkOfSocket
 	if tun {
-		ask = raw.NetworkOfTun
-	} else if !st.IsSocket() {
+		return Own(raw.NetworkOfTun(own))
+	}
+	var st raw.Status
+	switch errno := raw.StatNoWait(own, &st); {
+	case errno != 0:
+		return nil, errno
+	case !st.IsSocket():
 		return nil, unix.ENOTSOCK
 	}
-	return Own(ask(own))
+	return Own(raw.NetworkOfSocket(own))
 }
 
 // NamespaceInFlight opens the namespace with that ID of which a descriptor waits in another process's unix socket. It

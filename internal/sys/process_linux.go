@@ -112,25 +112,17 @@ func (p *Process) Identity() (Identity, error) {
 	return Identity{Start: stat.Start}, err
 }
 
-// IsKernelThread reports whether the process is part of the kernel. Only children of PID 2, and that itself, can be; a
-// kernel thread has no PID in other PID namespaces than the initial one. So /proc is asked only for those, and for all
-// before 6.13, where the pidfd does not know the parent.
+// IsKernelThread reports whether the process is part of the kernel. Only PID 2 of the initial PID namespace and its
+// children can be, so that /proc is read for these, and for all before Linux 6.13, whose pidfds do not tell the parent.
 func (p *Process) IsKernelThread() bool {
-	if parent := p.parent(); parent != 0 && parent != 2 {
+	defer runtime.KeepAlive(p)
+	var info raw.ProcessInfo
+	known := p.fd != nil && !pretended(PidfdInfo) && raw.PidfdInfo(p.fd.Int(), &info) == 0
+	if known && info.PPID != 0 && info.PPID != 2 {
 		return false
 	}
 	stat, err := p.Stat()
 	return err == nil && stat.KernelThread
-}
-
-// parent returns the PID of the parent as the pidfd tells it (Linux 6.13), 0 if it does not.
-func (p *Process) parent() int {
-	defer runtime.KeepAlive(p)
-	var info raw.ProcessInfo
-	if p.fd == nil || pretended(PidfdInfo) || raw.PidfdInfo(p.fd.Int(), &info) != 0 {
-		return 0
-	}
-	return info.PPID
 }
 
 // Stat reads /proc/PID/stat. The error is ESRCH when the process is gone.

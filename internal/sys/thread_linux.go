@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"errors"
 	"fmt"
 	"math"
 	"os"
@@ -117,7 +116,7 @@ func Exists(pid int) error {
 	if pid > math.MaxInt32 {
 		return unix.ESRCH
 	}
-	if err := unix.Kill(pid, 0); !errors.Is(err, unix.EPERM) {
+	if err := unix.Kill(pid, 0); err != unix.EPERM {
 		return err
 	}
 	return nil
