@@ -9,8 +9,7 @@ import (
 // FDInfo is a part of /proc/PID/fdinfo/FD; see proc_pid_fdinfo(5).
 type FDInfo struct {
 	InFlight int // descriptors that wait in a unix socket to be received
-	// PID is, for a pidfd, the process's in the PID namespace of that proc file system: 0 if it has none there, -1 if it
-	// has ended.
+	// PID is that of a pidfd in the PID namespace of that /proc: 0 if it has none there, -1 if it has ended.
 	PID   int
 	Pidfd bool // there is a PID
 }
@@ -34,8 +33,7 @@ func ParseFDInfo(text []byte) (f FDInfo) {
 	return f
 }
 
-// ParseLink parses where a link in /proc/PID/ns leads, such as net:[4026531840]. Other links, such as those of
-// descriptors, are not ok.
+// ParseLink parses where a link in /proc/PID/ns leads, such as net:[4026531840]; no other link is ok.
 func ParseLink(text []byte) (t species.NamespaceType, inode uint64, ok bool) {
 	name, rest, found := bytes.Cut(text, colon)
 	if !found || len(name) > len("cgroup") {

@@ -14,8 +14,7 @@ type Mount struct {
 	Type, Source, SuperBlockOpt []byte
 }
 
-// NextMount parses the first line, and returns those after it. Lines that are none are passed over; ok is false at the
-// end.
+// NextMount parses the first line that is a mount, and returns those after it; ok is false at the end.
 func NextMount(text []byte) (m Mount, rest []byte, ok bool) {
 	for len(text) > 0 {
 		var line []byte

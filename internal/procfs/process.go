@@ -45,8 +45,8 @@ func ParseStat(text []byte) (s Stat, ok bool) {
 	}, true
 }
 
-// Status is a part of /proc/PID/status; see proc_pid_status(5). What is not in the text is zero: one that was cut off may
-// serve, as the lines come in this order.
+// Status is a part of /proc/PID/status; see proc_pid_status(5). What is not in the text is zero: a part of the text has
+// the first lines, in this order.
 type Status struct {
 	TGID     int    // the PID of the process that the thread is of
 	UID, GID uint32 // real
@@ -120,8 +120,8 @@ type Cgroup struct {
 	Path        []byte
 }
 
-// NextCgroup parses the first line, and returns those after it. Lines that are none are passed over; ok is false at the
-// end. A path with a newline in it, which the kernel writes as it is, ends there.
+// NextCgroup parses the first line that is a cgroup, and returns those after it; ok is false at the end. A path with a
+// newline in it, which the kernel writes as it is, ends there.
 func NextCgroup(text []byte) (c Cgroup, rest []byte, ok bool) {
 	for len(text) > 0 {
 		var line []byte

@@ -92,8 +92,7 @@ func fill(call uintptr, fd int, buf []byte) (int, syscall.Errno) {
 	}
 }
 
-// Entry returns the name of the first of the entries that List read, and the entries after it; ok is false if there is
-// none. The name is a part of entries.
+// Entry returns the name of the first of the entries that List read, which is a part of them, and those after it.
 func Entry(entries []byte) (name, rest []byte, ok bool) {
 	const header = int(unsafe.Offsetof(unix.Dirent{}.Name))
 	if len(entries) <= header {

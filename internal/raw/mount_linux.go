@@ -46,9 +46,9 @@ const (
 	statMountBuf = 512 + 3*4096 // more is asked for when it does not suffice
 )
 
-// StatMount asks about one mount of a mount namespace (statmount(2), Linux 6.8). It returns the buffer for the next call,
-// which may be a larger one. ENOENT: the mount is gone. Its point is empty if it is not to be reached from the caller's
-// root or that of the namespace.
+// StatMount asks about one mount of a mount namespace (statmount(2), Linux 6.8), and returns the buffer for the next
+// call. ENOENT: the mount is gone. Its point is empty if neither the caller's root nor that of the namespace leads
+// there.
 func StatMount(namespace, mount, mask uint64, buf []byte, found *MountStat) ([]byte, syscall.Errno) {
 	request := mountRequest{size: unix.MNT_ID_REQ_SIZE_VER1, mount: mount, param: mask, namespace: namespace}
 	if len(buf) < statMountBuf {

@@ -47,7 +47,7 @@ func MountSerial(fd int) (uint64, syscall.Errno) {
 }
 
 // PIDFrom returns the PID in the caller's PID namespace of the process that has pid in the one behind fd (Linux 6.11).
-// ESRCH: there is none; ENOTTY: the kernel cannot tell.
+// ESRCH: there is none; ENOTTY: the kernel has no such request.
 func PIDFrom(fd, pid int) (int, syscall.Errno) { return translate(fd, unix.NS_GET_PID_FROM_PIDNS, pid) }
 
 // PIDIn returns the PID in the PID namespace behind fd of the process that has pid in the caller's (Linux 6.11). ESRCH: it
@@ -78,8 +78,7 @@ func SetnsNoWait(fd int, mask species.NamespaceType) syscall.Errno {
 	return errno
 }
 
-// ListNamespaces returns the 64-bit IDs of all active namespaces of a type (listns(2), Linux 6.19). ENOSYS: the kernel has
-// no such call.
+// ListNamespaces returns the 64-bit IDs of all active namespaces of a type (listns(2), Linux 6.19), or ENOSYS.
 func ListNamespaces(t species.NamespaceType) ([]uint64, syscall.Errno) {
 	request := unix.NsIdReq{Size: unix.NS_ID_REQ_SIZE_VER0, Ns_type: uint32(t)}
 	return list(unix.SYS_LISTNS, unsafe.Pointer(&request), &request.Ns_id, nil)

@@ -10,8 +10,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// OpenPidfd opens a pidfd of the process with that PID in the caller's PID namespace, or with thread, of a thread (Linux
-// 6.9). The lower 32 bits count.
+// OpenPidfd opens a pidfd of a process, or with thread, of a thread (Linux 6.9). The lower 32 bits of pid count.
 func OpenPidfd(pid int, thread bool) (int, syscall.Errno) {
 	flags := uintptr(0)
 	if thread {
@@ -63,8 +62,8 @@ func PidfdInfo(pidfd int, found *ProcessInfo) syscall.Errno {
 	return errno
 }
 
-// GetFD returns a duplicate of another process's descriptor, which requires the right to trace the process. To close one
-// of a file on a file system may have effects there.
+// GetFD returns a duplicate of another process's descriptor, which requires the right to trace the process. Closing it
+// may have effects if it is of a file on a file system.
 func GetFD(pidfd, fd int) (int, syscall.Errno) {
 	return descriptor(unix.Syscall(unix.SYS_PIDFD_GETFD, uintptr(pidfd), uintptr(fd), 0))
 }
@@ -85,11 +84,10 @@ func Thread() (tid int, main bool) {
 	return tid, tid == OwnPID()
 }
 
-// SharesFDs reports whether two threads have the same table of descriptors (kcmp(2)). ENOSYS: the kernel cannot tell.
+// SharesFDs reports whether two threads have the same table of descriptors (kcmp(2)), or ENOSYS.
 func SharesFDs(a, b int) (bool, syscall.Errno) { return equal(a, b, kcmpFiles, 0, 0) }
 
-// SameFile reports whether two descriptors of this process are of the same open file (kcmp(2)). ENOSYS: the kernel cannot
-// tell.
+// SameFile reports whether two descriptors of this process are of the same open file (kcmp(2)), or ENOSYS.
 func SameFile(a, b int) (bool, syscall.Errno) { return equal(OwnPID(), OwnPID(), kcmpFile, a, b) }
 
 // IsLikeMainThread reports whether the calling thread has descriptors, root and mount namespace in common with the main

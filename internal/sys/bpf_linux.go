@@ -126,8 +126,7 @@ func readAll(fd int, all []byte) ([]byte, error) {
 	}
 }
 
-// MayTrace returns EPERM unless the calling thread has the capabilities for KeepIterator in its own user namespace, which
-// is all that can be seen without trying.
+// MayTrace returns EPERM if the calling thread lacks the capabilities for KeepIterator in its own user namespace.
 func MayTrace() error {
 	if pretended(TaskIterators) {
 		return unix.ENOSYS

@@ -20,9 +20,8 @@ type Child struct {
 	process *Process
 }
 
-// Adopt takes hold of a child of ours that is not reaped yet, such as one made with CLONE_PARENT. If it cannot, it ends
-// and reaps the child. ECHILD: somebody else has reaped it, as the kernel does itself while SIGCHLD is ignored; what has
-// the PID now, if anything, is not ours.
+// Adopt takes hold of a child of ours that is not reaped yet, such as one made with CLONE_PARENT. If it cannot, it
+// kills and reaps the child. ECHILD: it has been reaped, which the kernel itself does while SIGCHLD is ignored.
 func Adopt(pid int) (*Child, error) {
 	p, err := OpenProcess(pid)
 	switch {
@@ -78,8 +77,8 @@ func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
 	return status, true
 }
 
-// WaitLater reaps the child whenever it ends: one that hangs in the kernel does so for as long as somebody else likes.
-// No thread waits meanwhile, if that can be. The child is not to be used any more.
+// WaitLater reaps the child whenever it ends, which may take for ever if it hangs in the kernel. No thread waits
+// meanwhile, if possible. The child is not to be used any more.
 func (c *Child) WaitLater() {
 	var status syscall.WaitStatus
 	if c.reap(&status) {
@@ -157,8 +156,8 @@ func Spawn(program *FD, argv, env []string, files []int) (*Child, error) {
 	return start(&syscall.SysProcAttr{}, program, argv, env, files)
 }
 
-// start passes the program on after the files and leaves it open: between fork and exec the numbers are given out anew,
-// and any other number of it may have been taken by then.
+// start passes the program after the files: between fork and exec the numbers are given out anew, and that of the
+// program may have been taken by then.
 func start(how *syscall.SysProcAttr, program *FD, argv, env []string, files []int) (*Child, error) {
 	defer runtime.KeepAlive(program)
 	path := "/proc/self/fd/" + strconv.Itoa(len(files))
@@ -193,9 +192,8 @@ func Exec(path string, argv, env []string, kept *FD) error {
 	return err
 }
 
-// Newborn is a child that was made for its namespaces and never runs an instruction of its program: it is stopped when
-// execve(2) is over, as a debugger would. It is how a multithreaded process makes a user namespace without code that
-// runs between fork and execve.
+// Newborn is a child that was made for its namespaces and never runs an instruction of its program: it is stopped at
+// the end of execve(2), as by a debugger. So a multithreaded process can make a user namespace without C code.
 type Newborn struct {
 	*Process
 	child *Child
@@ -235,8 +233,8 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	return n, nil
 }
 
-// OpenNamespace opens one of the child's namespaces. Of time namespaces that is the one for children, which before 6.3
-// execve(2) does not enter.
+// OpenNamespace opens one of the child's namespaces. Of time namespaces it is the one for children: before Linux 6.3,
+// execve(2) does not join it.
 func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
 	if t != species.CLONE_NEWTIME {
 		return n.Process.OpenNamespace(t)
@@ -254,9 +252,8 @@ func (n *Newborn) End() {
 	n.child.Wait(time.Time{})
 }
 
-// OwnGroup makes a process group the one that a signal about a socket goes to, if anything ever happens at its other end
-// and somebody has called KillGroupAtEnd. The signal is sent with the rights of the calling thread: man 2 fcntl, F_SETOWN.
-// The group is there, or the process that will lead it; 0 is none.
+// OwnGroup chooses the process group for KillGroupAtEnd: that of an existing leader, or of a process that will lead
+// one; 0 is none. The signal is sent with the rights of the calling thread: man 2 fcntl, F_SETOWN.
 func OwnGroup(socket *FD, group int) error {
 	defer runtime.KeepAlive(socket)
 	_, err := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETOWN, -group)
@@ -276,8 +273,7 @@ func OwnsItsGroup(socket *FD) bool {
 	return errno == 0 && owner == ownerEx{ownerIsGroup, int32(os.Getpid())}
 }
 
-// KillGroupAtEnd makes the kernel kill the group that OwnGroup has said when the other end of a socket is closed. The
-// socket is close-on-exec.
+// KillGroupAtEnd makes the kernel kill the group of OwnGroup when the other end of the socket is closed.
 func KillGroupAtEnd(socket *FD) error {
 	defer runtime.KeepAlive(socket)
 	unix.CloseOnExec(socket.Int())

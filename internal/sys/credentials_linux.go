@@ -11,10 +11,10 @@ import (
 	"github.com/nsops/nsops/internal/raw"
 )
 
-// WithFullRights runs f on the calling thread, to which the goroutine is locked, so that a program that f starts may do
-// what this thread may: meanwhile its real IDs are the effective ones, and its effective capabilities are ambient, unless
-// it is root, whose programs have them anyway. Otherwise execve(2) would take them away, or take the program for one that
-// is set-user-ID (AT_SECURE). No other thread changes. The error is f's, or says what could not be had.
+// WithFullRights runs f on the calling thread, to which the goroutine is locked, so that a program that f starts has
+// the thread's rights: its effective IDs are also real, and its effective capabilities ambient unless it is root.
+// Otherwise execve(2) would drop them, or treat the program as set-user-ID (AT_SECURE). Other threads do not change.
+// The error is that of f, or says what was refused.
 func WithFullRights(f func() error) error {
 	before, err := threadCredentials()
 	if err == nil {
@@ -90,8 +90,8 @@ func (c *credentials) raiseAmbient() error {
 	return nil
 }
 
-// own yields the effective capabilities that are the thread's own: none if it is root, whose programs have them, unless
-// the securebits say otherwise, nor what is ambient.
+// own yields the effective capabilities that are not ambient: none if the thread is root, whose programs have them,
+// unless the securebits say otherwise.
 func (c *credentials) own() iter.Seq[uintptr] {
 	return func(yield func(uintptr) bool) {
 		if c.uid[1] == 0 && securebits()&secbitNoRoot == 0 {

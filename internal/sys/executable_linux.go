@@ -35,9 +35,8 @@ func HoldExecutable() error {
 	return err
 }
 
-// Executable returns the running program, or a copy of it to be run where a container's root sees it: what he writes to
-// it must not be run again (CVE-2019-5736). PathOf leads to it while /proc is mounted. A fresh one is the caller's to
-// close after one use, the others nobody's.
+// Executable returns the running program, or a copy to be run where a container's root can write to it (CVE-2019-5736).
+// PathOf leads to it while /proc is mounted. The caller closes a fresh one after one use, and no other.
 func Executable(copied bool) (program *FD, fresh bool, err error) {
 	if err := HoldExecutable(); err != nil {
 		return nil, false, err
@@ -56,7 +55,7 @@ func Executable(copied bool) (program *FD, fresh bool, err error) {
 	return copyExecutable()
 }
 
-// copyExecutable goes from the safest to what anybody may do. The first two copies nobody can write to, so they are kept.
+// copyExecutable prefers the safest copy. Nobody can write to the first two, so they are kept.
 func copyExecutable() (program *FD, fresh bool, err error) {
 	program, sealErr := SealedCopy(executable.file)
 	var mountErr error
@@ -143,8 +142,7 @@ func copyInto(dir *FD, name string, file *FD) error {
 	return copyProgram(fd, file)
 }
 
-// unlinkedCopy returns a copy without a name. Whoever sees it run can write to it once it does not run any more, so it
-// is for one run.
+// unlinkedCopy returns a copy without a name, for one run: afterwards, whoever saw it run can write to it.
 func unlinkedCopy(file *FD) (*FD, error) {
 	defer withoutForks()()
 	fd, err := unlinked(executes)

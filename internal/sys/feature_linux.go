@@ -68,8 +68,7 @@ func Have(f Feature) bool {
 	return !pretended(f) && (table[f].probe == nil || table[f].probe() == nil)
 }
 
-// Missing returns ErrNotSupported with the name of the feature and its first kernel, before the error that says that it is
-// missing.
+// Missing returns ErrNotSupported, the name of the feature, its first kernel, and the error.
 func (f Feature) Missing(err error) error {
 	return fmt.Errorf("%w: %s (Linux %s): %w", ErrNotSupported, table[f].name, table[f].since, err)
 }

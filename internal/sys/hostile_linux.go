@@ -17,10 +17,9 @@ var ErrDescriptors = errors.New("descriptors came with it")
 // maxQueued is how many messages an Inbox looks at when it is closed. The send buffer of a socket holds fewer.
 const maxQueued = 1 << 16
 
-// Inbox is the end of a socket at which the messages of a process arrive that may be hostile. None of its descriptors
-// gets into this process: to close a file of a FUSE file system or a TCP socket that lingers takes as long as somebody
-// else likes, and not even SIGKILL ends it. That holds for descriptors that nobody has received, too: whoever closes the
-// socket closes them.
+// Inbox is a socket at which the messages of a process arrive that may be hostile. None of its descriptors gets into
+// this process, also not those in messages that nobody has received: to close a file of a FUSE file system, or a TCP
+// socket that lingers, may take for ever, and not even SIGKILL ends it.
 type Inbox struct {
 	*FD
 	refuses bool // the kernel refuses descriptors, else messages are only looked at
@@ -55,8 +54,8 @@ func (b *Inbox) Receive(buf []byte) (Message, error) {
 	return b.receive(buf, unix.MSG_PEEK) // it stays in the queue, see lookAt
 }
 
-// receive has room for the sender's credentials and nothing else: man 7 unix, the kernel does away with descriptors for
-// which there is no room. That is harmless as long as it only looks, since the message itself still holds them.
+// receive has room for the sender's credentials alone: the kernel drops descriptors without room (man 7 unix). With
+// MSG_PEEK that is harmless, since the message still holds them.
 func (b *Inbox) receive(buf []byte, how int) (Message, error) {
 	control := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
 	n, got, flags, err := recvmsg(b.FD, buf, control, how)
@@ -109,9 +108,9 @@ func (b *Inbox) drain() bool {
 // execTime is longer than any child is between fork and the end of exec, when it closes its copies of our descriptors.
 const execTime = time.Second
 
-// discard has a child close a descriptor: the last to close it is the one that waits for the end of that. The child
-// executes nothing, it is stopped at its start as by a debugger, and killed when no other child of ours can be the last.
-// Where that cannot be had, such as under strace -f, the descriptor stays open for as long as this process lives.
+// discard has a child close a descriptor: the last process to close it waits for the end of that. The child executes
+// nothing, is stopped at its start as by a debugger, and killed when no other child can be the last. Where that is
+// refused, as under strace -f, the descriptor stays open.
 func discard(fd *FD) {
 	var child *Child
 	err := HoldExecutable()
@@ -130,9 +129,9 @@ func discard(fd *FD) {
 	})
 }
 
-// Output is the end at which what a process writes arrives that may be hostile. It is no pipe: into a pipe one can splice(2)
-// a page of a FUSE file, and whoever reads it waits for the lock of that page, which not even SIGKILL ends. A stream
-// socket carries bytes, and descriptors that are not taken, as by an Inbox.
+// Output is the end at which what a process writes arrives that may be hostile. A pipe could hold a page of a FUSE file
+// (splice(2)), whose reader waits for its lock, and not even SIGKILL ends that. A stream socket carries bytes, and
+// descriptors, which are not taken, as by an Inbox.
 type Output struct {
 	*os.File
 	refuses bool // the kernel refuses descriptors, else they are looked for first

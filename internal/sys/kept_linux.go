@@ -11,12 +11,11 @@ import (
 	"github.com/nsops/nsops/internal/raw"
 )
 
-// keptFrom is the least number of a descriptor that is kept for the life of the process: one that is closed twice by
-// mistake, and then somebody else's, has a low number.
+// keptFrom is the least number of what is kept for good: a mistaken second close usually hits a low number.
 const keptFrom = 256
 
-// keep opens what is kept, on a thread that nobody has switched, as those that were are locked to their goroutines: it
-// is opened in the process's own mount namespace, and in the descriptors that the threads share.
+// keep opens what is kept, on a thread that nobody has switched, as those are locked to their goroutines: in the
+// process's own mount namespace, and in the descriptors that the threads share.
 func keep(open func() (*FD, error)) (*FD, error) {
 	var fd *FD
 	var err error
@@ -62,8 +61,7 @@ func keptProcDir() (*FD, error) {
 	return proc, err
 }
 
-// openProcDir makes sure that it is a proc file system's root, of a PID namespace that we are in, before it is relied on
-// for good.
+// openProcDir opens /proc if it is the root of a proc file system, of a PID namespace that we are in.
 func openProcDir() (*FD, error) {
 	fd, err := openDir("/proc")
 	if err != nil {

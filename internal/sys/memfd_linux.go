@@ -23,7 +23,7 @@ func memfd(name string, flags, newer int) (*FD, error) {
 }
 
 // Buffer returns a nameless, empty file for what is too long for a message: in memory, or where memfd_create(2) is
-// forbidden, in one of the directories for temporary files.
+// forbidden, in a directory for temporary files.
 func Buffer() (*FD, error) {
 	fd, err := memfd("nsops-data", 0, unix.MFD_NOEXEC_SEAL)
 	if err == nil {

@@ -20,8 +20,7 @@ func IDOf(fd int) (species.NamespaceID, error) {
 	return species.NamespaceID{Dev: uint64(st.Dev), Ino: st.Ino}, nil //nolint:unconvert // it has 32 bits on mips
 }
 
-// TypeOf returns the type of the namespace behind fd, and EINVAL if that is none. Another kind of file could answer, too,
-// so the file system is asked first.
+// TypeOf returns the type of the namespace behind fd; EINVAL: it is none. Other files may answer the ioctl, too.
 func TypeOf(fd int) (species.NamespaceType, error) {
 	if err := CheckNsfs(fd); err != nil {
 		return species.NaNS, err
@@ -48,8 +47,8 @@ func OpenNamespace(path string) (*FD, error) {
 	return orClose(fd, err)
 }
 
-// OpenNamespaceOn is OpenNamespace when the device number of namespaces is known: what lies at path is not asked then
-// whether it is one, which a file system might not answer, and nothing else is opened in any case.
+// OpenNamespaceOn is OpenNamespace when the device number of namespaces is known. Then nothing else than a namespace is
+// opened, and no file system is asked, which might not answer.
 func OpenNamespaceOn(dev uint64, path string) (*FD, error) {
 	text := raw.NewPath(path)
 	return Own(OpenOn(dev, raw.CurrentDir, &text))
@@ -85,8 +84,7 @@ func IsNamespace(path string, t species.NamespaceType) bool {
 	return err == nil && found == t
 }
 
-// CheckNsfs returns EINVAL unless fd, which may be of the kind that cannot be read (O_PATH), is on the file system of
-// namespaces.
+// CheckNsfs returns EINVAL unless fd, which may be an O_PATH one, is on the file system of namespaces.
 func CheckNsfs(fd int) error {
 	fs, err := statfs(fd)
 	if err == nil && fs.Type != unix.NSFS_MAGIC {
@@ -128,8 +126,7 @@ func OnlyTrustedMade(user *FD) bool {
 	return OnlyTrustedMade(parent)
 }
 
-// SerialOf returns the number of the namespace of type t behind fd, which no other ever has (Linux 6.18, for mount
-// namespaces 6.11). ENOTTY: the kernel has none.
+// SerialOf returns the 64-bit ID of the namespace of type t behind fd (Linux 6.18; mnt 6.11), or ENOTTY.
 func SerialOf(fd int, t species.NamespaceType) (uint64, error) {
 	serial, errno := uint64(0), unix.ENOTTY
 	if !pretended(NamespaceSerials) {
@@ -141,8 +138,7 @@ func SerialOf(fd int, t species.NamespaceType) (uint64, error) {
 	return serial, asError(errno)
 }
 
-// NetworkCookie returns the number of the calling thread's network namespace that no other ever has (SO_NETNS_COOKIE,
-// Linux 5.14). ENOPROTOOPT: the kernel has no such numbers.
+// NetworkCookie is raw.Cookie for the calling thread.
 func NetworkCookie() (uint64, error) {
 	if pretended(NetworkCookies) {
 		return 0, unix.ENOPROTOOPT
@@ -193,8 +189,9 @@ func OpenHandle(h raw.Handle) (int, syscall.Errno) {
 // maxSearch is how many 64-bit IDs are tried: for a second or so.
 const maxSearch = 3 << 20
 
-// SearchNamespace opens the namespace with that type and inode number by trying 64-bit IDs down from somewhat beyond the
-// highest known, since most namespaces that are there were made lately (6.18). ESTALE: there is none, or the caller lacks the rights.
+// SearchNamespace opens the namespace with that type and inode number by trying 64-bit IDs, down from somewhat beyond
+// the highest known, since most namespaces are young (Linux 6.18). ESTALE: there is none, or the caller lacks the
+// rights.
 func SearchNamespace(t species.NamespaceType, inode uint32, highest uint64, stop <-chan struct{}) (*FD, error) {
 	beyond := highest + 4096*uint64(runtime.NumCPU()+1) // each processor has that many in store
 	for serial, tries := beyond, 0; serial > 0 && tries < maxSearch; serial, tries = serial-1, tries+1 {
@@ -243,8 +240,8 @@ func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
 	return Own(raw.NetworkOfSocket(own))
 }
 
-// NamespaceInFlight opens the namespace with that ID of which a descriptor waits in another process's unix socket. It
-// goes on waiting there. ENOENT: the next message has none.
+// NamespaceInFlight opens the namespace with that ID of which a descriptor is in the next message of another process's
+// unix socket, and stays there. ENOENT: it is not.
 func NamespaceInFlight(pid, fd int, id species.NamespaceID) (*FD, error) {
 	own, err := takeFD(pid, fd)
 	if err != nil {

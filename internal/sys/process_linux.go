@@ -22,8 +22,7 @@ type Process struct {
 	thread bool // the calling thread
 }
 
-// OpenProcess takes hold of the process with that PID in our PID namespace, or of the thread with that TID. ESRCH:
-// there is none.
+// OpenProcess takes hold of the process, or thread, with that number in our PID namespace. ESRCH: there is none.
 func OpenProcess(pid int) (*Process, error) {
 	fd, err := openPidfd(pid, false)
 	if (err == unix.ENOENT || err == unix.EINVAL) && pid > 0 { // it depends on the kernel
@@ -202,10 +201,10 @@ func gone(err error) error {
 	return err
 }
 
-// OpenNamespace opens the process's namespace of type t: that of its first thread, or if that has ended, of another one.
-// It goes through the pidfd, and before 6.11 through /proc, after which the pidfd is asked whether the process was still
-// there. ESRCH: it is gone, or a zombie. It takes the right to inspect the process (man 2 ptrace,
-// PTRACE_MODE_READ_FSCREDS); EACCES otherwise.
+// OpenNamespace opens the process's namespace of type t: that of its first thread, or if that has ended, of another
+// one. It asks the pidfd, before Linux 6.11 /proc, and then the pidfd whether the process is still there. ESRCH: it is
+// gone, or a zombie. It requires the right to inspect the process (man 2 ptrace, PTRACE_MODE_READ_FSCREDS), else
+// EACCES.
 func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
 	return p.orOtherThread(func(p *Process) (*FD, error) { return p.openNamespace(t) })
 }
@@ -242,9 +241,8 @@ func (p *Process) NamespaceID(t species.NamespaceType) (species.NamespaceID, err
 	return idOfFD(p.OpenNamespace(t))
 }
 
-// BirthNamespaceID returns the identity of the namespace of type t that a program starts in which the thread executes.
-// For PID and time namespaces that is not always the thread's own: see man 2 unshare. The error is ErrNotSupported if it
-// is a PID namespace that has no first process yet.
+// BirthNamespaceID returns the identity of the namespace of type t for children of the thread, which differs from its
+// own if it unshared a PID or time namespace. ErrNotSupported: it is a PID namespace without a first process yet.
 func (p *Process) BirthNamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
 	const differ = species.Set(species.CLONE_NEWPID | species.CLONE_NEWTIME)
 	if !differ.Has(t) {

@@ -16,8 +16,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// The functions of this file put before an EPERM or EACCES what the calling thread lacks. They find out after the fact,
-// and do nothing for other errors.
+// The Explain functions put before an EPERM or EACCES what the calling thread lacks, which they find out afterwards.
+// They return other errors as they are.
 
 // ExplainJoin is for setns(2) of these types, NaNS for whatever it is, and what is opened for it. fd is the namespace or
 // the pidfd that it was called with, raw.NoFD if that is not at hand.
@@ -120,8 +120,7 @@ func lacksToInspect() string {
 		"caller's own, nor below it, or " + refuser()
 }
 
-// lacksToJoin goes through the types in the order of the kernel: a user namespace, if it is among them, gives the rights
-// over what it owns.
+// lacksToJoin goes in the order of the kernel: a user namespace first, which gives the rights over what it owns.
 func lacksToJoin(types species.Set, fd int) string {
 	if types.Has(species.CLONE_NEWUSER) {
 		return lacksToJoinUser(types, fd)
@@ -177,8 +176,8 @@ func openOne(fd int, t species.NamespaceType) (*FD, error) {
 	return Own(raw.PidfdNamespace(fd, raw.PidfdRequest(t)))
 }
 
-// IsRoot reports whether the directory is the calling thread's root: the same one, of the same mount. A file
-// system that a hostile process serves is not asked.
+// IsRoot reports whether the directory is the calling thread's root: the same one, of the same mount. It does not ask a
+// file system that a hostile process may serve.
 func IsRoot(dir *FD) bool {
 	defer runtime.KeepAlive(dir)
 	const mask = unix.STATX_INO | unix.STATX_MNT_ID
@@ -207,8 +206,7 @@ func (p *Process) Capabilities() (permitted, bounding uint64, err error) {
 	return permitted, bounding, gone(err)
 }
 
-// SuidDumpable reports whether a process whose credentials have changed can be traced as if nothing were: whether
-// fs.suid_dumpable is 1.
+// SuidDumpable reports whether a process whose credentials have changed can be traced: fs.suid_dumpable is 1.
 func SuidDumpable() bool {
 	text, err := os.ReadFile("/proc/sys/fs/suid_dumpable")
 	return err == nil && string(bytes.TrimSpace(text)) == "1"
@@ -217,8 +215,7 @@ func SuidDumpable() bool {
 // overflowID is what the system shows for an ID that the caller's user namespace does not map.
 const overflowID = 65534
 
-// Trust knows where nobody but root and the calling user may make directories, and remembers that. The zero value is ready
-// for use.
+// Trust knows, and remembers, where nobody but root and the calling user may make directories. Zero is ready for use.
 type Trust struct{ known map[string]bool }
 
 // OnlyTrustedMayMake reports whether nobody but root and the calling user could have made the directory dir, which is below

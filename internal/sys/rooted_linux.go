@@ -16,9 +16,8 @@ import (
 func OpenRootHere() (*FD, error) { return openDir("/") }
 
 // Resolve finds path below root as a process with that root directory would: absolute symbolic links and ".." stay
-// within it, and links of /proc that lead elsewhere are refused (openat2(2) RESOLVE_IN_ROOT). The file is not
-// opened (O_PATH), so that a FIFO, a device or a lack of rights to read it does not matter yet. With nofollow a
-// symbolic link at the end is found itself.
+// within it, and other links of /proc are refused (openat2(2), RESOLVE_IN_ROOT). The file is not opened (O_PATH), so
+// that a FIFO, a device or a lack of rights does not matter yet. With nofollow it may be a symbolic link itself.
 func Resolve(root *FD, path string, nofollow bool) (*FD, error) {
 	if pretended(RootedPaths) {
 		return nil, unix.ENOSYS
@@ -39,9 +38,8 @@ func Resolve(root *FD, path string, nofollow bool) (*FD, error) {
 	}
 }
 
-// Reopen opens for reading the very file that Resolve found, through the /proc that is kept open. Only regular files and
-// directories are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a
-// regular file.
+// Reopen opens for reading the very file that Resolve found, through the /proc that is kept. EINVAL: it is neither a
+// regular file, as namespaces are, nor a directory: to open others may hang or have effects.
 func Reopen(found *FD) (*FD, error) {
 	st, err := fstat(found.Int())
 	if err != nil {
@@ -78,8 +76,8 @@ func ReadLink(found *FD) (string, error) {
 	return string(buffer[:max(0, n)]), err
 }
 
-// OpenOn opens for reading what lies at path, if it is on the file system with that device number, and else is EINVAL.
-// Nothing else is opened, whoever exchanges it meanwhile: it might not answer, or be a device for which that means something.
+// OpenOn opens for reading what is at path if it is on the file system with that device number, else EINVAL. It opens
+// nothing else, even if somebody replaces it meanwhile: a device, or a file system that does not answer.
 func OpenOn(dev uint64, dir int, path *raw.Path) (int, syscall.Errno) {
 	found, errno := raw.Open(dir, path, unix.O_PATH)
 	if errno != 0 {

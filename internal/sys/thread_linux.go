@@ -15,9 +15,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// OpenThreadOf takes hold of the thread tid of the process, as numbered in our PID namespace. ESRCH: there is no such
-// thread in that process. Before 6.9 the way leads through /proc/PID/task, which has only threads of that process, but by
-// their numbers in the PID namespace of /proc.
+// OpenThreadOf takes hold of the thread tid of the process, as numbered in our PID namespace, before Linux 6.9 in that
+// of /proc. ESRCH: there is no such thread in that process.
 func (p *Process) OpenThreadOf(tid int) (*Process, error) {
 	thread, err := openThread(tid)
 	switch {
@@ -57,8 +56,7 @@ func isThreadOf(pid, tid int) error {
 	return nil
 }
 
-// openTask takes hold of a thread by its directory in /proc, which becomes empty, and does not become that of another
-// thread, when the thread ends.
+// openTask takes hold of a thread by its directory in /proc, which becomes empty for good when the thread ends.
 func (p *Process) openTask(tid int) (*Process, error) {
 	dir, err := p.ProcDir()
 	if err != nil {
@@ -107,8 +105,7 @@ func openTID(tid int) (*Process, error) {
 	return process.OpenThreadOf(tid)
 }
 
-// IsJoinable reports whether there is a pidfd, for which setns(2) joins the namespaces of the process. There is none of a
-// thread before Linux 6.9.
+// IsJoinable reports whether there is a pidfd to join by: setns(2). A thread has none before Linux 6.9.
 func (p *Process) IsJoinable() bool { return p.fd != nil && !pretended(SetnsPidfd) }
 
 // Exists returns ESRCH unless there is a process or thread with that number in our PID namespace.
@@ -128,7 +125,7 @@ func (p *Process) Start() (uint64, error) {
 	return stat.Start, err
 }
 
-// OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It takes the right to
+// OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It requires the right to
 // inspect the process, but none over its mount namespace.
 func (p *Process) OpenRoot() (*FD, error) {
 	return p.orOtherThread((*Process).openRoot)
@@ -185,9 +182,8 @@ func OnMainThread() bool {
 	return main
 }
 
-// Living returns p if its first thread lives. It has ended when a program's main() did so by pthread_exit(3): such a
-// process has no namespaces, although it lives on. Then another thread is returned, its oldest, for which p is closed. So
-// what is returned takes the place of p, and is p if there is an error.
+// Living returns p if its first thread has not ended. If it has, as by pthread_exit(3) in main(), the process has no
+// namespaces: then Living closes p and returns the oldest other thread. On an error it returns p.
 func (p *Process) Living() (*Process, error) {
 	if p.hasNamespaces() {
 		return p, nil

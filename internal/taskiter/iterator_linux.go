@@ -70,8 +70,7 @@ func mayPass(err error) bool {
 	return slices.ContainsFunc(later, func(e error) bool { return errors.Is(err, e) })
 }
 
-// written are the programs for this kernel. Its types, which take megabytes, are looked at once: they do not change until
-// the next boot.
+// written are the programs for this kernel, whose types take megabytes and are looked at once.
 var written struct {
 	sync.Mutex
 	programs []program

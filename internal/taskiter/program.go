@@ -11,8 +11,8 @@ type program struct {
 
 type register = byte
 
-// The registers: the result, four arguments, three that a helper leaves alone, the end of the stack. Where a program
-// starts, the first argument is its context.
+// The registers: the result, four arguments, of which a program gets its context in the first, three that a helper
+// leaves alone, the end of the stack.
 const r0, r1, r2, r3, r6, r7, r8, r9, fp register = 0, 1, 2, 3, 6, 7, 8, 9, 10
 
 // The helpers of linux/bpf.h.
