@@ -36,10 +36,9 @@ func (p *Path) Set(text []byte) *Path {
 
 func (p *Path) pointer() unsafe.Pointer { return unsafe.Pointer(&p.text[0]) }
 
-const (
-	CurrentDir = unix.AT_FDCWD // the directory from which a path is found that is absolute, or relative to the working directory
-	NoFD       = -1            // what a call returns in place of a descriptor if there is an error
-)
+// CurrentDir is in place of a directory for absolute paths, and for those that are relative to the working directory;
+// NoFD is what a call returns in place of a descriptor if there is an error.
+const CurrentDir, NoFD = unix.AT_FDCWD, -1
 
 // What Open opens a file for.
 const (

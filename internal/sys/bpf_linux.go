@@ -37,18 +37,11 @@ type linkAttributes struct {
 
 var gpl = []byte("GPL\x00")
 
-// Iterator is a BPF program that the kernel runs for each of the things that an iterator goes through.
-type Iterator struct{ link *FD }
-
 // KeepIterator has the kernel check a program, of instructions of 8 bytes, and keeps it for the life of the process. The
 // function is the number, among the kernel's types, of the one that stands for the iterator. EPERM: it requires CAP_BPF and
 // CAP_PERFMON, or CAP_SYS_ADMIN, in the initial user namespace.
-func KeepIterator(code []byte, function uint32) (*Iterator, error) {
-	link, err := keep(func() (*FD, error) { return openIterator(code, function) })
-	if err != nil {
-		return nil, err
-	}
-	return &Iterator{link}, nil
+func KeepIterator(code []byte, function uint32) (*FD, error) {
+	return keep(func() (*FD, error) { return openIterator(code, function) })
 }
 
 func openIterator(code []byte, function uint32) (*FD, error) {
@@ -68,10 +61,10 @@ func openIterator(code []byte, function uint32) (*FD, error) {
 	return bpf(unix.BPF_LINK_CREATE, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
 }
 
-// Read runs the program and returns what it has written, in the room of buf if that suffices. PIDs are looked up in the
+// ReadIterator runs a kept program and returns what it has written, in the room of buf if that suffices. PIDs are looked up in the
 // PID namespace of the caller.
-func (i *Iterator) Read(buf []byte) ([]byte, error) {
-	create := linkAttributes{from: uint32(i.link.Int())}
+func ReadIterator(kept *FD, buf []byte) ([]byte, error) {
+	create := linkAttributes{from: uint32(kept.Int())}
 	iterator, err := bpf(unix.BPF_ITER_CREATE, unsafe.Pointer(&create), 8)
 	if err != nil {
 		return nil, err

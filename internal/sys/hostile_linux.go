@@ -178,21 +178,18 @@ func (o *Output) Read(p []byte) (n int, err error) {
 
 // readBytes takes what it has seen to come without descriptors: as much, and no more.
 func readBytes(fd int, p []byte) (n int, err error) {
-	if n, err = lookForBytes(fd, p); n <= 0 || err != nil {
+	var flags int // MSG_CTRUNC says that there are descriptors, for which there is no room; see Inbox
+	err = Retry(func() (err error) { n, _, flags, _, err = unix.Recvmsg(fd, p, nil, unix.MSG_PEEK); return err })
+	switch {
+	case err != nil:
 		return 0, err
+	case flags&unix.MSG_CTRUNC != 0:
+		return 0, ErrDescriptors
+	case n <= 0:
+		return 0, nil
 	}
 	err = Retry(func() (err error) { n, _, err = unix.Recvfrom(fd, p[:n], 0); return err })
 	return max(n, 0), err
-}
-
-// lookForBytes has no room for descriptors, and is told when there are some; see Inbox.
-func lookForBytes(fd int, p []byte) (n int, err error) {
-	var flags int
-	err = Retry(func() (err error) { n, _, flags, _, err = unix.Recvmsg(fd, p, nil, unix.MSG_PEEK); return err })
-	if err == nil && flags&unix.MSG_CTRUNC != 0 {
-		return 0, ErrDescriptors
-	}
-	return n, err
 }
 
 // Close closes our end and does not wait for anybody.

@@ -14,7 +14,7 @@ import (
 type iterator struct {
 	program int // in programs
 	mu      sync.Mutex
-	kept    *sys.Iterator
+	kept    *sys.FD
 	refused error
 	size    atomic.Int64 // of what was read last
 }
@@ -42,13 +42,13 @@ func (i *iterator) read(buf []byte) ([]byte, error) {
 	if room := int(i.size.Load()) + more; cap(buf) < room {
 		buf = make([]byte, 0, room)
 	}
-	all, err := kept.Read(buf)
+	all, err := sys.ReadIterator(kept, buf)
 	i.size.Store(int64(len(all)))
 	return all, err
 }
 
 // get returns what is kept. A kernel that refuses a program is not asked again.
-func (i *iterator) get() (*sys.Iterator, error) {
+func (i *iterator) get() (*sys.FD, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.kept != nil || i.refused != nil {
