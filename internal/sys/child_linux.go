@@ -239,11 +239,7 @@ func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
 	if t != species.CLONE_NEWTIME {
 		return n.Process.OpenNamespace(t)
 	}
-	dir, err := n.ProcDir()
-	if err != nil {
-		return nil, err
-	}
-	return OpenNamespace(dir + "/ns/time_for_children")
+	return n.openIn("/ns/time_for_children", OpenNamespace)
 }
 
 // End kills the child and reaps it.

@@ -6,6 +6,7 @@ import (
 	"math"
 	"runtime"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -210,18 +211,29 @@ func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
 }
 
 func (p *Process) openNamespace(t species.NamespaceType) (*FD, error) {
-	defer runtime.KeepAlive(p)
-	if p.fd != nil && !pretended(PidfdNamespaces) {
-		fd, err := Own(raw.PidfdNamespace(p.fd.Int(), raw.PidfdRequest(t)))
-		if err != unix.ENOTTY && err != unix.EINVAL {
-			return fd, err
-		}
+	fd, err := Own(p.askPidfd(t))
+	if err == unix.ENOTTY || err == unix.EINVAL {
+		return p.openIn("/ns/"+t.Name(), OpenNamespace)
 	}
+	return fd, err
+}
+
+// askPidfd has the pidfd open a namespace. ENOTTY or EINVAL: there is no pidfd, or it cannot (before Linux 6.11).
+func (p *Process) askPidfd(t species.NamespaceType) (int, syscall.Errno) {
+	defer runtime.KeepAlive(p)
+	if p.fd == nil || pretended(PidfdNamespaces) {
+		return raw.NoFD, unix.ENOTTY
+	}
+	return raw.PidfdNamespace(p.fd.Int(), raw.PidfdRequest(t))
+}
+
+// openIn opens something in the folder of the process in /proc. ESRCH: the process is gone.
+func (p *Process) openIn(name string, open func(path string) (*FD, error)) (*FD, error) {
 	dir, err := p.ProcDir()
 	if err != nil {
 		return nil, err
 	}
-	fd, err := OpenNamespace(dir + "/ns/" + t.Name())
+	fd, err := open(dir + name)
 	if !p.Alive() {
 		err = unix.ESRCH
 	}
@@ -230,13 +242,10 @@ func (p *Process) openNamespace(t species.NamespaceType) (*FD, error) {
 
 // NamespaceID returns the identity of the process's namespace of type t. Errors are those of OpenNamespace.
 func (p *Process) NamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
-	defer runtime.KeepAlive(p)
-	if p.fd != nil && !pretended(PidfdNamespaces) {
-		if fd, errno := raw.PidfdNamespace(p.fd.Int(), raw.PidfdRequest(t)); errno == 0 {
-			id, err := IDOf(fd)
-			raw.CloseNoWait(fd)
-			return id, err
-		}
+	if fd, errno := p.askPidfd(t); errno == 0 {
+		id, err := IDOf(fd)
+		raw.CloseNoWait(fd)
+		return id, err
 	}
 	return idOfFD(p.OpenNamespace(t))
 }
@@ -248,14 +257,12 @@ func (p *Process) BirthNamespaceID(t species.NamespaceType) (species.NamespaceID
 	if !differ.Has(t) {
 		return p.NamespaceID(t)
 	}
-	if p.fd != nil && !pretended(PidfdNamespaces) {
-		request := raw.PidfdRequest(raw.PIDForChildren)
-		if t == species.CLONE_NEWTIME {
-			request = raw.PidfdRequest(raw.TimeForChildren)
-		}
-		if fd, err := Own(raw.PidfdNamespace(p.fd.Int(), request)); err == nil {
-			return idOfFD(fd, nil)
-		}
+	forChildren := species.NamespaceType(raw.PIDForChildren)
+	if t == species.CLONE_NEWTIME {
+		forChildren = raw.TimeForChildren
+	}
+	if fd, err := Own(p.askPidfd(forChildren)); err == nil {
+		return idOfFD(fd, nil)
 	}
 	dir, err := p.ProcDir()
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"math"
 	"os"
-	"runtime"
 	"strconv"
 	"time"
 
@@ -58,13 +57,9 @@ func isThreadOf(pid, tid int) error {
 
 // openTask takes hold of a thread by its directory in /proc, which becomes empty for good when the thread ends.
 func (p *Process) openTask(tid int) (*Process, error) {
-	dir, err := p.ProcDir()
+	task, err := p.openIn("/task/"+strconv.Itoa(tid), openDir)
 	if err != nil {
 		return nil, err
-	}
-	task, err := openDir(dir + "/task/" + strconv.Itoa(tid))
-	if err != nil {
-		return nil, gone(err)
 	}
 	return &Process{task: task, pid: tid}, nil
 }
@@ -128,20 +123,7 @@ func (p *Process) Start() (uint64, error) {
 // OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It requires the right to
 // inspect the process, but none over its mount namespace.
 func (p *Process) OpenRoot() (*FD, error) {
-	return p.orOtherThread((*Process).openRoot)
-}
-
-func (p *Process) openRoot() (*FD, error) {
-	defer runtime.KeepAlive(p)
-	dir, err := p.ProcDir()
-	if err != nil {
-		return nil, err
-	}
-	fd, err := openDir(dir + "/root")
-	if err == nil && !p.Alive() {
-		err = unix.ESRCH
-	}
-	return orClose(fd, gone(err))
+	return p.orOtherThread(func(p *Process) (*FD, error) { return p.openIn("/root", openDir) })
 }
 
 // OpenThread takes hold of the calling thread, whose goroutine is locked to it: OpenNamespace and NamespaceID then tell
