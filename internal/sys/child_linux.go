@@ -86,7 +86,8 @@ func (c *Child) WaitLater() {
 		return
 	}
 	go func() {
-		if polled, err := pollable(c.Pidfd()); err == nil {
+		if copied, err := DupFD(c.Pidfd()); err == nil && unix.SetNonblock(copied.Int(), true) == nil {
+			polled := OSFile(copied, "pidfd") // the Go runtime waits for it without a thread
 			if raw, err := polled.SyscallConn(); err == nil {
 				_ = raw.Read(func(uintptr) bool { return c.reap(&status) })
 			}
@@ -97,19 +98,6 @@ func (c *Child) WaitLater() {
 			_ = c.process.Close()
 		}
 	}()
-}
-
-// pollable returns a copy of a descriptor that the Go runtime waits for without a thread.
-func pollable(fd int) (*os.File, error) {
-	copied, err := DupFD(fd)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.SetNonblock(copied.Int(), true); err != nil {
-		_ = copied.Close()
-		return nil, err
-	}
-	return os.NewFile(uintptr(copied.Disown()), "pidfd"), nil
 }
 
 // reap reaps the child if it has ended.
@@ -161,17 +149,22 @@ func Spawn(program *FD, argv, env []string, files []int) (*Child, error) {
 func start(how *syscall.SysProcAttr, program *FD, argv, env []string, files []int) (*Child, error) {
 	defer runtime.KeepAlive(program)
 	path := "/proc/self/fd/" + strconv.Itoa(len(files))
-	pidfd := -1
-	how.PidFD = &pidfd
 	attr := syscall.ProcAttr{Env: env, Sys: how}
 	for _, fd := range append(files, program.Int()) {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
-	pid, err := syscall.ForkExec(path, argv, &attr)
+	child, err := forkExec(path, argv, &attr)
 	for try := 0; err == unix.ETXTBSY && try < 100; try++ { // another child still has the descriptor a copy was written with
 		time.Sleep(time.Millisecond)
-		pid, err = syscall.ForkExec(path, argv, &attr)
+		child, err = forkExec(path, argv, &attr)
 	}
+	return child, err
+}
+
+func forkExec(path string, argv []string, attr *syscall.ProcAttr) (*Child, error) {
+	pidfd := -1
+	attr.Sys.PidFD = &pidfd
+	pid, err := syscall.ForkExec(path, argv, attr)
 	if err != nil {
 		return nil, err
 	}
@@ -207,9 +200,7 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	if err := checkProc(); err != nil {
 		return nil, err
 	}
-	pidfd := -1
-	pid, err := syscall.ForkExec("/proc/self/exe", []string{""}, &syscall.ProcAttr{Dir: "/", Sys: &syscall.SysProcAttr{
-		PidFD:        &pidfd,
+	child, err := forkExec("/proc/self/exe", []string{""}, &syscall.ProcAttr{Dir: "/", Sys: &syscall.SysProcAttr{
 		Ptrace:       true,
 		Pdeathsig:    unix.SIGKILL,
 		Cloneflags:   uintptr(types & atBirth),
@@ -220,7 +211,6 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	if err != nil {
 		return nil, err
 	}
-	child := &Child{PID: pid, process: NewProcess(pidfd)}
 	n := &Newborn{child.process, child}
 	info, err := child.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
 	if err == nil && info.Code != stopped && info.Code != trapped {

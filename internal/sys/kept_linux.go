@@ -22,21 +22,16 @@ func keep(open func() (*FD, error)) (*FD, error) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if fd, err = open(); err == nil {
-			fd, err = moveUp(fd)
+		if fd, err = open(); err != nil {
+			return
+		}
+		if moved, refused := Own(raw.DupFrom(fd.Int(), keptFrom)); refused == nil { // else it serves where it is
+			_ = fd.Close()
+			fd = moved
 		}
 	}()
 	<-done
 	return fd, err
-}
-
-// moveUp moves a descriptor out of the way, if the limit of descriptors permits.
-func moveUp(f *FD) (*FD, error) {
-	moved, err := Own(raw.DupFrom(f.Int(), keptFrom))
-	if err != nil {
-		return f, nil //nolint:nilerr // it serves where it is
-	}
-	return moved, f.Close()
 }
 
 // procDir is the root of the proc file system, once it was needed.
