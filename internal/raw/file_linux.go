@@ -159,7 +159,8 @@ func StatAt(dir int, path *Path, found *Status) syscall.Errno { return stat(dir,
 func stat(dir int, path *Path, flags uintptr, found *Status) syscall.Errno {
 	for {
 		var st unix.Statx_t
-		_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(path.pointer()), flags|statFlags, unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
+		_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(path.pointer()), flags|statFlags,
+			unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
 		if errno != unix.EINTR {
 			found.set(&st)
 			return errno
@@ -170,7 +171,8 @@ func stat(dir int, path *Path, flags uintptr, found *Status) syscall.Errno {
 // StatNoWait is Stat for a namespace, a pidfd, a socket and a file of /proc.
 func StatNoWait(fd int, found *Status) syscall.Errno {
 	var st unix.Statx_t
-	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(fd), uintptr(noPath.pointer()), unix.AT_EMPTY_PATH|statFlags, unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
+	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(fd), uintptr(noPath.pointer()), unix.AT_EMPTY_PATH|statFlags,
+		unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
 	found.set(&st)
 	return errno
 }

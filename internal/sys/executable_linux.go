@@ -215,17 +215,12 @@ func marksOfExecutable() (m executableMarks) {
 	executable.Lock()
 	defer executable.Unlock()
 	if executable.marks == nil {
-		executable.marks = readMarks(executable.file)
+		const setgid = unix.S_ISGID | unix.S_IXGRP // without the second it has another meaning
+		stat, err := fstat(executable.file.Int())
+		if err == nil {
+			_, err = unix.Getxattr(PathOf(executable.file), "security.capability", nil)
+		}
+		executable.marks = &executableMarks{stat.Mode&unix.S_ISUID != 0, stat.Mode&setgid == setgid, err == nil, stat.Uid, stat.Gid}
 	}
 	return *executable.marks
-}
-
-func readMarks(file *FD) *executableMarks {
-	const setgid = unix.S_ISGID | unix.S_IXGRP // without the second it has another meaning
-	stat, err := fstat(file.Int())
-	if err != nil {
-		return &executableMarks{}
-	}
-	_, err = unix.Getxattr(PathOf(file), "security.capability", nil)
-	return &executableMarks{stat.Mode&unix.S_ISUID != 0, stat.Mode&setgid == setgid, err == nil, stat.Uid, stat.Gid}
 }

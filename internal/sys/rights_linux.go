@@ -182,7 +182,8 @@ func IsRoot(dir *FD) bool {
 	defer runtime.KeepAlive(dir)
 	const mask = unix.STATX_INO | unix.STATX_MNT_ID
 	var theirs, ours unix.Statx_t
-	if unix.Statx(dir.Int(), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, mask, &theirs) != nil || unix.Statx(unix.AT_FDCWD, "/", 0, mask, &ours) != nil {
+	if unix.Statx(dir.Int(), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, mask, &theirs) != nil ||
+		unix.Statx(unix.AT_FDCWD, "/", 0, mask, &ours) != nil {
 		return false
 	}
 	return theirs.Ino == ours.Ino && theirs.Dev_major == ours.Dev_major && theirs.Dev_minor == ours.Dev_minor &&
