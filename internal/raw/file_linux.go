@@ -36,9 +36,11 @@ func (p *Path) Set(text []byte) *Path {
 
 func (p *Path) pointer() unsafe.Pointer { return unsafe.Pointer(&p.text[0]) }
 
-// CurrentDir is in place of a directory for absolute paths, and for those that are relative to the working directory;
+// CurrentDir is in place of a directory for absolute paths, and for those that are relative to the working directory.
+const CurrentDir = unix.AT_FDCWD
+
 // NoFD is what a call returns in place of a descriptor if there is an error.
-const CurrentDir, NoFD = unix.AT_FDCWD, -1
+const NoFD = -1
 
 // What Open opens a file for.
 const (

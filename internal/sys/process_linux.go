@@ -257,7 +257,7 @@ func (p *Process) BirthNamespaceID(t species.NamespaceType) (species.NamespaceID
 	if !differ.Has(t) {
 		return p.NamespaceID(t)
 	}
-	forChildren := species.NamespaceType(raw.PIDForChildren)
+	forChildren := raw.PIDForChildren
 	if t == species.CLONE_NEWTIME {
 		forChildren = raw.TimeForChildren
 	}
