@@ -6,7 +6,6 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/coverage"
-	"syscall"
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -77,5 +76,5 @@ func exit(status int) {
 	if err := coverage.WriteCounters(workerCover); err != nil {
 		fmt.Fprintln(os.Stderr, "call: coverage of a worker is lost:", err)
 	}
-	syscall.Exit(status) // runs no hook of package os
+	sys.Exit(status)
 }

@@ -3,7 +3,6 @@ package call
 import (
 	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
@@ -23,7 +22,7 @@ func handle() {
 	if asked && !isSetByUser() {
 		fmt.Fprintf(os.Stderr, "nsops: %s is set, but the bootstrap has not run: a security module requires a secure start "+
 			"(AT_SECURE), or the program lacks the bootstrap, or has set the variable itself\n", wire.ChannelEnv)
-		syscall.Exit(exitInert)
+		sys.Exit(exitInert)
 	}
 	_ = sys.HoldExecutable() // a call tries again, and returns the error
 }
