@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 	"time"
 
@@ -13,8 +14,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Call describes one call of a handler. Its methods set options; SpawnInNamespaces or SwitchToNamespaces makes the call
-// and returns the first error of all of them. A Call may be made again, but only by one goroutine at a time.
+// Call describes one call of a handler. Its methods set options; SpawnInNamespaces or SwitchToNamespaces makes the call,
+// and returns the first error of all. A Call may be made again, but only by one goroutine at a time.
 type Call struct {
 	name     string
 	arg      any
@@ -33,30 +34,25 @@ type Call struct {
 	err      error
 }
 
-// defaultTypes are joined without Namespaces.
-const defaultTypes = species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
-
-// Time limits.
+// Limits.
 const (
-	// StartTimeout is how long a worker may take to start its handler. The Go runtime opens files of the target when it
-	// starts, and a hostile target can make it hang.
+	// StartTimeout is how long a worker may take to start its handler: a hostile target can make the Go runtime hang.
 	StartTimeout = 30 * time.Second
 	// DefaultTimeout is how long a call without Context may take.
 	DefaultTimeout = 10 * time.Minute
 	// KillTimeout is how long a call may take after the end of its context. A worker that is frozen, or blocked in the
-	// kernel, does not end when it is killed: the call returns, and the worker is reaped when it ends.
+	// kernel, ends later, and is reaped then.
 	KillTimeout = time.Second
+	// DefaultMaxResult is the limit for the size of a result, in bytes of JSON, without MaxResult.
+	DefaultMaxResult = 256 << 20
 )
 
-// NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1: outside
-// of containers that is the host's init process, whose namespaces usually are the caller's. Without Namespaces the
-// types mnt, uts, ipc and net are joined.
+// NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1, which on a
+// host usually is in the caller's namespaces. Without Namespaces the types mnt, uts, ipc and net are joined.
 func NewCall(name string) *Call {
-	return &Call{name: name, pid: 1, types: defaultTypes, limit: DefaultMaxResult}
+	types := species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
+	return &Call{name: name, pid: 1, types: types, limit: DefaultMaxResult}
 }
-
-// DefaultMaxResult is the limit for the size of a result, in bytes of JSON, without MaxResult.
-const DefaultMaxResult = 256 << 20
 
 // MaxResult sets the limit for the size of a result, in bytes of JSON. A larger result is not read, and is an error.
 func (c *Call) MaxResult(bytes uint64) *Call {
@@ -72,18 +68,15 @@ func (c *Call) Arg(arg any) *Call {
 
 // TargetPid sets the target by its PID in the caller's PID namespace. The target is the process that has the PID now: if
 // it ends and another one gets its PID, the call returns ErrStale. A kernel thread or a zombie cannot be a target. The
-// namespaces are those of the first thread of the process, or of the oldest that runs if that has ended. A TID selects
-// that thread.
-//
-// The caller's own PID is allowed, and so are processes outside of containers: the handler then runs in the caller's own
-// namespaces, on the host, unless MustDiffer forbids that.
+// namespaces are those of the first thread of the process, or if that has ended, of the oldest that runs. A TID selects
+// that thread. With the caller's own PID, or that of a process outside of containers, the handler runs in the caller's
+// own namespaces, on the host, unless MustDiffer forbids that.
 func (c *Call) TargetPid(pid int) *Call {
+	var err error
 	c.pid = pid
-	identity, err := identify(pid)
-	if err != nil {
-		c.fail(&Error{Handler: c.name, Stage: StageTarget, Op: describe(pid), Err: err})
+	if c.identity, err = identify(pid); err != nil {
+		c.fail(&Error{Stage: StageTarget, Op: describe(pid), Err: err})
 	}
-	c.identity = identity
 	return c
 }
 
@@ -106,11 +99,13 @@ func (c *Call) MustDiffer(types ...species.NamespaceType) *Call {
 	return c
 }
 
+func describe(pid int) string { return "process " + strconv.Itoa(pid) }
+
 func (c *Call) union(op string, types []species.NamespaceType) species.NamespaceType {
 	union := species.NaNS
 	for _, t := range types {
 		if t&^species.AllNS != 0 || t == species.NaNS {
-			c.fail(&Error{Handler: c.name, Stage: StageTarget, Op: op, Type: t, Err: errNoType})
+			c.fail(&Error{Stage: StageTarget, Op: op, Type: t, Err: errNoType})
 		}
 		union |= t
 	}
@@ -118,18 +113,17 @@ func (c *Call) union(op string, types []species.NamespaceType) species.Namespace
 }
 
 // RemountSys gives the worker a /sys that shows its network namespace, with nosuid, nodev and noexec, and read-only if
-// the old one was. It is mounted in a new mount namespace, so that no other process sees it. What is mounted below the
-// old /sys, such as cgroups, is hidden. It requires CAP_SYS_ADMIN in the user namespaces that own the network and the
-// mount namespace. See man 5 sysfs.
+// the old one was. It is in a new mount namespace, where no other process sees it, and hides what is mounted below the
+// old /sys, such as cgroups. It requires CAP_SYS_ADMIN in the owners of the network and mount namespace; see man 5 sysfs.
 func (c *Call) RemountSys() *Call {
 	c.flags |= wire.FlagRemountSys
 	return c
 }
 
 // Context sets a context. When it ends, the worker is killed, and once the handler runs, its process group, too; the
-// call returns context.Cause within KillTimeout. Without Context, a call may take DefaultTimeout. With a context that
-// has no deadline, the handler may run for ever. In each case the worker must start its handler within StartTimeout.
-// SwitchToNamespaces checks the context once, before it changes anything.
+// call returns context.Cause within KillTimeout. Without Context, a call may take DefaultTimeout; with a context that
+// has no deadline, the handler may run for ever. In each case it must start within StartTimeout. SwitchToNamespaces
+// checks the context once, before it changes anything.
 func (c *Call) Context(ctx context.Context) *Call {
 	c.ctx = ctx
 	return c
@@ -140,16 +134,15 @@ func (c *Call) Context(ctx context.Context) *Call {
 func (c *Call) Env(assignments ...string) *Call {
 	for _, a := range assignments {
 		if strings.IndexByte(a, '=') < 1 || strings.IndexByte(a, 0) >= 0 {
-			c.fail(&Error{Handler: c.name, Stage: StageSpawn, Op: "environment", Err: fmt.Errorf("%q: %w", a, errNoAssignment)})
+			c.fail(&Error{Stage: StageSpawn, Op: "environment", Err: fmt.Errorf("%q: not NAME=VALUE", a)})
 		}
 	}
 	c.env = append(c.env, assignments...)
 	return c
 }
 
-// Stdin sets the worker's standard input. Without it, that is /dev/null. An *os.File is passed on as it is, unless it
-// is a terminal. Any other reader is copied into a pipe; its last Read may return after the call does. Stdin has no
-// effect on SwitchToNamespaces.
+// Stdin sets the worker's standard input, which is /dev/null without it. An *os.File is passed on as it is, unless it is
+// a terminal. Any other reader is copied into a pipe; its last Read may return after the call does.
 func (c *Call) Stdin(r io.Reader) *Call {
 	c.stdin = r
 	return c
@@ -177,7 +170,7 @@ func (c *Call) fail(err error) {
 	}
 }
 
-// context returns the call's context and its deadline; zero: none.
+// context returns the call's context and its deadline, zero if there is none.
 func (c *Call) context() (context.Context, time.Time) {
 	if c.ctx == nil {
 		return context.Background(), time.Now().Add(DefaultTimeout)
@@ -188,13 +181,11 @@ func (c *Call) context() (context.Context, time.Time) {
 
 // annotate makes every error an *Error that names the handler.
 func (c *Call) annotate(err error) error {
-	var e *Error
 	if err == nil {
 		return nil
 	}
-	if !errors.As(err, &e) {
-		e = &Error{Stage: StageProtocol, Err: err}
-	}
+	e := &Error{Stage: StageProtocol, Err: err}
+	_ = errors.As(err, &e)
 	e.Handler = c.name
 	return e
 }

@@ -9,20 +9,17 @@ import (
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/internal/wire"
 )
 
 // A program built with -cover writes its counters to GOCOVERDIR when it ends. In the target's mount namespace that path
-// is another directory, or none. So the caller creates the worker's file, and the worker writes to its descriptor. The
-// runtime does that only for programs built with -covermode=atomic. In others the worker's counters are lost, with a
-// message on stderr.
+// is another directory, or none. So the caller creates the worker's file, and the worker writes to its descriptor. That
+// requires -covermode=atomic: without it the worker's counters are lost, with a message on stderr.
 const coverEnv = "GOCOVERDIR"
 
-// The hash of the instrumented code is in these bytes of its description. Counter files have it in their names.
+// The hash of the instrumented code is in these bytes of its description, and in the names of the files of its counters.
 const metaHash, metaHashEnd = 24, 40
 
-// coverFile creates a file for the worker's counters. It returns nil if none are wanted, or if the environment that asks
-// for them belongs to a user with fewer rights.
+// coverFile creates a file for the worker's counters; nil: none are wanted, or by a user with fewer rights.
 func coverFile() *os.File {
 	dir := os.Getenv(coverEnv)
 	if dir == "" || elevated() {
@@ -33,26 +30,12 @@ func coverFile() *os.File {
 		return nil // not built with -cover
 	}
 	name := fmt.Sprintf("covcounters.%x.%d.%d", meta.Bytes()[metaHash:metaHashEnd], os.Getpid(), time.Now().UnixNano())
-	file, err := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
-	if err != nil {
-		return nil
-	}
-	return file
+	file, _ := os.OpenFile(filepath.Join(dir, name), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o644)
+	return file // nil after an error
 }
 
-// sendCover sends the file after the call.
-func sendCover(channel *sys.FD, file *os.File) error {
-	if file == nil {
-		return nil
-	}
-	return sys.Send(channel, []byte{wire.MarkCover}, int(file.Fd()))
-}
-
-// closeCover removes a file to which no worker has written.
+// closeCover removes a file to which no worker has written. Of nil, it does nothing.
 func closeCover(file *os.File) {
-	if file == nil {
-		return
-	}
 	if info, err := file.Stat(); err == nil && info.Size() == 0 {
 		_ = os.Remove(file.Name())
 	}

@@ -10,10 +10,10 @@
 //		call.HandleReexec()                            // before anything else
 //		err := call.NewCall("hostname").TargetPid(pid).SpawnInNamespaces(&name)
 //
-// The API is that of nsfix; its users change the import path. Two things differ. Every run of the program must call
-// HandleReexec, before anything else: a worker that does not, because a condition such as an argument is missing, runs
-// main instead of the handler, and the call returns an error. And DropPrivs drops more. Where it is enough to switch
-// one thread, as for network namespaces, package handle is far cheaper.
+// Every run of the program must call HandleReexec, before anything else: a worker that does not, because a condition
+// such as an argument is missing, runs main instead of the handler, and the call returns an error. That, and that
+// DropPrivs drops more, are the differences to the API of nsfix; its users change the import path. Where it is enough to
+// switch one thread, as for network namespaces, package handle is far cheaper.
 //
 // A target is a process or thread. A namespace that only a pin or a descriptor keeps alive cannot be joined.
 //
@@ -55,9 +55,8 @@
 // A set-user-ID or set-group-ID program, and one with file capabilities, may call. Its worker has the effective rights
 // of the calling thread, and its real IDs are the effective ones. So the kernel does not protect it from its
 // environment: variables that control loaders, C libraries, the Go runtime, shells and interpreters, such as
-// LD_PRELOAD, GODEBUG and BASH_ENV, are removed, unless Call.Env sets them. Such a program ignores NSOPS_CHANNEL. In
-// every other program, HandleReexec ends the process with status 125 if that variable is set and the bootstrap has not
-// run.
+// LD_PRELOAD, GODEBUG and BASH_ENV, are removed, unless Call.Env sets them. Such a program ignores NSOPS_CHANNEL; any
+// other is ended by HandleReexec, with status 125, if that variable is set and the bootstrap has not run.
 //
 // # Errors
 //

@@ -1,38 +1,34 @@
 package call
 
 import (
+	"cmp"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
 
 	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/nsenter"
 )
 
-// depthEnv counts the workers that a process descends from.
 const (
-	depthEnv = "NSOPS_DEPTH"
+	procsEnv = "GOMAXPROCS"
+	depthEnv = "NSOPS_DEPTH" // counts the workers that a process descends from
 	maxDepth = 8
 )
-
-const procsEnv = "GOMAXPROCS"
 
 // depth returns that number, 0 outside of workers and their descendants. Invalid text counts as too deep. The user of a
 // set-user-ID program can set it and make its calls fail, but if that were ignored, its recursion would not end.
 func depth() int {
-	text := os.Getenv(depthEnv)
-	if text == "" {
-		return 0
-	}
-	n, err := strconv.Atoi(text)
+	n, err := strconv.Atoi(cmp.Or(os.Getenv(depthEnv), "0"))
 	if err != nil || n < 0 {
 		return maxDepth
 	}
 	return n
 }
 
-// workerEnv returns the environment of a worker with GOMAXPROCS=procs, and marks for applyMarks. With GOMAXPROCS set,
-// the Go runtime starts faster and does not watch the limits of a cgroup.
+// workerEnv returns the environment of a worker. With GOMAXPROCS=procs, the Go runtime starts faster and does not watch
+// the limits of a cgroup; MarkProcs says that the worker is to remove it.
 func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	env = environment(inherited(), c.env, []string{
 		wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1),
@@ -44,20 +40,12 @@ func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	return env, marks
 }
 
-// argv returns the arguments of a worker. A program may have none: it can set os.Args, and before Linux 5.18 it can be
-// started without any.
+// argv returns the arguments of a worker. A program may have none: by setting os.Args, or before Linux 5.18 by execve(2).
 func argv() []string {
 	if len(os.Args) == 0 {
 		return []string{""}
 	}
 	return os.Args[:1]
-}
-
-// applyMarks removes what workerEnv has added only for the worker's start.
-func applyMarks(marks uint32) {
-	if marks&wire.MarkProcs != 0 {
-		_ = os.Unsetenv(procsEnv)
-	}
 }
 
 // without returns the environment without a variable.
@@ -81,4 +69,47 @@ func environment(lists ...[]string) []string {
 		}
 	}
 	return joined
+}
+
+// A program that is set-user-ID, set-group-ID or has file capabilities gets its environment from a user with fewer
+// rights. The kernel tells the program so (AT_SECURE), but not its worker, whose real and effective IDs are equal. So
+// the worker must not inherit the variables that loaders, C libraries, shells and interpreters ignore in such a
+// program, nor those that control the Go runtime: unsafeNames, and all names that begin with one of unsafePrefixes.
+var (
+	unsafeNames = []string{
+		// C libraries: man 3 secure_getenv
+		"DATEMSK", "HESIOD_CONFIG", "HES_DOMAIN", "HOSTALIASES", "I18NPATH", "LIBC_FATAL_STDERR_", "LOCALDOMAIN", "LOCPATH",
+		"NLSPATH", "PATH_LOCALE", "RES_OPTIONS", "TMPDIR", "TZ", "TZDIR",
+		// Go: its runtime, and what package time and crypto/x509 read
+		"GOCOVERDIR", "GODEBUG", "GOGC", "GOMAXPROCS", "GOMEMLIMIT", "GORACE", "GOROOT", "GOTRACEBACK",
+		"SSL_CERT_DIR", "SSL_CERT_FILE", "ZONEINFO",
+		// shells
+		"BASHOPTS", "BASH_ENV", "CDPATH", "ENV", "FPATH", "GLOBIGNORE", "IFS", "PS4", "SHELLOPTS", "ZDOTDIR",
+		// interpreters
+		"JAVA_TOOL_OPTIONS", "NODE_OPTIONS", "RUBYLIB", "RUBYOPT",
+	}
+	unsafePrefixes = []string{
+		"GCONV_", "GETCONF_", "GLIBC_", "GMON_", "LD_", "MALLOC_", "MUSL_", "NIS_", "RESOLV_",
+		"ASAN_", "GCOV_", "LLVM_PROFILE_", "LSAN_", "MSAN_", "TSAN_", "UBSAN_",
+		"GNUTLS_", "OPENSSL_",
+		"BASH_FUNC_", "PERL", "PYTHON", "TERMCAP", "TERMINFO",
+	}
+)
+
+// elevated reports whether this program may have more rights than the user who has set its environment.
+func elevated() bool {
+	return nsenter.Secure() || os.Getuid() != os.Geteuid() || os.Getgid() != os.Getegid()
+}
+
+// inherited returns the part of this program's environment that a worker inherits.
+func inherited() []string {
+	env := os.Environ()
+	if !elevated() {
+		return env
+	}
+	return slices.DeleteFunc(env, func(assignment string) bool {
+		name, _, _ := strings.Cut(assignment, "=")
+		begins := func(prefix string) bool { return strings.HasPrefix(name, prefix) }
+		return slices.Contains(unsafeNames, name) || slices.ContainsFunc(unsafePrefixes, begins)
+	})
 }

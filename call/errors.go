@@ -20,16 +20,11 @@ var (
 	// ErrStale says that another process has got the target's PID since TargetPid: the inode number of the pidfd has
 	// changed, or before Linux 6.9 the start time.
 	ErrStale = sys.ErrStale
-	// ErrSameNamespace says that the target shares a namespace with the calling thread whose type MustDiffer names. Nothing
-	// was started.
+	// ErrSameNamespace says that target and calling thread share a namespace of a type that MustDiffer names.
 	ErrSameNamespace = errors.New("the namespace is the caller's own")
 
-	errNoType       = errors.New("not a type of namespace")
-	errNoID         = errors.New("not a UID and a GID")
-	errNoHandle     = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
-	errNoAssignment = errors.New("not NAME=VALUE")
-
-	errTooLarge   = errors.New("too large")
+	errNoType     = errors.New("not a type of namespace")
+	errNoHandle   = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
 	errGoexit     = errors.New("the handler called runtime.Goexit")
 	errNoResult   = errors.New("the worker ended without running the handler: does every run of the program call HandleReexec?")
 	errTooDeep    = errors.New("too many nested calls: does a handler run its own program?")
@@ -73,7 +68,7 @@ type Error struct {
 // Error returns all fields in one line.
 func (e *Error) Error() string {
 	words := []string{e.Stage.String()}
-	if op := strings.TrimSpace(e.Op + " " + typeNames(e.Type)); op != "" {
+	if op := strings.TrimSpace(e.Op + " " + species.Set(e.Type).String()); op != "" {
 		words = append(words, op)
 	}
 	return fmt.Sprintf("call %q: %s: %v", e.Handler, strings.Join(words, ": "), e.Err)
@@ -85,18 +80,11 @@ func (e *Error) Unwrap() error { return e.Err }
 // Is reports that a target which has ended (ESRCH) is also fs.ErrNotExist.
 func (e *Error) Is(target error) bool { return e.Stage <= StageJoin && sys.IsGone(e.Err, target) }
 
-func typeNames(t species.NamespaceType) string {
-	if t == species.NaNS {
-		return ""
-	}
-	return species.Set(t).String()
-}
-
-// RemoteError is an error that the handler returned in the worker. Its text comes from that process and may hold any
-// bytes: quote it before you print it if the target may be hostile. errors.Is finds every errno that the error wraps,
-// and these sentinels of packages io, io/fs, os, context and errors: EOF, ErrUnexpectedEOF,
-// ErrClosedPipe, ErrShortBuffer, ErrShortWrite and ErrNoProgress; ErrInvalid, ErrPermission, ErrExist, ErrNotExist and
-// ErrClosed; ErrDeadlineExceeded, ErrNoDeadline and ErrProcessDone; Canceled and DeadlineExceeded; ErrUnsupported.
+// RemoteError is an error that the handler returned in the worker. Its text may hold any bytes: quote it before you
+// print it if the target may be hostile. errors.Is finds every errno that the error wraps, and these sentinels of
+// packages io, io/fs, os, context and errors: EOF, ErrUnexpectedEOF, ErrClosedPipe, ErrShortBuffer, ErrShortWrite and
+// ErrNoProgress; ErrInvalid, ErrPermission, ErrExist, ErrNotExist and ErrClosed; ErrDeadlineExceeded, ErrNoDeadline and
+// ErrProcessDone; Canceled and DeadlineExceeded; ErrUnsupported.
 type RemoteError struct {
 	Text   string // of the handler's error, at most 64 KiB
 	causes []error
@@ -117,8 +105,7 @@ type PanicError struct {
 // Error returns the value; the stack is in Stack.
 func (e *PanicError) Error() string { return "handler panicked: " + e.Value }
 
-// ExitError says how a worker ended that sent no result, or failed after it: a handler called os.Exit, was killed or
-// crashed.
+// ExitError says how a worker ended that sent no result, or failed after it: by os.Exit, a signal or a crash.
 type ExitError struct {
 	Code   int            // exit status, -1 if a signal ended the worker
 	Signal syscall.Signal // that signal, 0 if there was none

@@ -20,9 +20,8 @@ var (
 	exitTimeout  = 5 * time.Second // for writers after the worker's end, and for the fork of a worker that is to be killed
 )
 
-// exchange is the caller's side of a running call. One thread waits until the worker ends, the context ends or
-// startTimeout is over. The records stay in the channel until then: waking up for each would cost more than reading
-// them. The exchange owns the descriptors.
+// exchange is the caller's side of a running call, and owns the descriptors. One thread waits until the worker ends, the
+// context ends or startTimeout is over. The records stay in the channel until then: waking up for each costs time.
 type exchange struct {
 	channel *sys.Inbox
 	lines   *lifelines // the worker holds the other ends
@@ -37,8 +36,7 @@ type exchange struct {
 	err     error
 }
 
-// run waits for the worker's end and returns its result. It leaves no child behind; if SIGKILL does not end one in time,
-// a goroutine waits for it.
+// run waits for the worker's end and returns its result. It leaves no child behind, see kill.
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	x.file = sendFile(x.channel)
 	if err := x.followWithContext(ctx); err != nil {
@@ -47,7 +45,7 @@ func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 		_ = streams.finish(max(time.Until(over), killTimeout/10))
 		return nil, err
 	}
-	status := x.reap()
+	status := x.reap(time.Time{})
 	x.close()
 	output := streams.finish(exitTimeout)
 	switch {
@@ -92,19 +90,14 @@ func (x *exchange) followWithContext(ctx context.Context) error {
 // follow waits until the worker has ended, and receives its records.
 func (x *exchange) follow(ctx context.Context, event int) error {
 	x.start = time.Now().Add(startTimeout)
-	if err := x.await(ctx, event, x.child); err != nil {
-		return err
+	err := x.await(ctx, event, x.child)
+	if err == nil && x.worker != nil {
+		err = x.await(ctx, event, x.worker)
 	}
-	if err := x.receiveAll(); err != nil || x.worker == nil {
-		return err
-	}
-	if err := x.await(ctx, event, x.worker); err != nil {
-		return err
-	}
-	return x.receiveAll()
+	return err
 }
 
-// await waits until the process has ended, or returns an error when a deadline or the context is over.
+// await waits until the process has ended, and receives its records; it is an error if a deadline or the context is over.
 func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error {
 	for {
 		ready, err := sys.WaitReadable(x.deadline(), child.Pidfd(), event)
@@ -112,7 +105,7 @@ func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error
 		case err != nil:
 			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
 		case ready[0]:
-			return nil
+			return x.receiveAll()
 		case ready[1] || x.turns.Ready() || time.Now().Before(x.start):
 			return x.killError(ctx)
 		}
@@ -136,7 +129,7 @@ func (x *exchange) deadline() time.Time {
 
 // killError returns the error of a call whose worker must be killed.
 func (x *exchange) killError(ctx context.Context) error {
-	cause, stage := context.DeadlineExceeded, StageHandler
+	cause := context.DeadlineExceeded
 	if ctx.Done() != nil {
 		<-ctx.Done() // its timer may be late
 		cause = context.Cause(ctx)
@@ -144,10 +137,15 @@ func (x *exchange) killError(ctx context.Context) error {
 	if err := x.receiveAll(); err != nil {
 		return err
 	}
-	if !x.turns.Ready() {
-		stage = StageSpawn
+	return &Error{Stage: x.stage(), Op: "worker killed", Err: cause}
+}
+
+// stage returns the stage that the worker is in.
+func (x *exchange) stage() Stage {
+	if x.turns.Ready() {
+		return StageHandler
 	}
-	return &Error{Stage: stage, Op: "worker killed", Err: cause}
+	return StageSpawn
 }
 
 // receiveAll handles the records that are in the channel now.
@@ -164,8 +162,8 @@ func (x *exchange) receiveAll() error {
 	}
 }
 
-// receiveNext handles one record. A hostile target may control the worker by now. So records out of order are refused,
-// and only our own child can name a process that we kill or wait for.
+// receiveNext handles one record. A hostile target may control the worker by now: records out of order are refused, and
+// only our own child can name a process that we kill or wait for.
 func (x *exchange) receiveNext(buf []byte) error {
 	m, err := receive(x.channel, buf)
 	if err != nil {
@@ -202,21 +200,6 @@ func (x *exchange) adopt(pid int) (err error) {
 	return err
 }
 
-// explainErrno adds what an errno of the bootstrap means where that is not obvious.
-func explainErrno(r wire.Record) error {
-	if err := explainWorker(r); err != nil {
-		return err
-	}
-	errno := syscall.Errno(r.Errno)
-	switch {
-	case r.StepName() == "setns" && errno == syscall.ESRCH:
-		return fmt.Errorf("the target has ended: %w", errno)
-	case r.StepName() == "fork" && errno == syscall.ENOMEM:
-		return fmt.Errorf("the first process of that PID namespace has ended: %w", errno)
-	}
-	return errno
-}
-
 func remoteFailure(text []byte) error {
 	f, err := wire.ParseFailure(text)
 	if err != nil {
@@ -237,15 +220,12 @@ func remoteFailure(text []byte) error {
 
 // exitError returns the error of a worker that has ended without a result.
 func (x *exchange) exitError(status syscall.WaitStatus) error {
-	stage := StageHandler
-	if !x.turns.Ready() {
-		stage = StageSpawn
-	}
+	e := &Error{Stage: x.stage(), Err: errNoResult}
 	switch {
 	case status.Signaled():
-		return &Error{Stage: stage, Err: &ExitError{Code: -1, Signal: status.Signal()}}
+		e.Err = &ExitError{Code: -1, Signal: status.Signal()}
 	case x.turns.Ready() || status.ExitStatus() != 0:
-		return &Error{Stage: stage, Err: &ExitError{Code: status.ExitStatus()}}
+		e.Err = &ExitError{Code: status.ExitStatus()}
 	}
-	return &Error{Stage: stage, Err: errNoResult}
+	return e
 }

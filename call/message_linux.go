@@ -28,9 +28,15 @@ func sendCall(channel *sys.FD, record wire.Record, body []byte) error {
 
 // sendInline sends a record with a body of at most MaxInline bytes.
 func sendInline(channel *sys.FD, record wire.Record, body []byte) error {
-	record.Size = uint64(len(body))
 	message := wire.AppendRecord(make([]byte, 0, wire.RecordSize+len(body)), record)
 	return sys.Send(channel, append(message, body...))
+}
+
+// parse returns the record of a message, and what follows it.
+func parse(message []byte) (wire.Record, []byte, error) {
+	size := min(len(message), wire.RecordSize)
+	r, err := wire.ParseRecord(message[:size])
+	return r, message[size:], err
 }
 
 // receiveCall returns name and argument in the worker. They were sent before it was started.
@@ -41,15 +47,11 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err er
 		return "", nil, 0, err
 	}
 	defer func() { _ = got.File.Close() }()
-	r, err := wire.ParseRecord(buf[:min(got.Size, wire.RecordSize)])
+	r, body, err := parse(buf[:got.Size])
 	if err == nil {
 		err = r.Check()
 	}
-	if err != nil {
-		return "", nil, 0, err
-	}
-	body := buf[wire.RecordSize:got.Size]
-	if got.File != nil {
+	if err == nil && got.File != nil {
 		body, err = sys.ReadBuffer(got.File, r.Size)
 	}
 	if err == nil && (r.Kind != wire.KindCall || r.Size != uint64(len(body)) || int(r.Pid) > len(body)) {
@@ -64,15 +66,18 @@ func receiveCall(channel *sys.FD) (name string, arg []byte, marks uint32, err er
 var errNoFile = errors.New("the caller could not create a file for a long result: " +
 	"memfd_create(2) is forbidden, and none of /dev/shm, /tmp and /var/tmp is writable")
 
-// sendFile creates a file for a long result and sends it, while the worker starts: so it costs no time. If it cannot
-// create one, it returns nil, and sends a message without a file. An error means that the worker has ended.
+// sendFile creates a file for a long result and sends it, while the worker starts: so it costs no time. If it cannot, it
+// returns nil, and the worker, which may wait for the file, gets the end of the channel instead.
 func sendFile(channel *sys.Inbox) *sys.FD {
 	file, err := sys.Buffer()
+	if err == nil {
+		err = sys.Send(channel.FD, []byte{0}, file.Int())
+	}
 	if err != nil {
-		_ = sys.Send(channel.FD, []byte{0})
+		_ = file.Close()
+		_ = sys.StopSending(channel.FD)
 		return nil
 	}
-	_ = sys.Send(channel.FD, []byte{0}, file.Int())
 	return file
 }
 
@@ -93,10 +98,10 @@ func (o *outlet) send(outcome uint16, body []byte) error {
 	}
 	o.tried = true
 	m, err := sys.Receive(o.channel, make([]byte, 1))
-	switch {
-	case err != nil:
+	if err != nil {
 		return fmt.Errorf("receive a file: %w", err)
-	case m.File == nil:
+	}
+	if m.File == nil {
 		return errNoFile
 	}
 	defer func() { _ = m.File.Close() }()
@@ -116,32 +121,31 @@ type message struct {
 // receive returns the next record of a worker, io.EOF if the other end is closed.
 func receive(channel *sys.Inbox, buf []byte) (message, error) {
 	got, err := channel.Receive(buf)
+	if err == nil && got.End {
+		err = io.EOF
+	}
 	if err != nil {
 		return message{}, err
 	}
-	if got.End {
-		return message{}, io.EOF
-	}
-	record, err := wire.ParseRecord(buf[:min(got.Size, wire.RecordSize)])
-	if err != nil {
+	m := message{sender: got.Sender}
+	if m.Record, m.inline, err = parse(buf[:got.Size]); err != nil {
 		return message{}, err
 	}
-	m := message{record, got.Sender, buf[wire.RecordSize:got.Size]}
 	if m.Size != uint64(len(m.inline)) && (m.Size <= wire.MaxInline || len(m.inline) != 0) {
 		return message{}, fmt.Errorf("record of kind %d with %d bytes, not %d", m.Kind, len(m.inline), m.Size)
 	}
 	return m, nil
 }
 
-// body returns the body of a result, from the file if it is long. More than limit bytes are an error and are not read. A
-// failure has a limit of its own.
+// body returns the body of a result, from the file if it is long. More than limit bytes, or of a failure more than
+// MaxFailure, are an error and are not read.
 func (m message) body(file *sys.FD, limit uint64) ([]byte, error) {
 	if m.Stage == wire.OutcomeFailure {
 		limit = wire.MaxFailure
 	}
 	switch {
 	case m.Size > limit:
-		return nil, fmt.Errorf("%w: %d bytes, the limit is %d", errTooLarge, m.Size, limit)
+		return nil, fmt.Errorf("too large: %d bytes, the limit is %d", m.Size, limit)
 	case m.Size == uint64(len(m.inline)):
 		return append([]byte{}, m.inline...), nil
 	case file == nil:

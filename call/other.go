@@ -6,8 +6,6 @@ import "github.com/nsops/nsops/internal/sys"
 
 func handle() {}
 
-func describe(int) string { return "process" }
-
 func identify(int) (sys.Identity, error) { return sys.Identity{}, nil }
 
 // SpawnInNamespaces returns ErrNotLinked: it requires Linux.

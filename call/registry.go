@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"reflect"
 	"sync"
+	"sync/atomic"
 )
 
 // ReexecHandler is a function that runs in a worker. arg points to a new value of the type that was registered with it,
@@ -16,10 +17,10 @@ type registration struct {
 	arg     reflect.Type // nil: the handler takes no argument
 }
 
-var registry = struct {
-	sync.RWMutex
-	handlers map[string]registration
-}{handlers: map[string]registration{}}
+var (
+	registry     = map[string]registration{} // by name
+	registryLock sync.RWMutex
+)
 
 // RegisterReexec registers handler under name, with arguments of arg's type: for thing{} the handler gets a *thing, for
 // "" a *string, for nil nil. Register the same handlers in every run of the program, before HandleReexec. It panics if
@@ -28,18 +29,29 @@ func RegisterReexec(name string, handler ReexecHandler, arg any) {
 	if name == "" || handler == nil {
 		panic("call: RegisterReexec without a name or a handler")
 	}
-	registry.Lock()
-	defer registry.Unlock()
-	if _, taken := registry.handlers[name]; taken {
+	registryLock.Lock()
+	defer registryLock.Unlock()
+	if _, taken := registry[name]; taken {
 		panic(fmt.Sprintf("call: RegisterReexec: %q is registered already", name))
 	}
-	registry.handlers[name] = registration{handler, reflect.TypeOf(arg)}
+	registry[name] = registration{handler, reflect.TypeOf(arg)}
+}
+
+// handlesReexec is true when HandleReexec was called. Without that call, a worker would run main.
+var handlesReexec atomic.Bool
+
+// HandleReexec runs the handler and ends the process if SpawnInNamespaces or SwitchToNamespaces has started it; with
+// status 125 if the environment is a worker's but the bootstrap has not run. In any other process it returns at once, and
+// from then on calls can be made. Call it first in main, init or TestMain, when all handlers are registered.
+func HandleReexec() {
+	handlesReexec.Store(true)
+	handle()
 }
 
 func lookUp(name string) (registration, bool) {
-	registry.RLock()
-	defer registry.RUnlock()
-	r, ok := registry.handlers[name]
+	registryLock.RLock()
+	defer registryLock.RUnlock()
+	r, ok := registry[name]
 	return r, ok
 }
 

@@ -31,7 +31,7 @@ func (c *Call) DropPrivs() *Call {
 // unless DropPrivs is set, too. It requires CAP_SETUID and CAP_SETGID in the worker's user namespace.
 func (c *Call) User(uid, gid int) *Call {
 	if uid < 0 || gid < 0 || int64(uid) >= math.MaxUint32 || int64(gid) >= math.MaxUint32 {
-		c.fail(&Error{Handler: c.name, Stage: StagePrivileges, Op: "user", Err: fmt.Errorf("%d:%d: %w", uid, gid, errNoID)})
+		c.fail(&Error{Stage: StagePrivileges, Op: "user", Err: fmt.Errorf("%d:%d: not a UID and a GID", uid, gid)})
 	}
 	c.flags |= wire.FlagUser
 	c.rights.uid, c.rights.gid = uint32(uid), uint32(gid)
@@ -48,17 +48,16 @@ func (c *Call) TargetCapabilities() *Call {
 	return c
 }
 
-// ConfinePrograms ensures that no program which the handler starts has any capability, not even as UID 0: it empties
-// the bounding set and sets SECBIT_NOROOT, for good. Without it, and without DropPrivs, a program that a worker with
-// UID 0 starts, such as one of the container, has all capabilities of the worker's bounding set, in the caller's user
-// namespace if no other was joined. The handler keeps its own. It requires CAP_SETPCAP; see man 7 capabilities.
+// ConfinePrograms empties the bounding set and sets SECBIT_NOROOT, for good: no program that the handler starts has any
+// capability, not even as UID 0. The handler keeps its own. Without ConfinePrograms and DropPrivs, a program that a
+// worker with UID 0 starts, such as one of the container, has all capabilities of the worker's bounding set, in the
+// caller's user namespace if no other was joined. It requires CAP_SETPCAP; see man 7 capabilities.
 func (c *Call) ConfinePrograms() *Call {
 	c.rights.confined = true
 	return c
 }
 
-// NamespaceRoot gives the worker the root directory of the mount namespace instead of the target's. They differ if the
-// target has called chroot(2).
+// NamespaceRoot gives the worker the root directory of the mount namespace, also if the target has called chroot(2).
 func (c *Call) NamespaceRoot() *Call {
 	c.rights.mountedRoot = true
 	return c

@@ -1,22 +1,24 @@
 package call
 
 import (
+	"cmp"
 	"errors"
-	"fmt"
 	"os"
-	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
 	"github.com/nsops/nsops/species"
 )
 
-// SECBIT_NOROOT and SECBIT_NOROOT_LOCKED of linux/securebits.h: UID 0 gets no capabilities by execve(2), for good.
-const noRoot, noRootLocked = 1, 2
+const (
+	nobody = 65534 // the overflow UID and GID of man 7 user_namespaces
+	// SECBIT_NOROOT and SECBIT_NOROOT_LOCKED of linux/securebits.h: UID 0 gets no capabilities by execve(2), for good.
+	noRoot, noRootLocked = 1, 2
+)
 
 // apply writes the worker's user and capabilities into the request.
 func (r rights) apply(request *wire.Request, t *target) error {
-	request.UID, request.GID = unprivileged(os.Getuid()), unprivileged(os.Getgid())
+	request.UID, request.GID = uint32(cmp.Or(os.Getuid(), nobody)), uint32(cmp.Or(os.Getgid(), nobody))
 	if request.Flags&wire.FlagUser != 0 {
 		request.UID, request.GID = r.uid, r.gid
 	}
@@ -45,13 +47,11 @@ func (t *target) capabilities() (permitted, bounding uint64, err error) {
 	if err != nil {
 		return 0, 0, err
 	}
-	workers := t.user
-	if !t.joins(species.CLONE_NEWUSER) {
-		if workers, err = sys.ThreadNamespaceID(species.CLONE_NEWUSER); err != nil {
-			return 0, 0, err
-		}
-	}
 	theirs, err := t.process.NamespaceID(species.CLONE_NEWUSER)
+	workers := t.user
+	if err == nil && !t.joins(species.CLONE_NEWUSER) {
+		workers, err = sys.ThreadNamespaceID(species.CLONE_NEWUSER)
+	}
 	if err != nil || theirs != workers {
 		return 0, 0, err
 	}
@@ -69,10 +69,9 @@ func refuseExposed(request *wire.Request, t *target) error {
 	if hidden, err := t.hidesWorker(); hidden || err != nil {
 		return err
 	}
-	return &Error{Stage: StagePrivileges, Op: "check", Err: errExposed}
+	err := errors.New("others could trace the worker for a moment while fs.suid_dumpable is 1: set it to 0 or 2")
+	return &Error{Stage: StagePrivileges, Op: "check", Err: err}
 }
-
-var errExposed = errors.New("others could trace the worker for a moment while fs.suid_dumpable is 1: set it to 0 or 2")
 
 // hidesWorker reports whether nobody who sees the worker while it changes credentials has rights over it: it joins a
 // user namespace that root or the caller has created, and the target is in another PID namespace.
@@ -80,12 +79,7 @@ func (t *target) hidesWorker() (bool, error) {
 	if !t.joins(species.CLONE_NEWUSER) {
 		return false, nil // other processes have its UID
 	}
-	theirs, err := t.process.NamespaceID(species.CLONE_NEWPID)
-	if err != nil {
-		return false, err
-	}
-	ours, err := sys.ThreadNamespaceID(species.CLONE_NEWPID)
-	if err != nil || theirs == ours {
+	if shared, err := t.shares(species.CLONE_NEWPID); shared || err != nil {
 		return false, err
 	}
 	user, err := t.process.OpenNamespace(species.CLONE_NEWUSER)
@@ -109,25 +103,5 @@ func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
 		return root.Close()
 	}
 	t.root = root
-	return nil
-}
-
-// explainWorker adds what an errno of the bootstrap means in a step that concerns IDs, threads or the root directory. It
-// returns nil for other steps.
-func explainWorker(r wire.Record) error {
-	errno, inside := syscall.Errno(r.Errno), r.Type == uint32(species.CLONE_NEWUSER)
-	switch step := r.StepName(); {
-	case (step == "setresuid" || step == "setresgid") && inside && errno == syscall.EINVAL:
-		return fmt.Errorf("the target's user namespace does not map ID %d: set a user that it maps with User: %w", uint32(r.Pid), errno)
-	case step == "setgroups" && inside && errno == syscall.EPERM:
-		return fmt.Errorf("the target's user namespace denies setgroups(2), so the worker would keep the caller's supplementary groups: %w", errno)
-	case step == "one thread":
-		return fmt.Errorf("a library, perhaps a preloaded one, started a thread before the bootstrap ran, and setns(2) moves "+
-			"only one thread: %w", errno)
-	case step == "root":
-		return fmt.Errorf("the target's root directory is not in its mount namespace; NamespaceRoot does not use it: %w", errno)
-	case step == "chroot":
-		return fmt.Errorf("chroot(2) to the target's root directory failed; NamespaceRoot does not use it: %w", errno)
-	}
 	return nil
 }

@@ -42,31 +42,15 @@ func (c *Call) prepare(spawn bool) (*setup, error) {
 	// A process in the target's PID namespace must find no file to overwrite in /proc/PID/exe. And a worker must not start
 	// as a set-user-ID program, or the bootstrap would ignore the request.
 	sealed := t.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()
-	if s.program, s.fresh, err = sys.Executable(sealed); err != nil {
-		s.close()
-		return nil, spawnError("open the program", err)
-	}
-	if err = s.connect(); err == nil {
-		err = s.sendAll(c, request, arg)
+	op := "open the program"
+	if s.program, s.fresh, err = sys.Executable(sealed); err == nil {
+		op, err = "channel", s.sendAll(c, request, arg)
 	}
 	if err != nil {
 		s.close()
-		return nil, spawnError("channel", err)
+		return nil, spawnError(op, err)
 	}
 	return s, nil
-}
-
-// connect creates the channel.
-func (s *setup) connect() error {
-	ours, theirs, err := sys.Socketpair()
-	if err != nil {
-		return err
-	}
-	s.theirs = theirs
-	if s.ours, err = sys.NewInbox(ours); err != nil {
-		_ = ours.Close()
-	}
-	return err
 }
 
 // check returns the errors of the call itself, before anything is opened, and encodes the argument.
@@ -102,14 +86,23 @@ func (c *Call) check() ([]byte, error) {
 	return arg, nil
 }
 
-// sendAll sends the request and the call, before the worker is started, and sets its environment.
+// sendAll creates the channel, sends the request and the call before the worker is started, and sets its environment.
 func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
+	channel, theirs, err := sys.Socketpair()
+	if err != nil {
+		return err
+	}
+	s.theirs = theirs
+	if s.ours, err = sys.NewInbox(channel); err != nil {
+		_ = channel.Close()
+		return err
+	}
 	number, procs, spawn := s.theirs.Int(), runtime.GOMAXPROCS(0), request.Flags&wire.FlagSpawn != 0
 	if spawn {
 		number, procs = workerChannel, 1
 	}
-	env, marks := c.workerEnv(number, procs)
-	s.env = env
+	var marks uint32
+	s.env, marks = c.workerEnv(number, procs)
 	if s.cover != nil {
 		s.env = without(s.env, coverEnv)
 		marks |= wire.MarkCover
@@ -117,15 +110,15 @@ func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
 	if spawn && !mayKillAllUsers() {
 		marks |= wire.MarkWatch
 	}
-	channel := s.ours.FD
 	if err := sys.Send(channel, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
 		return err
 	}
 	body := append([]byte(c.name), arg...)
-	if err := sendCall(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body); err != nil {
-		return err
+	err = sendCall(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body)
+	if err == nil && s.cover != nil {
+		err = sys.Send(channel, []byte{wire.MarkCover}, int(s.cover.Fd()))
 	}
-	return sendCover(channel, s.cover)
+	return err
 }
 
 // request opens the target's root, and returns the request for the bootstrap.

@@ -50,23 +50,14 @@ func sameWriter(a, b io.Writer) (same bool) {
 }
 
 func (s *streams) input(r io.Reader) error {
-	if file, ok := r.(*os.File); ok {
-		if !isOpen(file) {
-			r = nil
-		} else if !sys.IsTerminal(file) {
-			s.files[0] = file
-			return nil
-		}
-	}
-	if r == nil {
-		return s.null(0)
+	if done, err := s.pass(0, r); done {
+		return err
 	}
 	theirs, ours, err := os.Pipe()
 	if err != nil {
 		return err
 	}
-	s.files[0], s.ours = theirs, append(s.ours, ours)
-	s.addOpened(theirs)
+	s.open(0, theirs, ours)
 	go func() {
 		_, _ = io.Copy(ours, r)
 		_ = ours.Close()
@@ -74,44 +65,51 @@ func (s *streams) input(r io.Reader) error {
 	return nil
 }
 
-// output passes a file on as it is, unless it is a terminal: a hostile worker could write into its input (TIOCSTI).
 func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	if w == nil {
 		w = inherited
 	}
-	if file, ok := w.(*os.File); ok {
-		if !isOpen(file) {
-			return s.null(fd)
-		}
-		if !sys.IsTerminal(file) {
-			s.files[fd] = file
-			return nil
-		}
+	if done, err := s.pass(fd, w); done {
+		return err
 	}
 	ours, theirs, err := sys.OpenOutput()
 	if err != nil {
 		return err
 	}
-	s.files[fd], s.ours = theirs, append(s.ours, ours)
-	s.addOpened(theirs)
+	s.open(fd, theirs, ours)
 	done := make(chan error, 1)
 	s.copies = append(s.copies, done)
 	go func() { done <- copyOutput(w, ours) }()
 	return nil
 }
 
-// isOpen reports whether the file is open. In place of a closed one the worker gets our /dev/null: its Go runtime would
-// open the target's.
-func isOpen(f *os.File) bool { return f != nil && int(f.Fd()) >= 0 }
-
-func (s *streams) null(fd int) (err error) {
-	s.files[fd], err = sys.DevNull()
-	s.addOpened(s.files[fd])
-	return err
+// pass passes a file on as it is, unless it is a terminal: a hostile worker could write into its input (TIOCSTI). In
+// place of a closed one, or of nil, the worker gets our /dev/null: its Go runtime would open the target's. It reports
+// whether it has done either.
+func (s *streams) pass(fd int, readerOrWriter any) (done bool, err error) {
+	file, isFile := readerOrWriter.(*os.File)
+	switch {
+	case readerOrWriter == nil || isFile && (file == nil || int(file.Fd()) < 0):
+		if file, err = sys.DevNull(); err == nil {
+			s.open(fd, file)
+		}
+	case isFile && !sys.IsTerminal(file):
+		s.files[fd] = file
+	default:
+		return false, nil
+	}
+	return true, err
 }
 
-// copyOutput copies until the output ends or finish stops it, then copies what is left. When the writer has failed, it
-// goes on reading: the worker must not block.
+// open makes a file that was opened for the worker one of its descriptors, with our end of it if there is one.
+func (s *streams) open(fd int, theirs *os.File, ours ...stream) {
+	s.files[fd] = theirs
+	s.opened = append(s.opened, theirs)
+	s.ours = append(s.ours, ours...)
+}
+
+// copyOutput copies until the output ends or finish stops it, then what is left. It reads on when the writer has failed:
+// the worker must not block.
 func copyOutput(w io.Writer, output *sys.Output) error {
 	sink := &sink{w: w}
 	_, err := io.Copy(sink, struct{ io.Reader }{output}) // without the methods of the file, such as WriteTo
@@ -146,21 +144,6 @@ func drain(w io.Writer, output *sys.Output) {
 		return
 	}
 	_, _ = io.CopyN(w, output, int64(rest))
-}
-
-func (s *streams) addOpened(f *os.File) {
-	if f != nil {
-		s.opened = append(s.opened, f)
-	}
-}
-
-// descriptors returns those that become the worker's 0, 1 and 2.
-func (s *streams) descriptors() []int {
-	var fds []int
-	for _, f := range s.files {
-		fds = append(fds, int(f.Fd()))
-	}
-	return fds
 }
 
 // closeWorkerFiles closes the files that were opened for the worker.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"strconv"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -20,8 +19,6 @@ type target struct {
 	user    species.NamespaceID   // of the user namespace, if that is to be joined
 	root    *sys.FD               // root directory for the worker, nil if it is ours or that of the mount namespace
 }
-
-func describe(pid int) string { return "process " + strconv.Itoa(pid) }
 
 // identify returns the identity of the process that has the PID now.
 func identify(pid int) (sys.Identity, error) {
@@ -124,8 +121,17 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) e
 // joins reports whether a namespace of that type is to be joined.
 func (t *target) joins(ns species.NamespaceType) bool { return t.types&ns != 0 }
 
-// descriptors returns the arguments for setns(2), which are the pidfd or a namespace for each type, then the root if it
-// is set.
+// shares reports whether the target is in the calling thread's namespace of that type.
+func (t *target) shares(ns species.NamespaceType) (bool, error) {
+	ours, err := sys.ThreadNamespaceID(ns)
+	if err != nil {
+		return false, err
+	}
+	theirs, err := t.process.NamespaceID(ns)
+	return err == nil && theirs == ours, err
+}
+
+// descriptors returns the arguments for setns(2): the pidfd or a namespace for each type; then the root if it is set.
 func (t *target) descriptors() []int {
 	var fds []int
 	if t.types != species.NaNS && len(t.files) == 0 {

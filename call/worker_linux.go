@@ -20,11 +20,37 @@ const (
 	exitInert    = 125 // the bootstrap has not run although it should have; its own failures have this status, too
 )
 
+// handle runs the handler in a worker. In other processes it opens the executable, before anything can change /proc.
+func handle() {
+	w, ok := nsenter.Current()
+	_, asked := os.LookupEnv(wire.ChannelEnv)
+	if asked { // also in a worker, if another constructor has copied the environment
+		_ = os.Unsetenv(wire.ChannelEnv)
+	}
+	if ok {
+		work(w)
+	}
+	if asked && !isSetByUser() {
+		fmt.Fprintf(os.Stderr, "nsops: %s is set, but the bootstrap has not run: a security module requires a secure start "+
+			"(AT_SECURE), or the program lacks the bootstrap, or has set the variable itself\n", wire.ChannelEnv)
+		sys.Exit(exitInert)
+	}
+	_ = sys.HoldExecutable() // a call tries again, and returns the error
+}
+
+// isSetByUser reports whether this program is set-user-ID, set-group-ID or has file capabilities, which a worker never
+// is: then a user with fewer rights has set the channel's variable, and the program must run nevertheless.
+func isSetByUser() bool {
+	return nsenter.SetID() || nsenter.Secure() && sys.ExecutableHasCapabilities()
+}
+
 // work runs the handler and ends the process.
 func work(w nsenter.Worker) {
 	channel := sys.NewFD(w.Channel)
 	name, arg, marks, err := receiveCall(channel)
-	applyMarks(marks)
+	if marks&wire.MarkProcs != 0 {
+		_ = os.Unsetenv(procsEnv)
+	}
 	if marks&wire.MarkCover != 0 {
 		receiveCover(channel)
 	}
@@ -39,13 +65,18 @@ func work(w nsenter.Worker) {
 		if err == nil {
 			_, err = r.run(arg) // a panic ends the process, as in every program: nobody waits for its record
 		}
-		finishSwitched(err)
+		if err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			exit(exitFailed)
+		}
+		exit(0)
 	}
 	out := &outlet{channel: channel}
 	if err == nil {
 		err = becomeReady(channel, w.Lifeline)
 	}
-	if marks&wire.MarkWatch != 0 || ignoresLifelines() {
+	isFirst := os.Getpid() == 1 // of its PID namespace: neither a process inside nor a lifeline can kill it
+	if marks&wire.MarkWatch != 0 || isFirst {
 		go watch(w.Lifeline, true)
 	}
 	if err != nil {
@@ -58,9 +89,8 @@ func work(w nsenter.Worker) {
 	runAndFinish(out, r, arg)
 }
 
-// becomeReady starts a new session, arms the lifeline of the process group and sends READY. The bootstrap does not
-// start the session: it gets a scheduling group of its own (man 7 sched, autogroup), in which the Go runtime starts a
-// tenth slower, and under load much slower.
+// becomeReady starts a new session, arms the lifeline of the process group and sends READY. If the bootstrap started the
+// session, the Go runtime would start slower in its new scheduling group (man 7 sched, autogroup).
 func becomeReady(channel *sys.FD, lifeline int) error {
 	if _, err := syscall.Setsid(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
@@ -79,29 +109,24 @@ func runAndFinish(out *outlet, r registration, arg []byte) {
 	var text []byte
 	defer func() {
 		if value := recover(); value != nil {
-			failure = newPanic(fmt.Sprint(value), debug.Stack())
+			text, stack := fmt.Sprint(value), debug.Stack()
+			failure = &wire.Failure{Text: text[:min(len(text), wire.MaxText)], Cause: wire.CausePanic}
+			failure.Stack = stack[:min(len(stack), wire.MaxText)]
 		}
-		if failure != nil {
-			out.fail(*failure)
+		if failure == nil {
+			out.finish(text)
 		}
-		out.finish(text)
+		out.fail(*failure)
 	}()
 	result, err := r.run(arg)
 	if err == nil {
 		text, err = json.Marshal(result)
 	}
-	if err != nil {
-		f := wire.NewFailure(err)
-		failure = &f
+	if err == nil {
+		failure = nil
 		return
 	}
-	failure = nil
-}
-
-func newPanic(text string, stack []byte) *wire.Failure {
-	return &wire.Failure{
-		Text: text[:min(len(text), wire.MaxText)], Stack: stack[:min(len(stack), wire.MaxText)], Cause: wire.CausePanic,
-	}
+	*failure = wire.NewFailure(err)
 }
 
 // finish sends the result, or why it could not be sent, and ends the worker.
@@ -127,12 +152,4 @@ func (o *outlet) fail(f wire.Failure) {
 func encode(f wire.Failure) []byte {
 	text, _ := json.Marshal(f) // cannot fail
 	return text
-}
-
-func finishSwitched(err error) {
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		exit(exitFailed)
-	}
-	exit(0)
 }

@@ -205,6 +205,10 @@ func TestTypesAreExact(t *testing.T) {
 					continue // is seen while another program discovers, which holds it
 				}
 				require.Equal(t, other != nil, n != nil, "%v with types %v from %v", want, mask, sources)
+				about := func(p discover.Problem) bool { return p.Namespace == id }
+				if slices.ContainsFunc(r.Problems, about) || slices.ContainsFunc(whole.Problems, about) {
+					continue // such as one below another mount, whose owner a busy machine does not find in time
+				}
 				if n != nil && !n.Initial { // where others come and go
 					require.Equal(t, []int{len(other.Processes), other.Tasks, len(other.StrayTasks), other.OwnerUID},
 						[]int{len(n.Processes), n.Tasks, len(n.StrayTasks), n.OwnerUID}, "%v with types %v", want, mask)

@@ -170,7 +170,9 @@ func TestAgreesWithLsns(t *testing.T) {
 	target := testutil.StartTarget(t, testutil.TargetOptions{Types: species.Set(species.AllNS), UserBase: 100000, Setup: "sleep 1000 &"})
 	before := full(t)
 	text, err := exec.Command("lsns", "-n", "-r", "-o", "NS,TYPE,NPROCS,PID,UID").Output()
-	require.NoError(t, err)
+	if err != nil {
+		testutil.Skip(t, "lsns fails where a process ends while it looks, or has a line break in its name")
+	}
 	after := full(t)
 	theirs := map[uint64][]string{}
 	for line := range strings.Lines(string(text)) {

@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -17,7 +18,7 @@ import (
 
 // cgroup is one of a container's.
 type cgroup struct {
-	dir  string // where it is to be seen
+	dir  string // below the mount point of its hierarchy
 	path string // in its hierarchy
 }
 
@@ -26,37 +27,35 @@ func listed(cgroups []cgroup) string {
 	for i, c := range cgroups {
 		dirs[i] = c.dir
 	}
+	slices.Sort(dirs)
 	return strings.Join(dirs, ", ")
 }
 
-// candidate is a container that may be the one that is meant, with its cgroups in all hierarchies.
+// candidate is a container that may be the one that is searched for, with its proven cgroups in all hierarchies.
 type candidate struct {
 	container.Container
-	proven   []cgroup
-	unproven []cgroup // that a user or another container may have made
+	cgroups []cgroup
 }
 
 // search looks for a container by its ID, the beginning of one, or its name.
 type search struct {
-	told  *engines.Engines
-	word  string
-	found map[string]*candidate // by ID
+	known    *engines.Engines
+	word     string
+	found    map[string]*candidate // by ID
+	unproven []cgroup              // with that ID or name, which a user or another container may have made
 }
 
-// findContainer returns the cgroups of the running container with that ID or name, or else of the one whose ID begins like
-// that.
-func findContainer(word string, hierarchies []container.Hierarchy, told *engines.Engines) ([]cgroup, error) {
+// findContainer returns the cgroups of the running container with that ID or name, or else of that whose ID begins so.
+func findContainer(word string, hierarchies []container.Hierarchy, known *engines.Engines) ([]cgroup, error) {
 	if word == "" || strings.ContainsAny(word, "/\x00") {
 		return nil, fmt.Errorf("no ID or name of a container: %w", syscall.EINVAL)
 	}
-	s := &search{told, word, map[string]*candidate{}}
+	s := &search{known: known, word: word, found: map[string]*candidate{}}
 	var walkErr error
 	for i := range hierarchies {
-		if err := s.walk(&hierarchies[i]); walkErr == nil {
-			walkErr = err
-		}
+		walkErr = cmp.Or(walkErr, s.walk(&hierarchies[i]))
 	}
-	cgroups, err := single(s.best())
+	cgroups, err := s.running()
 	if walkErr != nil && errors.Is(err, ErrUnknownContainer) {
 		err = fmt.Errorf("%w: %w", err, walkErr)
 	}
@@ -73,99 +72,91 @@ func (s *search) walk(h *container.Hierarchy) error {
 		case err != nil || !entry.IsDir(): // a cgroup that was removed meanwhile, or may not be read
 			return nil //nolint:nilerr // the rest can still be searched
 		}
-		at := s.told.At(h.Cgroup(dir))
-		if at == nil {
-			return nil
+		at := s.known.At(h.Cgroup(dir))
+		switch {
+		case at == nil:
+		case h.Proves(at, s.known.At, trust.OnlyTrustedMayMake):
+			s.add(at, dir)
+		case at.ID == s.word || at.Name == s.word || s.begins(at.ID):
+			s.unproven = append(s.unproven, cgroup{dir, at.Cgroup})
 		}
-		if s.found[at.ID] == nil {
-			s.found[at.ID] = &candidate{}
-		}
-		at.Proven = h.Proves(at, s.told.At, trust.OnlyTrustedMayMake)
-		s.found[at.ID].add(at, dir)
 		return nil
 	})
 }
 
-// add adds a cgroup. What others than root and the caller may have made does not say what the container is.
-func (c *candidate) add(at *container.Container, dir string) {
-	if c.ID == "" || at.Proven && (!c.Proven || c.Runtime == "") {
+func (s *search) add(at *container.Container, dir string) {
+	c := s.found[at.ID]
+	if c == nil {
+		c = &candidate{}
+		s.found[at.ID] = c
+	}
+	if c.Runtime == "" {
 		c.Container = *at
 	}
-	if at.Proven {
-		c.proven = append(c.proven, cgroup{dir, at.Cgroup})
-	} else {
-		c.unproven = append(c.unproven, cgroup{dir, at.Cgroup})
-	}
+	c.cgroups = append(c.cgroups, cgroup{dir, at.Cgroup})
 }
 
-// best returns those with the word for an ID or a name, and if there are none, those whose ID begins like that. Those that
-// are not proven come along, for an error to name them.
+func (s *search) begins(id string) bool { return container.IsID(id) && strings.HasPrefix(id, s.word) }
+
+// best returns the candidates with that ID or name, or if there are none, those whose ID begins so.
 func (s *search) best() []*candidate {
-	var exact, begin, unproven []*candidate
+	var exact, begin []*candidate
 	for id, c := range s.found {
-		is := id == s.word || c.Name == s.word || s.isNamed(c)
-		begins := container.IsID(id) && strings.HasPrefix(id, s.word)
 		switch {
-		case !c.Proven && (is || begins):
-			unproven = append(unproven, c)
-		case is:
+		case id == s.word || c.Name == s.word || s.isNamed(c):
 			exact = append(exact, c)
-		case begins:
+		case s.begins(id):
 			begin = append(begin, c)
 		}
 	}
 	if len(exact) > 0 {
 		return exact
 	}
-	return append(begin, unproven...)
+	return begin
 }
 
-// isNamed reports whether a proven container was given the word for a name, as its runtime has written down.
+// isNamed reports whether a container has that name according to the state of its runtime.
 func (s *search) isNamed(c *candidate) bool {
-	if !c.Proven || c.Name != "" || looksLikeID(s.word) {
+	if c.Name != "" || looksLikeID(s.word) {
 		return false
 	}
 	described := c.Container
-	s.told.Describe(&described)
+	s.known.Describe(&described)
 	return described.Name == s.word
 }
 
-// looksLikeID reports whether a word is an ID, or a short one as engines print them, and not a name.
+// looksLikeID reports whether a word is an ID or, as engines print them, the beginning of one, and not a name.
 func looksLikeID(word string) bool {
 	const short = 12
 	return len(word) >= short && strings.Trim(word, "0123456789abcdef") == ""
 }
 
-// single returns the cgroups of the only one that runs.
-func single(found []*candidate) (cgroups []cgroup, err error) {
-	var running []string
-	var unproven []cgroup
-	runs := func(c cgroup) bool { return len(c.processes()) > 0 }
-	for _, c := range found {
-		if slices.ContainsFunc(c.proven, runs) {
-			running = append(running, c.ID)
-			cgroups = c.proven
-		}
-		if i := slices.IndexFunc(c.unproven, runs); i >= 0 {
-			unproven = append(unproven, c.unproven[i])
+// running returns the cgroups of the only candidate that runs.
+func (s *search) running() (cgroups []cgroup, err error) {
+	var ids []string
+	for _, c := range s.best() {
+		if slices.ContainsFunc(c.cgroups, cgroup.runs) {
+			ids, cgroups = append(ids, c.ID), c.cgroups
 		}
 	}
-	slices.Sort(running)
-	slices.SortFunc(unproven, func(a, b cgroup) int { return strings.Compare(a.dir, b.dir) })
+	unproven := slices.DeleteFunc(s.unproven, func(c cgroup) bool { return !c.runs() })
 	switch {
-	case len(running) > 1:
-		return nil, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(running, ", "))
-	case len(running) == 1:
+	case len(ids) > 1:
+		slices.Sort(ids)
+		return nil, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(ids, ", "))
+	case len(ids) == 1:
 		return cgroups, nil
 	case len(unproven) > 0:
-		return nil, fmt.Errorf("%w, but for cgroups that another user or a container may have named, which proves nothing: %s",
+		return nil, fmt.Errorf("%w: another user or a container may have made these cgroups, whose name proves nothing: %s",
 			ErrUnknownContainer, listed(unproven))
 	}
 	return nil, ErrUnknownContainer
 }
 
-// processes returns the PIDs of a container's processes, those of its own cgroup first, then those of the cgroups in
-// there, for instance made by an init; but not those of containers in the container, nor those of its supervisor.
+func (c cgroup) runs() bool { return len(c.processes()) > 0 }
+
+// processes returns the PIDs of a container's processes, first those in its own cgroup, then those in the cgroups
+// below, which an init may have made; but not those of containers in the container, nor those of its supervisor.
 func (c cgroup) processes() []int {
 	pids := readPIDs(c.dir)
 	entries, _ := os.ReadDir(c.dir)
@@ -179,8 +170,8 @@ func (c cgroup) processes() []int {
 	return pids
 }
 
-// readPIDs returns the processes of a cgroup. 0 stands for one that our PID namespace has no PID for. A threaded cgroup
-// of version 2 has a list of threads only; a thread that leads its process serves as well.
+// readPIDs returns the processes of a cgroup, without those that have no PID in our PID namespace, which are 0. A
+// threaded cgroup of version 2 has a list of threads only; the TID of a first thread is a PID, too.
 func readPIDs(dir string) []int {
 	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
 	if errors.Is(err, syscall.EOPNOTSUPP) {

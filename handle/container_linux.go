@@ -15,18 +15,18 @@ import (
 )
 
 // GetFromDocker returns a handle of a running container's namespace, by the container's ID, the beginning of it, or its
-// name; see the function GetFromDocker. It finds the container in the cgroup hierarchies that the calling thread's mount
-// namespace has, of version 1, 2 or both, whoever made its cgroup there, and asks no daemon.
+// name; see the function GetFromDocker. It finds the container in the cgroup hierarchies of the calling thread's mount
+// namespace, of version 1, 2 or both, and asks no daemon.
 //
-// An ID is 64 hexadecimal digits, or what users of containerd, runc or crun chose. Those have to be complete, like names.
-// Names come from what the runtimes write down, and from the arguments of their processes; both take the right to read
-// that. An ID or a name goes before the beginning of an ID; a name that two running containers have is ErrAmbiguous.
+// An ID is 64 hexadecimal digits, or what users of containerd, runc or crun chose, which has to be complete, like
+// names. Names are in the state folders of the runtimes, and in the arguments of their processes, if the caller may
+// read these. An ID or a name precedes the beginning of an ID; a name that two running containers have is ErrAmbiguous.
 //
 // Whoever may make cgroups may make one with the name of another's container. So a cgroup counts only where nobody but
 // root and the caller may make one: not below a directory that others may write, such as those of rootless engines
 // unless the caller is that user, and not inside the cgroup of another container. If there are no others, it is
-// ErrUnknownContainer; [Of.GetFromPid] finds what is known otherwise. What several hierarchies have must be the same:
-// two cgroups of that name without a process in common and with different namespaces are ErrAmbiguous.
+// ErrUnknownContainer; use [Of.GetFromPid] then. Two cgroups of that name, in several hierarchies, without a process in
+// common and with different namespaces are ErrAmbiguous.
 func (o Of) GetFromDocker(id string) (NsHandle, error) {
 	ref := "container " + strconv.Quote(id)
 	if err := o.valid("open", ref); err != nil {
@@ -37,30 +37,29 @@ func (o Of) GetFromDocker(id string) (NsHandle, error) {
 		return None(), o.err("open", ref, err)
 	}
 	hierarchies := container.Hierarchies(text)
-	told := engines.New("", hierarchies, text)
+	known := engines.New("", hierarchies, text)
 	if !looksLikeID(id) {
-		told.AddProcesses("/proc")
+		known.AddProcesses("/proc")
 	}
-	told.Search()
-	return o.fromContainer(id, hierarchies, told)
+	known.Search()
+	return o.fromContainer(id, hierarchies, known)
 }
 
-// fromContainer looks below the mount points of cgroup hierarchies.
-func (o Of) fromContainer(id string, hierarchies []container.Hierarchy, told *engines.Engines) (NsHandle, error) {
-	ref := "container " + strconv.Quote(id)
-	cgroups, err := findContainer(id, hierarchies, told)
-	if err != nil {
-		return None(), o.err("open", ref, err)
+// fromContainer searches the cgroups of these hierarchies.
+func (o Of) fromContainer(id string, hierarchies []container.Hierarchy, known *engines.Engines) (NsHandle, error) {
+	var fd *sys.FD
+	cgroups, err := findContainer(id, hierarchies, known)
+	if err == nil {
+		fd, err = openShared(cgroups, o.t())
 	}
-	fd, err := openShared(cgroups, o.t())
 	if fd == nil && err == nil {
 		fd, err = openCommon(cgroups, o.t())
 	}
-	return o.own(fd, ref, err)
+	return o.own(fd, "container "+strconv.Quote(id), err)
 }
 
-// openShared opens the namespace of a process that is in all the cgroups, as those of a container are that has one in
-// each hierarchy: nobody can put another's process into a cgroup of their own. It returns nil and no error if there is none.
+// openShared opens the namespace of a process that is in all the cgroups, which those of one container have in all
+// hierarchies: nobody can put another's process into a cgroup of their own. Without such a process it returns nil.
 func openShared(cgroups []cgroup, t species.NamespaceType) (fd *sys.FD, err error) {
 	shared := cgroups[0].processes()
 	for _, c := range cgroups[1:] {
@@ -69,18 +68,18 @@ func openShared(cgroups []cgroup, t species.NamespaceType) (fd *sys.FD, err erro
 	}
 	for _, pid := range shared {
 		fd, openErr := openMember(cgroups, pid, t)
-		switch {
-		case openErr == nil:
+		if openErr == nil {
 			return fd, nil
-		case !errors.Is(openErr, ErrStale):
+		}
+		if !errors.Is(openErr, ErrStale) {
 			err = openErr
 		}
 	}
 	return nil, err
 }
 
-// openCommon opens the namespace that the cgroups have in common although they have no process in common: the names of
-// two containers may be the same.
+// openCommon opens the namespace of all the cgroups, which have no process in common: they may be two containers' with
+// the same name.
 func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err error) {
 	err = ErrUnknownContainer
 	for _, c := range cgroups {
@@ -88,10 +87,9 @@ func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err 
 		switch {
 		case openErr != nil:
 			err = openErr
-		case fd == nil:
 		case common == nil:
 			common = fd
-		default:
+		case fd != nil:
 			same := NsHandle(fd.Int()).Equal(NsHandle(common.Int()))
 			_ = fd.Close()
 			if !same {
@@ -101,13 +99,13 @@ func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err 
 		}
 	}
 	if common != nil {
-		err = nil
+		return common, nil
 	}
-	return common, err
+	return nil, err
 }
 
-// openMember opens a namespace of a process of cgroups. Once the pidfd is open, the PID cannot change hands unnoticed; so
-// if the cgroups have it then, it is the right process.
+// openMember opens a namespace of a process of cgroups. If the cgroups have the PID after the pidfd was opened, and the
+// process has not ended, it is the right process.
 func openMember(cgroups []cgroup, pid int, t species.NamespaceType) (*sys.FD, error) {
 	p, err := openProcess(pid)
 	if errors.Is(err, syscall.ESRCH) {

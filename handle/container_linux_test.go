@@ -203,6 +203,7 @@ func TestMemberThatLeft(t *testing.T) {
 
 func FuzzFileHandle(f *testing.F) {
 	good, _ := FileHandle{Serial: 7, NSType: species.CLONE_NEWNET, Inode: 9}.MarshalBinary()
+	require.Equal(f, []byte{0, 0, 0, 0, 0, 0, 0, 7, 0x40, 0, 0, 0, 0, 0, 0, 9}, good)
 	f.Add(good)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var h FileHandle

@@ -1,7 +1,6 @@
 package handle
 
 import (
-	"errors"
 	"fmt"
 	"runtime"
 	"syscall"
@@ -11,22 +10,22 @@ import (
 )
 
 // Create makes a new namespace of each of the types and returns them in that order; the caller closes them. The calling
-// thread stays where it is. It takes CAP_SYS_ADMIN, but with a user namespace among the types no rights at all: the
-// others then belong to the new one (user_namespaces(7)). All that is not new is as in the process, and with a user
-// namespace as in the calling thread.
+// thread is not moved. It requires CAP_SYS_ADMIN; with a user namespace among the types, no capability, and that owns
+// the others (user_namespaces(7)). What is not new is that of the process, with a user namespace that of the calling
+// thread.
 //
-// A user namespace comes with no IDs mapped; see [Creator]. In a new mount namespace all mounts are private. A time
-// namespace's offsets can be set no more. A PID namespace comes without a process and cannot have one any more
-// (fork(2) gives ENOMEM), so that it is of use only to look at. To start a process in a new one, set Cloneflags of
+// A new user namespace has no IDs mapped; see [Creator]. In a new mount namespace all mounts are private. The offsets
+// of a new time namespace cannot be set any more. A new PID namespace has no process and can have none any more
+// (fork(2): ENOMEM), so that it can only be looked at. To start a process in a new one, set Cloneflags of
 // syscall.SysProcAttr.
 func Create(types ...species.NamespaceType) ([]*NamespaceFile, error) {
 	return Creator{}.Create(types...)
 }
 
-// Creator has the details of new namespaces. The zero value is what the function Create uses.
+// Creator has the options of Create. The zero value is what the function Create uses.
 type Creator struct {
 	// UIDs and GIDs are the mappings of a new user namespace; EINVAL if there is none among the types. Without CAP_SETUID
-	// one may map one's own ID only, and no group at all.
+	// only one's own user ID can be mapped, and no group.
 	UIDs, GIDs []syscall.SysProcIDMap
 }
 
@@ -48,7 +47,7 @@ func (c Creator) Create(types ...species.NamespaceType) ([]*NamespaceFile, error
 	return onThread(types, set)
 }
 
-// inChild are the types that a thread cannot make, or cannot show.
+// inChild are the types that a thread cannot create, or cannot show.
 const inChild = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWPID)
 
 func (c Creator) inChild(types []species.NamespaceType, set species.Set) ([]*NamespaceFile, error) {
@@ -63,41 +62,25 @@ func (c Creator) inChild(types []species.NamespaceType, set species.Set) ([]*Nam
 	return openAll(types, child.OpenNamespace)
 }
 
+// onThread moves a thread into the new namespaces, which ends then.
 func onThread(types []species.NamespaceType, set species.Set) (found []*NamespaceFile, err error) {
-	done := make(chan struct{})
-	onOwnThread(func() {
-		defer close(done)
-		found, err = makeHere(types, set)
-	})
-	<-done
-	return found, err
-}
-
-// makeHere makes the namespaces by moving the calling thread, which is to be thrown away.
-func makeHere(types []species.NamespaceType, set species.Set) ([]*NamespaceFile, error) {
-	err := sys.Unshare(int(set) | cloneFS)
-	if err == nil && set.Has(species.CLONE_NEWNS) {
-		err = sys.SetPropagation("/", sys.Private)
-	}
-	if err != nil {
-		err = sys.ExplainCreate(err, species.NamespaceType(set))
-		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "thread", Err: err}
-	}
-	return openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
-		fd, err := openMade(t)
-		if err != nil {
-			return nil, err
+	runOnOwnThread(func() {
+		if err = unshare(int(set) | cloneFS); err != nil {
+			err = &Error{Op: "create", Type: species.NamespaceType(set), Ref: "thread", Err: err}
+			return
 		}
-		return sys.NewFD(fd), nil
+		found, err = openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
+			if t == species.CLONE_NEWTIME { // unshare(2) does not move the thread itself
+				fd, err := sys.OpenForChildren()
+				if err != nil {
+					return nil, err
+				}
+				return sys.NewFD(fd), nil
+			}
+			return sys.OpenThreadNamespace(t)
+		})
 	})
-}
-
-// openMade opens what unshare(2) made: the thread itself does not enter a time namespace.
-func openMade(t species.NamespaceType) (int, error) {
-	if t == species.CLONE_NEWTIME {
-		return sys.OpenForChildren()
-	}
-	return openHome(t)
+	return found, err
 }
 
 func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*sys.FD, error)) ([]*NamespaceFile, error) {
@@ -105,17 +88,12 @@ func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*s
 	for _, t := range types {
 		fd, err := open(t)
 		if err != nil {
-			return nil, &Error{Op: "create", Type: t, Ref: "new", Err: errors.Join(err, closeAll(found))}
+			for _, f := range found {
+				_ = f.Close()
+			}
+			return nil, &Error{Op: "create", Type: t, Ref: "new", Err: err}
 		}
 		found = append(found, ownFile("new "+t.Name(), fd))
 	}
 	return found, nil
-}
-
-func closeAll(files []*NamespaceFile) error {
-	var err error
-	for _, f := range files {
-		err = errors.Join(err, f.Close())
-	}
-	return err
 }

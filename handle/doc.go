@@ -1,5 +1,5 @@
 // Package handle opens, asks, pins and switches Linux namespaces of all eight types. It is used like
-// github.com/vishvananda/netns, whose names it has with the same meaning; and like the ops package of lxkns.
+// github.com/vishvananda/netns, whose names it has with the same meaning, and like the ops package of lxkns.
 //
 // # Handles, for users of netns
 //
@@ -12,28 +12,28 @@
 //
 //	handle.Of(species.CLONE_NEWUTS).GetFromPid(pid)
 //
-//	type         Set and New                              Visit           Execute, Go   pins
-//	net          the thread, until it is set again        yes             yes           /run/netns, those of ip-netns(8)
-//	uts, ipc     the thread, until it is set again        yes             yes           /run/nsops/TYPE
-//	cgroup       the thread, until it is set again        yes             yes           /run/nsops/TYPE
-//	mnt          the thread, which must be thrown away    ErrNeedsThread  yes           /run/nsops/mnt, not shared
-//	pid          Set: of the thread's next children;      yes, likewise   yes, likewise /run/nsops/TYPE
+//	type         Set and New                              Visit           Execute, Go     pins
+//	net          the thread, until it is set again        yes             yes             /run/netns, those of ip-netns(8)
+//	uts, ipc     the thread, until it is set again        yes             yes             /run/nsops/TYPE
+//	cgroup       the thread, until it is set again        yes             yes             /run/nsops/TYPE
+//	mnt          the thread, never to be unlocked         ErrNeedsThread  yes             /run/nsops/mnt, not shared
+//	pid          Set: of the thread's next children;      yes, likewise   yes, likewise   /run/nsops/TYPE
 //	             New: ErrNeedsReexec
-//	user, time   ErrNeedsReexec                           ErrNeedsReexec  ErrNeedsReexec /run/nsops/TYPE
+//	user, time   ErrNeedsReexec                           ErrNeedsReexec  ErrNeedsReexec  /run/nsops/TYPE
 //
 // A thread cannot join user and time namespaces, and cannot be in another PID namespace than its process. For that, and
 // to run code that must not share a process with the rest, see package call: it joins the namespaces of a process, but
-// not yet those that only a pin or a descriptor holds. [Create] makes all eight types, without switching.
+// not those that only a pin or a descriptor keeps alive. [Create] makes all eight types, without switching.
 //
 // # References
 //
-// A [Relation] is a way to find a namespace: [NamespacePath], [NamespaceFd], [*NamespaceFile] and their typed variants, a
-// [ProcessNamespace], and NsHandle. All answer ID, Type, User (the owner), Parent and OwnerUID. [FileHandle] and
-// [Portable] can be stored; they find the same namespace again, or say ErrStale.
+// A [Relation] is a way to find a namespace: [NamespacePath], [NamespaceFd], [*NamespaceFile] and their typed variants,
+// a [ProcessNamespace], and NsHandle. All answer ID, Type, User (the owner), Parent and OwnerUID. [FileHandle] and
+// [Portable] can be stored; they find the same namespace again, or return ErrStale.
 //
 // # Who closes what
 //
-//	value                                 owns a descriptor     who closes it          when it is lost
+//	value                                 owns a descriptor     who closes it          if it is lost
 //	NamespacePath, FileHandle, Portable   no, opens per use     –                      –
 //	ProcessNamespace                      no, its Process       –                      –
 //	NamespaceFd                           no                    whoever opened it      nothing
@@ -49,13 +49,13 @@
 //
 // # Errors
 //
-// Every error is an [*Error] for errors.As, keeps its errno, and names the right that is lacking, or says that there is
-// none and something else refuses. A process that is gone is ESRCH and fs.ErrNotExist.
+// Every error is an [*Error] for errors.As, keeps its errno, and names the capability or right that is lacking, or says
+// that none is and something else refuses. A process that is gone is ESRCH and fs.ErrNotExist.
 //
-// Only in the functions that netns has, too, such as [GetFromName], os.IsNotExist, os.IsExist and os.IsPermission hold
-// as there. These look for a bare errno in an *fs.PathError, which then is what is returned, instead of an *Error. Of one
-// thing they do not hold: [GetFromPid] and [GetFromThread] of a process that is gone, for which netns has ENOENT. Ask
-// errors.Is(err, fs.ErrNotExist), which holds everywhere, or use Of(species.CLONE_NEWNET), whose errors are all *Error.
+// os.IsNotExist, os.IsExist and os.IsPermission hold only in the functions that netns has, too, such as [GetFromName],
+// as they do there. They look for a bare errno in an *fs.PathError, so that is returned then, instead of an *Error.
+// They do not hold for [GetFromPid] and [GetFromThread] of a process that is gone, for which netns has ENOENT. Use
+// errors.Is(err, fs.ErrNotExist), which holds everywhere, or Of(species.CLONE_NEWNET), whose errors are all *Error.
 //
 // # Threads
 //
@@ -69,14 +69,13 @@
 //	Create, OpenRoot, Serial    a new one, if any. For user and PID namespaces Create starts a child, which never runs.
 //	everything else             any
 //
-// Goroutines that are started in a namespace are not in it. What a function there leaves to other goroutines happens
-// elsewhere: package net dials in goroutines of its own when there are several addresses, and net/http always does. Open
-// the socket in the namespace, and use it anywhere.
+// Goroutines that a function starts in a namespace are not in it. Package net, for one, dials in goroutines of its own
+// if there are several addresses, and net/http always does. Open the socket in the namespace, and use it anywhere.
 //
 // # Privileges
 //
-//	what                                  takes
-//	asking an open namespace              nothing; User and Parent: that it is the caller's own user namespace or below
+//	what                                  requires
+//	queries of an open namespace          nothing; User and Parent: that it is the caller's own user namespace or below
 //	GetFromPid, ProcessNamespace          the right to inspect the process (ptrace(2), PTRACE_MODE_READ_FSCREDS)
 //	joining (Set, Visit, Execute, Go)     CAP_SYS_ADMIN over the namespace and in the caller's user namespace
 //	joining mnt, OpenRoot                 CAP_SYS_CHROOT too; OpenRoot of a process: the right to inspect it
@@ -87,9 +86,9 @@
 //
 // # Kernels
 //
-// Linux 5.10 is required. Some functions use what newer kernels have:
+// Linux 5.10 is required. Later ones have more:
 //
-//	since   what                                            before
+//	Linux   what                                            before
 //	5.14    64-bit IDs of network namespaces                ErrNotSupported
 //	6.11    namespaces of a pidfd; translation of PIDs;     /proc; ErrNotSupported for the IDs
 //	        64-bit IDs of mount namespaces
@@ -97,6 +96,6 @@
 //
 // # When not to use it
 //
-// To find namespaces, see package discover. Under other systems than Linux there are the functions and types of netns,
+// To find namespaces, see package discover. On other systems than Linux there are the functions and types of netns,
 // which return ErrNotImplemented.
 package handle

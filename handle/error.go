@@ -14,12 +14,13 @@ var (
 	ErrStale = sys.ErrStale
 	// ErrNotSupported says that the kernel lacks a feature; the error around it names the feature and its first kernel.
 	ErrNotSupported = sys.ErrNotSupported
-	// ErrNeedsReexec says that no thread of a Go program can join or create a namespace of that type: the kernel lets
-	// only processes with a single thread do so. Package call does it in a child, for the namespaces of a process; what
-	// only a pin or a descriptor holds, nsenter(1) joins.
-	ErrNeedsReexec = errors.New("takes a process of its own: package call for the namespaces of a process, nsenter(1) for a file")
-	// ErrNeedsThread says that a thread that joins a mount namespace cannot be given back: use Execute or Go.
-	ErrNeedsThread = errors.New("takes a thread that is thrown away: use Execute or Go")
+	// ErrNeedsReexec says that no thread of a Go program can join or create a namespace of that type: the kernel permits
+	// that only to processes with a single thread. Package call does it in a child, for the namespaces of a process; for
+	// those that only a pin or a descriptor keeps alive there is nsenter(1).
+	ErrNeedsReexec = errors.New("requires a process with a single thread: package call starts one to join the namespaces " +
+		"of a process, nsenter(1) that of a file")
+	// ErrNeedsThread says that a thread which joins a mount namespace cannot be given back: use Execute or Go.
+	ErrNeedsThread = errors.New("requires a thread that ends afterwards: use Execute or Go")
 	// ErrClosed says that a handle is None or was closed.
 	ErrClosed = errors.New("handle is closed")
 	// ErrTainted says that a thread could not be brought back to where it came from. It stays locked to its goroutine,
@@ -27,14 +28,14 @@ var (
 	ErrTainted = errors.New("thread stays in other namespaces and locked; end its goroutine")
 	// ErrUnknownContainer says that no running container has that name, or an ID that begins like that.
 	ErrUnknownContainer = errors.New("no running container has such an ID or name")
-	// ErrAmbiguous says that several running containers have that name, or that the IDs of several begin like that.
+	// ErrAmbiguous says that several running containers have that name, or IDs that begin like that.
 	ErrAmbiguous = errors.New("several containers have such an ID or name")
 	// ErrNotImplemented is the answer on systems without namespaces.
 	ErrNotImplemented = errors.New("not implemented")
 )
 
-// Error is every error of this package, but for those that package os looks into (see Errors in the documentation of the
-// package): what was done to which namespace, and why it could not be. The errors of queries are an
+// Error is every error of this package, but for those that package os looks into (see Errors in the documentation of
+// the package): what was done to which namespace, and why it could not be. The errors of queries are an
 // [*InvalidNamespaceError] or a [*NamespaceOperationError], and an *Error for errors.As.
 type Error struct {
 	Op   string                // what was being done, such as "open"
@@ -54,7 +55,7 @@ func (e *Error) Error() string {
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is makes a process that is gone, ESRCH, also fs.ErrNotExist.
+// Is makes ESRCH, a process that is gone, also fs.ErrNotExist.
 func (e *Error) Is(target error) bool { return sys.IsGone(e.Err, target) }
 
 // typeWord is "net", "mnt,net", or for what is no type the number.
@@ -74,11 +75,19 @@ func (e *InvalidNamespaceError) Error() string {
 // Unwrap returns the cause.
 func (e *InvalidNamespaceError) Unwrap() error { return e.Err }
 
-// Is makes a process that is gone, ESRCH, also fs.ErrNotExist.
+// Is makes ESRCH, a process that is gone, also fs.ErrNotExist.
 func (e *InvalidNamespaceError) Is(target error) bool { return sys.IsGone(e.Err, target) }
 
 // As makes an *Error of it.
-func (e *InvalidNamespaceError) As(target any) bool { return asError(target, "open", e) }
+func (e *InvalidNamespaceError) As(target any) bool { return e.as(target, "open") }
+
+func (e *InvalidNamespaceError) as(target any, op string) bool {
+	general, ok := target.(**Error)
+	if ok {
+		*general = &Error{Op: op, Ref: e.Ref, Err: e.Err}
+	}
+	return ok
+}
 
 // NamespaceOperationError says that a namespace did not answer a query: it has no such property, or the caller may not
 // know it.
@@ -91,14 +100,4 @@ type NamespaceOperationError struct {
 func (e *NamespaceOperationError) Error() string { return e.Op + " of " + e.Ref + ": " + e.Err.Error() }
 
 // As makes an *Error of it.
-func (e *NamespaceOperationError) As(target any) bool {
-	return asError(target, e.Op, &e.InvalidNamespaceError)
-}
-
-func asError(target any, op string, e *InvalidNamespaceError) bool {
-	general, ok := target.(**Error)
-	if ok {
-		*general = &Error{Op: op, Ref: e.Ref, Err: e.Err}
-	}
-	return ok
-}
+func (e *NamespaceOperationError) As(target any) bool { return e.as(target, e.Op) }

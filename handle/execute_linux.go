@@ -9,15 +9,15 @@ import (
 	"github.com/nsops/nsops/internal/sys"
 )
 
-// Go runs f in a new goroutine in the namespaces referred to, and returns as soon as it is there, before f has ended;
-// or why it could not get there, and f is not run. The goroutine has a thread of its own, which ends with it and is
-// never the main thread. All other namespaces are those of the process, wherever the caller's thread is; but references
-// are opened by the caller's thread, before, so that a [NamespacePath] means what it means to the caller.
+// Go runs f in a new goroutine in the namespaces referred to. It returns as soon as that is there, or an error if it
+// cannot get there; then f is not run. The goroutine has a thread of its own, which ends with it and is never the main
+// thread. All other namespaces are those of the process; but the caller's thread opens the references, so that a
+// [NamespacePath] means what it means to the caller.
 //
-// Goroutines that f starts do not follow it: they run on other threads, in the namespaces of the process. Neither does
-// what f leaves to the runtime, such as a resolver. f must not unlock its thread.
+// Goroutines that f starts run on other threads, in the namespaces of the process. So does what f leaves to the
+// runtime, such as a resolver. f must not unlock its thread.
 //
-// It takes CAP_SYS_ADMIN over each namespace and in the caller's user namespace, for mount namespaces CAP_SYS_CHROOT
+// It requires CAP_SYS_ADMIN over each namespace and in the caller's user namespace, for mount namespaces CAP_SYS_CHROOT
 // too (setns(2)). In a PID namespace are only the children that f starts. User and time namespaces are ErrNeedsReexec.
 func Go(f func(), refs ...Relation) error {
 	found, err := steps(refs)
@@ -26,12 +26,11 @@ func Go(f func(), refs ...Relation) error {
 	}
 	arrived := make(chan error, 1)
 	onOwnThread(func() {
-		if err := arrive(found); err != nil {
-			arrived <- err
-			return
+		err := arrive(found)
+		arrived <- err
+		if err == nil {
+			f()
 		}
-		arrived <- nil
-		f()
 	})
 	return <-arrived
 }
@@ -56,18 +55,18 @@ func arrive(found []step) error {
 // (runtime.Goexit, or t.FailNow of package testing), Execute ends the caller's. f may call Execute again: that starts
 // from the namespaces of the process, not from f's.
 func Execute[T any](f func() T, refs ...Relation) (T, error) {
-	return start(f, refs).wait(context.Background())
+	return execute(context.Background(), f, refs)
 }
 
-// ExecuteContext is Execute, but waits for f no longer than the context says: it returns the zero value and the cause of
-// the context's end. f cannot be stopped from outside; it goes on, on its own thread, and should look at its context.
-// What becomes of it then is lost, but for a panic, which ends the program.
+// ExecuteContext is Execute, but waits for f only until the context ends: then it returns the zero value and the cause
+// of that. f cannot be stopped from outside; it goes on, on its own thread, and should look at its context. What
+// becomes of it then is lost, but for a panic, which ends the program.
 func ExecuteContext[T any](ctx context.Context, f func(context.Context) T, refs ...Relation) (T, error) {
 	var none T
 	if err := context.Cause(ctx); err != nil {
 		return none, &Error{Op: "execute", Ref: "function", Err: err}
 	}
-	return start(func() T { return f(ctx) }, refs).wait(ctx)
+	return execute(ctx, func() T { return f(ctx) }, refs)
 }
 
 // PanicError is what Execute panics with when its function did.
@@ -87,29 +86,36 @@ func (p *PanicError) Unwrap() error {
 	return err
 }
 
-// execution is a function on its way.
+// execution is a function that runs on a thread of its own. Once done is closed, the other fields are valid.
 type execution[T any] struct {
-	done chan struct{} // closed at the end, however that comes about
-	// the rest is valid then
+	done     chan struct{}
 	result   T
 	err      error
 	panicked *PanicError
 	returned bool
 }
 
-func start[T any](f func() T, refs []Relation) *execution[T] {
-	e := &execution[T]{done: make(chan struct{})}
+func execute[T any](ctx context.Context, f func() T, refs []Relation) (result T, err error) {
 	found, err := steps(refs)
 	if err != nil {
-		e.err, e.returned = err, true
-		close(e.done)
-		return e
+		return result, err
 	}
+	e := &execution[T]{done: make(chan struct{})}
 	onOwnThread(func() { e.run(f, found) })
-	return e
+	select {
+	case <-e.done:
+	case <-ctx.Done():
+		go e.await() // so that a panic of f is not lost
+		return result, &Error{Op: "execute", Ref: "function", Err: context.Cause(ctx)}
+	}
+	e.await()
+	if !e.returned {
+		runtime.Goexit()
+	}
+	return e.result, e.err
 }
 
-// run has one way out, for a result, a panic and the end of the goroutine.
+// run closes done at the end, whether f returns, panics or ends its goroutine.
 func (e *execution[T]) run(f func() T, found []step) {
 	defer close(e.done)
 	defer func() {
@@ -126,25 +132,7 @@ func (e *execution[T]) run(f func() T, found []step) {
 	e.returned = true
 }
 
-func (e *execution[T]) wait(ctx context.Context) (T, error) {
-	select {
-	case <-e.done:
-	case <-ctx.Done():
-		go e.outlive()
-		var none T
-		return none, &Error{Op: "execute", Ref: "function", Err: context.Cause(ctx)}
-	}
-	switch {
-	case e.panicked != nil:
-		panic(e.panicked)
-	case !e.returned:
-		runtime.Goexit()
-	}
-	return e.result, e.err
-}
-
-// outlive waits for a function that nobody waits for any more, so that its panic is not lost.
-func (e *execution[T]) outlive() {
+func (e *execution[T]) await() {
 	<-e.done
 	if e.panicked != nil {
 		panic(e.panicked)

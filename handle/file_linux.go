@@ -4,28 +4,27 @@ import (
 	"fmt"
 	"os"
 	"runtime"
-
-	"github.com/nsops/nsops/species"
+	"strconv"
 )
 
-// NamespaceFile is an open file of a namespace, which keeps it alive. It is closed by whoever got it, once; one that is
-// lost is closed when it is collected. Its descriptor passes to [NsHandle] by [NamespaceFile.Handle].
+// NamespaceFile is an open file of a namespace, which keeps it alive. Whoever got it closes it, once; one that is lost
+// is closed when it is collected. [NamespaceFile.Handle] makes an [NsHandle] of it.
 type NamespaceFile struct {
 	os.File // by value, as an os.File is a pointer itself: &f.File is the *os.File
 }
 
-// isNone says whether there is no file: User and Parent return nil with an error, and the zero value has none. All methods
-// but those that come from os.File return an error then.
+// isNone reports whether there is no file: User and Parent return nil with an error, and the zero value has none. All
+// methods but those of os.File return an error then.
 func (f *NamespaceFile) isNone() bool { return f == nil || f.File == os.File{} }
 
 // NewNamespaceFile makes a reference of an open file, which it owns from then on. It takes the two results of os.Open,
-// and returns the error if there is one. A file of something else than a namespace shows when it is first asked.
+// and returns the error if there is one. If the file is not of a namespace, queries return an error.
 func NewNamespaceFile(f *os.File, err error) (*NamespaceFile, error) {
-	switch {
-	case err != nil:
+	if err == nil && f == nil {
+		err = os.ErrInvalid
+	}
+	if err != nil {
 		return nil, &InvalidNamespaceError{Ref: "file", Err: err}
-	case f == nil:
-		return nil, &InvalidNamespaceError{Ref: "file", Err: os.ErrInvalid}
 	}
 	return &NamespaceFile{File: *f}, nil
 }
@@ -61,20 +60,13 @@ func (f *NamespaceFile) Close() error {
 	return f.File.Close()
 }
 
-// ID returns the identity; see [Relation].
-func (f *NamespaceFile) ID() (species.NamespaceID, error) { return idOf(f) }
+// NamespaceFd refers to a namespace by a descriptor. Whoever opened it closes it, after the last use of this.
+type NamespaceFd int
 
-// Type returns the type; see [Relation].
-func (f *NamespaceFile) Type() (species.NamespaceType, error) { return typeOf(f) }
+func noCloser() {}
 
-// User returns the owner, which the caller closes; see [Relation].
-func (f *NamespaceFile) User() (*NamespaceFile, error) { return userOf(f) }
+// NsFd returns the descriptor itself; its closer does nothing.
+func (n NamespaceFd) NsFd() (int, FdCloser, error) { return int(n), noCloser, nil }
 
-// Parent returns the parent, which the caller closes; see [Relation].
-func (f *NamespaceFile) Parent() (*NamespaceFile, error) { return parentOf(f) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (f *NamespaceFile) OwnerUID() (int, error) { return ownerUIDOf(f) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (f *NamespaceFile) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(f) }
+// String returns the number.
+func (n NamespaceFd) String() string { return "fd " + strconv.Itoa(int(n)) }

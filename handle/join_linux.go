@@ -14,12 +14,12 @@ type step struct {
 	fd      int
 	mask    species.NamespaceType
 	closer  FdCloser
-	ref     string
+	ref     fmt.Stringer
 	process *Process // for a pidfd
 }
 
-// steps opens all references and finds out their types, so that nothing is looked up after the first join. It refuses
-// what cannot be joined before anything is.
+// steps opens all references and reads their types, so that nothing is looked up after the first join, and returns an
+// error for what cannot be joined before anything is.
 func steps(refs []Relation) (found []step, err error) {
 	defer func() {
 		if err != nil {
@@ -33,16 +33,14 @@ func steps(refs []Relation) (found []step, err error) {
 		if err != nil {
 			return found, err
 		}
-		if seen.Has(s.mask) {
-			s.closer()
+		found = appendStep(found, s)
+		switch {
+		case seen.Has(s.mask):
 			return found, s.err("join", fmt.Errorf("a second namespace of that type: %w", syscall.EINVAL))
-		}
-		seen = seen.With(s.mask)
-		if needsReexec.Has(s.mask) {
-			s.closer()
+		case needsReexec.Has(s.mask):
 			return found, s.err("join", ErrNeedsReexec)
 		}
-		found = appendStep(found, s)
+		seen = seen.With(s.mask)
 	}
 	return found, nil
 }
@@ -52,18 +50,13 @@ func newStep(ref Relation) (step, error) {
 		return step{}, &Error{Op: "join", Ref: "nil", Err: syscall.EINVAL}
 	}
 	if p, ok := ref.(ProcessNamespace); ok && p.valid() {
-		return step{fd: p.process.pidfd(), mask: p.t, closer: noCloser, ref: p.String(), process: p.process}, nil
+		return step{fd: p.process.p.Int(), mask: p.t, closer: noCloser, ref: p, process: p.process}, nil
 	}
-	fd, closer, err := ref.NsFd()
+	fd, t, closer, err := open(ref, species.NaNS)
 	if err != nil {
-		return step{}, asInvalid(ref, err)
+		return step{}, err
 	}
-	t, err := sys.TypeOf(fd)
-	if err != nil {
-		closer()
-		return step{}, invalid(ref, noNamespace(err))
-	}
-	return step{fd: fd, mask: t, closer: closer, ref: ref.String()}, nil
+	return step{fd: fd, mask: t, closer: closer, ref: ref}, nil
 }
 
 // appendStep makes one step of several namespaces of one process.
@@ -71,7 +64,7 @@ func appendStep(found []step, s step) []step {
 	for i := range found {
 		if s.process != nil && found[i].process == s.process {
 			found[i].mask |= s.mask
-			found[i].ref = s.process.String()
+			found[i].ref = s.process
 			return found
 		}
 	}
@@ -85,22 +78,18 @@ func closeSteps(found []step) {
 }
 
 func (s step) err(op string, cause error) error {
-	return &Error{Op: op, Type: s.mask, Ref: s.ref, Err: cause}
+	return &Error{Op: op, Type: s.mask, Ref: s.ref.String(), Err: cause}
 }
 
 // join moves the calling thread. The thread shares no file system state with others (CLONE_FS) if a mount namespace is
 // among the types.
 func (s step) join() error {
-	var err error
-	switch {
-	case s.process == nil:
+	err := error(syscall.ESRCH)
+	if s.process == nil || s.process.p.IsJoinable() {
 		err = sys.Setns(s.fd, int(s.mask))
-	case s.process.p.IsJoinable():
-		err = sys.Setns(s.fd, int(s.mask))
-		if errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ESRCH) { // perhaps the first thread alone has ended
-			err = s.joinDiffering()
-		}
-	default:
+	}
+	// perhaps only the first thread of the process has ended, or it is a thread without a pidfd
+	if s.process != nil && (errors.Is(err, syscall.EPERM) || errors.Is(err, syscall.ESRCH)) {
 		err = s.joinDiffering()
 	}
 	if err == nil {
@@ -113,9 +102,8 @@ func (s step) join() error {
 	return s.err("join", err)
 }
 
-// joinDiffering joins a process's namespaces one by one (of a thread without a pidfd, or by another thread than the first), without those
-// that the thread is in already: who has no rights over these may still join the others. All are opened first, by the way
-// of the /proc that is ours.
+// joinDiffering joins a process's namespaces one by one, without those that the calling thread is in: joining the
+// others requires no capability over these. All are opened first, by our own /proc.
 func (s step) joinDiffering() (err error) {
 	var found []*sys.FD
 	defer func() {
@@ -124,11 +112,11 @@ func (s step) joinDiffering() (err error) {
 		}
 	}()
 	for t := range species.Set(s.mask).All() {
-		same, err := s.process.shares(t)
+		theirs, err := s.process.p.NamespaceID(t)
 		if err != nil {
 			return err
 		}
-		if same {
+		if ours, err := sys.ThreadNamespaceID(t); err == nil && ours == theirs {
 			continue
 		}
 		fd, err := s.process.p.OpenNamespace(t)

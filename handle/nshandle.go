@@ -8,5 +8,5 @@ type NsHandle int
 // None returns the handle of no namespace.
 func None() NsHandle { return -1 }
 
-// IsOpen says whether the handle was opened and not yet closed through this very variable.
+// IsOpen reports whether the handle was opened and not yet closed through this very variable.
 func (ns NsHandle) IsOpen() bool { return ns != None() }

@@ -3,13 +3,13 @@ package handle
 import (
 	"fmt"
 	"runtime"
+	"strconv"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/species"
 )
 
-// Equal says whether both handles are of the same namespace.
+// Equal reports whether both handles are of the same namespace.
 func (ns NsHandle) Equal(other NsHandle) bool {
 	if ns == other {
 		return true
@@ -23,28 +23,21 @@ func (ns NsHandle) Equal(other NsHandle) bool {
 }
 
 // String returns the descriptor and the identity, as netns does: NS(fd: dev, ino), NS(none) or NS(fd: unknown).
-func (ns NsHandle) String() string {
-	if !ns.IsOpen() {
-		return "NS(none)"
-	}
-	id, err := sys.IDOf(int(ns))
-	if err != nil {
-		return fmt.Sprintf("NS(%d: unknown)", ns)
-	}
-	return fmt.Sprintf("NS(%d: %d, %d)", ns, id.Dev, id.Ino)
-}
+func (ns NsHandle) String() string { return ns.text(strconv.Itoa(int(ns))+": ", ", ") }
 
-// UniqueId returns the identity alone, NS(dev:ino), or NS(none) or NS(unknown). It tells apart namespaces that exist at
-// the same time: numbers of those that are gone are given out again. [Serial] is never used again.
-func (ns NsHandle) UniqueId() string {
+// UniqueId returns the identity alone, NS(dev:ino), or NS(none) or NS(unknown). It is unique among the namespaces that
+// exist: the numbers of those that are gone are used again. A [Serial] is never used again.
+func (ns NsHandle) UniqueId() string { return ns.text("", ":") }
+
+func (ns NsHandle) text(prefix, separator string) string {
 	if !ns.IsOpen() {
 		return "NS(none)"
 	}
 	id, err := sys.IDOf(int(ns))
 	if err != nil {
-		return "NS(unknown)"
+		return "NS(" + prefix + "unknown)"
 	}
-	return fmt.Sprintf("NS(%d:%d)", id.Dev, id.Ino)
+	return fmt.Sprintf("NS(%s%d%s%d)", prefix, id.Dev, separator, id.Ino)
 }
 
 // Close closes the handle and sets it to None; again, or on None, it is EBADF. Copies of the handle are not set: they
@@ -66,28 +59,10 @@ func (ns NsHandle) NsFd() (int, FdCloser, error) {
 	return int(ns), noCloser, nil
 }
 
-// ID returns the identity; see [Relation].
-func (ns NsHandle) ID() (species.NamespaceID, error) { return idOf(ns) }
-
-// Type returns the type; see [Relation].
-func (ns NsHandle) Type() (species.NamespaceType, error) { return typeOf(ns) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (ns NsHandle) User() (*NamespaceFile, error) { return userOf(ns) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (ns NsHandle) Parent() (*NamespaceFile, error) { return parentOf(ns) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (ns NsHandle) OwnerUID() (int, error) { return ownerUIDOf(ns) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (ns NsHandle) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(ns) }
-
 // Dup returns another handle of the namespace, which the caller closes.
 func (ns NsHandle) Dup() (NsHandle, error) { return duplicate(ns) }
 
-func duplicate(r reference) (NsHandle, error) {
+func duplicate(r Relation) (NsHandle, error) {
 	fd, closer, err := r.NsFd()
 	if err != nil {
 		return None(), err

@@ -40,7 +40,7 @@ func (o Of) own(fd *sys.FD, ref string, err error) (NsHandle, error) {
 }
 
 // Get returns a handle of the calling thread's namespace; without runtime.LockOSThread that may be another thread by
-// the next line. The caller closes it. It takes no rights.
+// the next line. The caller closes it. It requires no capability.
 func (o Of) Get() (NsHandle, error) {
 	if err := o.valid("open", "thread-self"); err != nil {
 		return None(), err
@@ -57,32 +57,31 @@ func (o Of) Get() (NsHandle, error) {
 }
 
 // GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/uts or a pin. The caller closes it.
-// Anything else at path, also a namespace of another type, is EINVAL; it is not opened, so that a FIFO cannot hang it.
+// Anything else at path, also a namespace of another type, is EINVAL; a file that is no namespace is not opened, so
+// that a FIFO cannot hang it.
 func (o Of) GetFromPath(path string) (NsHandle, error) {
 	if err := o.valid("open", path); err != nil {
 		return None(), err
 	}
 	fd, err := openPath(path)
-	if err != nil {
-		return None(), o.err("open", path, err)
+	if err == nil {
+		if _, err = checkType(fd.Int(), o.t()); err != nil {
+			_ = fd.Close()
+		}
 	}
-	if err := checkType(fd.Int(), o.t()); err != nil {
-		_ = fd.Close()
-		return None(), o.err("open", path, err)
-	}
-	return o.own(fd, path, nil)
+	return o.own(fd, path, err)
 }
 
-// GetFromPid returns a handle of the namespace of the process with that PID in the caller's PID namespace, or of the thread
-// with that TID: see [OpenProcess]. The caller closes it. The right to inspect the process is needed (ptrace(2), PTRACE_MODE_READ_FSCREDS): EACCES without it; ESRCH
-// if there is no such process or it is a zombie. If the process ends meanwhile it is ESRCH and ErrStale, and never the
-// namespace of another process that got its PID.
+// GetFromPid returns a handle of the namespace of the process with that PID in the caller's PID namespace, or of the
+// thread with that TID: see [OpenProcess]. The caller closes it. It requires the right to inspect the process
+// (ptrace(2), PTRACE_MODE_READ_FSCREDS): EACCES without it. ESRCH: there is no such process, or it is a zombie. If the
+// process ends meanwhile it is ESRCH and ErrStale, and never the namespace of another process that got its PID.
 func (o Of) GetFromPid(pid int) (NsHandle, error) {
 	return o.fromProcess(pid, "process "+strconv.Itoa(pid), (*sys.Process).OpenNamespace)
 }
 
-// GetFromThread returns a handle of the namespace of the thread tid of a process, otherwise as GetFromPid. ESRCH also
-// if the thread is not one of that process.
+// GetFromThread returns a handle of the namespace of the thread tid of a process, otherwise as GetFromPid. ESRCH: also
+// if the process has no such thread.
 func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
 	return o.fromProcess(pid, ref, func(p *sys.Process, t species.NamespaceType) (*sys.FD, error) {
@@ -95,9 +94,8 @@ func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	})
 }
 
-type openFunc func(*sys.Process, species.NamespaceType) (*sys.FD, error)
-
-func (o Of) fromProcess(pid int, ref string, open openFunc) (NsHandle, error) {
+func (o Of) fromProcess(pid int, ref string,
+	open func(*sys.Process, species.NamespaceType) (*sys.FD, error)) (NsHandle, error) {
 	if err := o.valid("open", ref); err != nil {
 		return None(), err
 	}
@@ -110,7 +108,7 @@ func (o Of) fromProcess(pid int, ref string, open openFunc) (NsHandle, error) {
 	return o.own(fd, ref, uninspected(p, err))
 }
 
-// openProcess takes hold of a process: from then on its PID being given to another cannot mislead anybody.
+// openProcess opens a pidfd of a process: from then on it does not matter if its PID is given to another one.
 func openProcess(pid int) (*sys.Process, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("a PID is positive: %w", syscall.EINVAL)
@@ -118,7 +116,7 @@ func openProcess(pid int) (*sys.Process, error) {
 	return sys.OpenProcess(pid)
 }
 
-// ended says ErrStale if the process that was there when its pidfd was opened is gone.
+// ended adds ErrStale if the process has ended since its pidfd was opened.
 func ended(p *sys.Process, err error) error {
 	if err != nil && !p.Alive() {
 		return fmt.Errorf("%w: the process has ended: %w", ErrStale, err)
@@ -126,10 +124,10 @@ func ended(p *sys.Process, err error) error {
 	return err
 }
 
-// uninspected is ended for what takes the right to inspect the process.
+// uninspected is ended for what requires the right to inspect the process.
 func uninspected(p *sys.Process, err error) error { return ended(p, sys.ExplainInspect(err)) }
 
-// Set moves the calling thread, to which the goroutine is locked, into the namespace; it stays there. It takes
+// Set moves the calling thread, to which the goroutine is locked, into the namespace, where it stays. It requires
 // CAP_SYS_ADMIN over the namespace and in the caller's own user namespace: setns(2).
 //
 // PID: the thread stays, but children that it starts are in the namespace. Mount: the thread gets a root and working
@@ -150,21 +148,21 @@ func (o Of) Set(ns NsHandle) error {
 	return nil
 }
 
-// notJoined says what setns(2) does not: which right is lacking, and that the namespace is of another type.
+// notJoined adds what setns(2) does not say: which capability is lacking, or that the namespace is of another type.
 func notJoined(err error, fd int, t species.NamespaceType) error {
 	if errors.Is(err, syscall.EINVAL) && t != species.NaNS {
-		if wrong := checkType(fd, t); wrong != nil {
+		if _, wrong := checkType(fd, t); wrong != nil {
 			return wrong
 		}
 	}
 	return sys.ExplainJoin(err, t, fd)
 }
 
-// cloneFS is for unshare(2): otherwise, joining a mount namespace could change the root and the working directory of all
-// threads.
+// cloneFS is for unshare(2). Without it, joining a mount namespace could change the root and the working directory of
+// all threads.
 const cloneFS = syscall.CLONE_FS
 
-// canSwitch refuses what threads of a Go program cannot join.
+// canSwitch returns an error for the types that threads of a Go program cannot join.
 func (o Of) canSwitch(op, ref string) error {
 	if err := o.valid(op, ref); err != nil {
 		return err
@@ -177,8 +175,8 @@ func (o Of) canSwitch(op, ref string) error {
 
 const needsReexec = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
 
-// New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. If
-// there is an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
+// New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. On
+// an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
 // ErrNeedsReexec; see [Create].
 func (o Of) New() (NsHandle, error) {
 	if o.t() == species.CLONE_NEWPID {
@@ -194,31 +192,24 @@ func (o Of) New() (NsHandle, error) {
 		return None(), err
 	}
 	defer func() { _ = before.Close() }()
-	if err := sys.Unshare(int(o)); err != nil {
-		return None(), o.err("create", "thread-self", sys.ExplainCreate(err, o.t()))
+	var ns NsHandle
+	if err = unshare(int(o)); err != nil {
+		err = o.err("create", "thread-self", err)
+	} else if ns, err = o.Get(); err == nil {
+		return ns, nil
 	}
-	ns, err := o.settle()
-	if err != nil {
-		return None(), o.goBack(before, err)
+	if back := comeBack(int(before), o.t()); back != nil {
+		runtime.LockOSThread() // and never unlock it
+		err = fmt.Errorf("%w (after %w)", back, err)
 	}
-	return ns, nil
+	return None(), err
 }
 
-// settle returns a handle of the new namespace that the thread is in.
-func (o Of) settle() (NsHandle, error) {
-	if o.t() == species.CLONE_NEWNS {
-		if err := sys.SetPropagation("/", sys.Private); err != nil {
-			return None(), o.err("create", "thread-self", err)
-		}
+// unshare makes new namespaces for the calling thread. In a new mount namespace all mounts are private.
+func unshare(mask int) error {
+	err := sys.Unshare(mask)
+	if err == nil && mask&int(species.CLONE_NEWNS) != 0 {
+		err = sys.SetPropagation("/", sys.Private)
 	}
-	return o.Get()
-}
-
-// goBack undoes a switch. If that is impossible, the thread stays locked.
-func (o Of) goBack(home NsHandle, cause error) error {
-	if err := sys.Setns(int(home), int(o)); err != nil {
-		runtime.LockOSThread()
-		return o.err("leave", home.String(), fmt.Errorf("%w: %w (after %w)", ErrTainted, err, cause))
-	}
-	return cause
+	return sys.ExplainCreate(err, species.NamespaceType(uint32(mask)))
 }

@@ -8,24 +8,20 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/species"
 )
 
-// NamespacePath refers to the namespace that is at a path whenever it is asked: a pin, or a link such as
-// /proc/PID/ns/net. It holds nothing open. A relative path and /proc/self are those of the calling thread and the main
-// thread. Whatever else is at the path is not opened.
+// NamespacePath refers to the namespace that is at a path at the time of use: a pin, or a link such as
+// /proc/PID/ns/net. It keeps nothing alive. A relative path is the calling thread's, /proc/self the main thread's. A
+// file that is no namespace is not opened.
 type NamespacePath string
 
 // NsFd opens the namespace.
 func (p NamespacePath) NsFd() (int, FdCloser, error) {
 	fd, err := openPath(string(p))
-	if err != nil {
-		return -1, nil, invalid(p, err)
-	}
-	return fd.Int(), func() { _ = fd.Close() }, nil
+	return opened(p, fd, err)
 }
 
-// openPath opens the namespace at a path, or says what is there instead.
+// openPath opens the namespace at a path. The error says what is there instead.
 func openPath(path string) (*sys.FD, error) {
 	fd, err := sys.OpenNamespace(path)
 	switch {
@@ -39,8 +35,8 @@ func openPath(path string) (*sys.FD, error) {
 	return nil, err
 }
 
-// instead describes a file that is no namespace. Tools that crash, and mount namespaces in which a pin does not show,
-// leave an empty file where it was to be mounted.
+// instead describes a file that is no namespace. It is empty after a crash of the tool that made it for a pin, or in
+// mount namespaces that do not have the mount of the pin.
 func instead(path string) string {
 	info, err := os.Stat(path)
 	switch {
@@ -49,28 +45,10 @@ func instead(path string) string {
 	case info.IsDir():
 		return "no namespace, but a directory"
 	case info.Mode().IsRegular() && info.Size() == 0 && !strings.HasPrefix(path, "/proc/"):
-		return "no namespace, but an empty file, as a pin leaves whose mount is gone or not seen from here"
+		return "no namespace, but an empty file, as for a pin that is not mounted, or not in this mount namespace"
 	}
 	return "no namespace, but another kind of file"
 }
 
 // String returns the path.
 func (p NamespacePath) String() string { return "path " + string(p) }
-
-// ID returns the identity; see [Relation].
-func (p NamespacePath) ID() (species.NamespaceID, error) { return idOf(p) }
-
-// Type returns the type; see [Relation].
-func (p NamespacePath) Type() (species.NamespaceType, error) { return typeOf(p) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (p NamespacePath) User() (*NamespaceFile, error) { return userOf(p) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (p NamespacePath) Parent() (*NamespaceFile, error) { return parentOf(p) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (p NamespacePath) OwnerUID() (int, error) { return ownerUIDOf(p) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (p NamespacePath) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(p) }

@@ -13,11 +13,12 @@ import (
 )
 
 // TranslatePID returns the PID that the process with PID pid in the PID namespace from has in the PID namespace to; nil
-// stands for the caller's. Both must be the caller's or below it, since from elsewhere processes cannot be seen. ESRCH:
-// there is no such process, or it has no PID in to.
+// stands for the caller's. Both must be the caller's or below it: other processes cannot be seen. ESRCH: there is no
+// such process, or it has no PID in to.
 //
-// It asks the kernel (6.11); before, it looks into /proc, which must show the caller's PID namespace, and takes the right
-// to inspect the processes of from. A PID may have changed hands by the time it is used: open a pidfd, then ask again.
+// The kernel answers since Linux 6.11. Before, it looks into /proc, which must show the caller's PID namespace, and
+// requires the right to inspect the processes of from. By the time of use, the PID may be that of another process: open
+// a pidfd, then ask again.
 func TranslatePID(pid int, from, to Relation) (int, error) {
 	ref := "PID " + strconv.Itoa(pid)
 	if pid <= 0 {
@@ -29,12 +30,10 @@ func TranslatePID(pid int, from, to Relation) (int, error) {
 		err = sys.Exists(pid)
 	}
 	if from != nil {
-		here, err = translation(from, func(fd int) (int, error) { return sys.PIDFrom(fd, pid) },
-			func(ns species.NamespaceID) (int, error) { return searchPID(pid, ns) })
+		here, err = translation(from, pid, sys.PIDFrom, searchPID)
 	}
 	if err == nil && to != nil {
-		here, err = translation(to, func(fd int) (int, error) { return sys.PIDIn(fd, here) },
-			func(ns species.NamespaceID) (int, error) { return pidIn(here, ns) })
+		here, err = translation(to, here, sys.PIDIn, pidIn)
 	}
 	if err != nil {
 		return 0, &Error{Op: "translate", Type: species.CLONE_NEWPID, Ref: ref, Err: err}
@@ -42,25 +41,23 @@ func TranslatePID(pid int, from, to Relation) (int, error) {
 	return here, nil
 }
 
-// translation asks the kernel, and what it cannot answer, /proc.
-func translation(ref Relation, ask func(fd int) (int, error), look func(species.NamespaceID) (int, error)) (int, error) {
-	fd, closer, err := ref.NsFd()
+// translation asks the kernel, or if that cannot answer, looks into /proc.
+func translation(ref Relation, pid int, ask func(fd, pid int) (int, error),
+	look func(pid int, ns species.NamespaceID) (int, error)) (int, error) {
+	fd, _, closer, err := open(ref, species.CLONE_NEWPID)
 	if err != nil {
-		return 0, asInvalid(ref, err)
+		return 0, err
 	}
 	defer closer()
-	if err := checkType(fd, species.CLONE_NEWPID); err != nil {
-		return 0, invalid(ref, err)
-	}
-	pid, err := ask(fd)
+	translated, err := ask(fd, pid)
 	if !sys.IsMissing(err) {
-		return pid, err
+		return translated, err
 	}
 	id, err := sys.IDOf(fd)
 	if err != nil {
 		return 0, err
 	}
-	return look(id)
+	return look(pid, id)
 }
 
 // searchPID looks for the process that has that PID in the namespace.
@@ -81,8 +78,8 @@ func searchPID(pid int, ns species.NamespaceID) (int, error) {
 	return 0, syscall.ESRCH
 }
 
-// pidIn returns the PID of a process in the namespace. In the status file they stand from the outermost namespace, ours,
-// to the process's own; that one's parents are the way back.
+// pidIn returns the PID of a process in the namespace. The status file has its PIDs from the outermost namespace, ours,
+// to the process's own, of which the other ones are the parents.
 func pidIn(here int, ns species.NamespaceID) (int, error) {
 	p, err := openProcess(here)
 	if err != nil {

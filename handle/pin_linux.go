@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -17,26 +18,35 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// pinDirs returns the directories with the pins of a type: the first is where new ones go, the others are looked into
-// too. For network namespaces they are those of ip-netns(8). Where only /var/run/netns exists, it is the first: a container
-// that shares it with the host has a /run of its own.
+// pinDirs returns the directories with the pins of a type: new ones are made in the first, existing ones are looked for
+// in the others, too. For network namespaces they are those of ip-netns(8). If there is only /var/run/netns, it is the
+// first: a container that shares it with the host has a /run of its own.
 func (o Of) pinDirs() []string {
 	const run, varRun = "/run/netns", "/var/run/netns"
-	switch {
-	case o.t() != species.CLONE_NEWNET:
+	if o.t() != species.CLONE_NEWNET {
 		return []string{"/run/nsops/" + o.t().Name()}
-	case !exists(run) && exists(varRun):
-		return []string{varRun, run}
+	}
+	if _, err := os.Stat(run); err != nil {
+		if _, err := os.Stat(varRun); err == nil {
+			return []string{varRun, run}
+		}
 	}
 	return []string{run, varRun}
 }
 
-func exists(path string) bool {
-	_, err := os.Stat(path)
-	return err == nil
+// inPinDirs calls do with the path that the name has in each directory, until it finds something there.
+func (o Of) inPinDirs(name string, do func(path string) error) (first error) {
+	for _, dir := range o.pinDirs() {
+		err := do(filepath.Join(dir, name))
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
 }
 
-// checkName refuses what is not the name of a file in a directory.
+// checkName returns an error for what is not the name of a file in a directory.
 func (o Of) checkName(op, name string) error {
 	if err := o.valid(op, strconv.Quote(name)); err != nil {
 		return err
@@ -50,24 +60,18 @@ func (o Of) checkName(op, name string) error {
 // GetFromName returns a handle of the pinned namespace of that name, which the caller closes. fs.ErrNotExist: there is
 // none; EINVAL: no name, or the file is not a namespace.
 func (o Of) GetFromName(name string) (NsHandle, error) {
-	if err := o.checkName("open", name); err != nil {
-		return None(), err
+	ns, err := None(), o.checkName("open", name)
+	if err == nil {
+		err = o.inPinDirs(name, func(path string) (err error) {
+			ns, err = o.GetFromPath(path)
+			return err
+		})
 	}
-	var first error
-	for _, dir := range o.pinDirs() {
-		ns, err := o.GetFromPath(filepath.Join(dir, name))
-		if !errors.Is(err, fs.ErrNotExist) {
-			return ns, err
-		}
-		if first == nil {
-			first = err
-		}
-	}
-	return None(), first
+	return ns, err
 }
 
-// NewNamed makes a namespace, pins it, moves the calling thread into it as New does and returns a handle that the caller
-// closes. If there is an error, there is no pin and the thread is where it was. Pins of network namespaces are those of
+// NewNamed makes a namespace, pins it, moves the calling thread into it as New does and returns a handle that the
+// caller closes. On an error, there is no pin and the thread is where it was. Pins of network namespaces are those of
 // `ip netns`; the others are in /run/nsops/TYPE. PID, user and time: ErrNeedsReexec; use Create and Pin.
 func (o Of) NewNamed(name string) (NsHandle, error) {
 	if err := o.checkName("create", name); err != nil {
@@ -83,40 +87,37 @@ func (o Of) NewNamed(name string) (NsHandle, error) {
 		return None(), err
 	}
 	defer func() { _ = created[0].Close() }()
-	if err := o.Pin(name, created[0]); err != nil {
+	ns, err := created[0].Handle()
+	if err != nil {
 		return None(), err
 	}
-	ns, err := created[0].Handle()
-	if err == nil {
+	if err = o.Pin(name, ns); err == nil {
 		if err = o.Set(ns); err == nil {
 			return ns, nil
 		}
-		_ = ns.Close()
+		err = errors.Join(err, o.DeleteNamed(name))
 	}
-	return None(), errors.Join(err, o.DeleteNamed(name))
+	return None(), errors.Join(err, ns.Close())
 }
 
-// Pin keeps the namespace alive under that name, without switching. If there is an error, no pin is left. fs.ErrExist:
-// the name is taken; ETIMEDOUT: the directory was to be mounted, and somebody else holds its lock for more than five
-// seconds, which any user can (the error says which process). It takes CAP_SYS_ADMIN over the caller's mount namespace.
-// A mount namespace can be pinned only in an older one (EINVAL).
+// Pin keeps the namespace alive under that name, without switching. On an error, no pin is left. fs.ErrExist: the name
+// is taken; ETIMEDOUT: the directory was to be mounted, and another process holds its lock for more than five seconds,
+// which any user can (the error says which process). It requires CAP_SYS_ADMIN over the caller's mount namespace. A
+// mount namespace can be pinned only in an older one (EINVAL).
 func (o Of) Pin(name string, ref Relation) error {
 	if err := o.checkName("pin", name); err != nil {
 		return err
 	}
-	fd, closer, err := ref.NsFd()
+	fd, _, closer, err := open(ref, o.t())
 	if err != nil {
-		return asInvalid(ref, err)
-	}
-	defer closer()
-	if err := checkType(fd, o.t()); err != nil {
-		return o.err("pin", ref.String(), err)
-	}
-	dir := o.pinDirs()[0]
-	if err := o.prepareDir(dir); err != nil {
 		return o.err("pin", name, err)
 	}
-	if err := mountPin(fd, filepath.Join(dir, name)); err != nil {
+	defer closer()
+	dir := o.pinDirs()[0]
+	if err = o.prepareDir(dir); err == nil {
+		err = mountPin(fd, filepath.Join(dir, name))
+	}
+	if err != nil {
 		return o.err("pin", name, err)
 	}
 	return nil
@@ -128,7 +129,7 @@ func mountPin(fd int, path string) error {
 		return &fs.PathError{Op: "create", Path: path, Err: err}
 	}
 	if err := sys.BindNamespace(fd, path); err != nil {
-		return errors.Join(&fs.PathError{Op: "mount", Path: path, Err: sys.ExplainMount(err)}, os.Remove(path))
+		return errors.Join(mountError("mount", path, err), os.Remove(path))
 	}
 	return nil
 }
@@ -136,9 +137,9 @@ func mountPin(fd int, path string) error {
 // pinPatience is how long Pin waits for the lock of the directory.
 var pinPatience = 5 * time.Second
 
-// prepareDir makes the directory and a mount of it, as ip-netns(8) does under the same lock. The mount is shared so that
-// pins show in mount namespaces that are made from now on; but pins of mount namespaces can only be on a private one.
-// Once it is a mount, nothing is left to lock, which is as well: any user may hold the lock for ever.
+// prepareDir makes the directory and a mount of it, as ip-netns(8) does under the same lock. The mount is shared, so
+// that pins show in mount namespaces that are made later; but mount namespaces can be pinned only on a private one. If
+// it is a mount already, no lock is needed: any user may hold that for ever.
 func (o Of) prepareDir(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil { //nolint:gosec // everybody may read pins, as those of ip-netns
 		return err
@@ -147,66 +148,52 @@ func (o Of) prepareDir(dir string) error {
 	if o.t() == species.CLONE_NEWNS {
 		propagation = sys.Private
 	}
-	if err := sys.SetPropagation(dir, propagation); !errors.Is(err, syscall.EINVAL) {
-		return wrapPath("make shared", dir, err)
+	err := sys.SetPropagation(dir, propagation)
+	if errors.Is(err, syscall.EINVAL) {
+		lock, lockErr := sys.LockDir(dir, pinPatience)
+		if lockErr != nil {
+			return lockErr
+		}
+		defer func() { _ = lock.Close() }()
+		if err = sys.SetPropagation(dir, propagation); errors.Is(err, syscall.EINVAL) { // nobody else has mounted it meanwhile
+			if err = sys.BindToItself(dir); err == nil {
+				err = sys.SetPropagation(dir, propagation)
+			}
+		}
 	}
-	lock, err := sys.LockDir(dir, pinPatience)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = lock.Close() }()
-	if err := sys.SetPropagation(dir, propagation); !errors.Is(err, syscall.EINVAL) { // others were faster
-		return wrapPath("make shared", dir, err)
-	}
-	if err := sys.BindToItself(dir); err != nil {
-		return wrapPath("mount", dir, err)
-	}
-	return wrapPath("make shared", dir, sys.SetPropagation(dir, propagation))
+	return mountError("mount", dir, err)
 }
 
-func wrapPath(op, path string, err error) error {
+func mountError(op, path string, err error) error {
 	if err != nil {
 		return &fs.PathError{Op: op, Path: path, Err: sys.ExplainMount(err)}
 	}
 	return nil
 }
 
-// DeleteNamed takes away a pin of this type; see the function DeleteNamed. A file that is no pin and not empty, or that
-// is something else than a regular file, is left alone.
+// DeleteNamed removes a pin of this type; see the function DeleteNamed. A file that is no pin and not empty, or that is
+// not a regular file, is left alone.
 func (o Of) DeleteNamed(name string) error {
 	if err := o.checkName("delete", name); err != nil {
 		return err
 	}
-	var first error
-	for _, dir := range o.pinDirs() {
-		err := deletePin(filepath.Join(dir, name))
-		if err == nil {
-			return nil
-		}
-		if first == nil {
-			first = err
-		}
-		if !errors.Is(err, fs.ErrNotExist) {
-			return o.err("delete", name, err)
-		}
+	if err := o.inPinDirs(name, deletePin); err != nil {
+		return o.err("delete", name, err)
 	}
-	return o.err("delete", name, first)
+	return nil
 }
 
-// deletePin takes off everything that is mounted there, then the file.
+// deletePin unmounts everything that is mounted there, and removes the file.
 func deletePin(path string) error {
-	const layers = 1000
-	var err error
-	for range layers {
-		if err = sys.Detach(path); err != nil {
-			break
-		}
+	err := sys.Detach(path)
+	for layers := 1; err == nil && layers < 1000; layers++ {
+		err = sys.Detach(path)
 	}
-	switch {
-	case err == nil:
-		return &fs.PathError{Op: "unmount", Path: path, Err: syscall.EBUSY}
-	case !errors.Is(err, syscall.EINVAL):
-		return &fs.PathError{Op: "unmount", Path: path, Err: sys.ExplainMount(err)}
+	if err == nil {
+		err = syscall.EBUSY
+	}
+	if !errors.Is(err, syscall.EINVAL) {
+		return mountError("unmount", path, err)
 	}
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -218,8 +205,8 @@ func deletePin(path string) error {
 	return os.Remove(path)
 }
 
-// List returns the names of the pinned namespaces of this type, sorted. Files on which nothing is mounted are not among
-// them. It takes no rights.
+// List returns the names of the pinned namespaces of this type, sorted, without files on which nothing is mounted. It
+// requires no capability.
 func (o Of) List() ([]string, error) {
 	if err := o.valid("list", "pins"); err != nil {
 		return nil, err

@@ -13,29 +13,28 @@ import (
 )
 
 // Portable is a reference as plain data, for another program or a later time: where the namespace was found, and how to
-// tell that it is still the same. It holds nothing open, and is valid until the next boot, where it was made or where
+// tell that it is still the same. It keeps nothing alive, and is valid until the next boot, where it was made or where
 // paths and PIDs mean the same.
 //
-// One that was not made by NewPortable must have NSID, be it without the device number, and NSType, and a path, a PID or a
-// 64-bit ID; EINVAL otherwise. What else is zero is not compared.
+// One that was not made by NewPortable must have NSID, which may lack the device number, and NSType, and a path, a PID
+// or a 64-bit ID; EINVAL otherwise. Other fields that are zero are not compared.
 type Portable struct {
 	NSID   species.NamespaceID   `json:"id"`
 	NSType species.NamespaceType `json:"type"`
 	Serial uint64                `json:"serial,omitempty"` // see the function Serial; 0 if the kernel has none
 	Path   string                `json:"path,omitempty"`   // where it was, absolute
-	PID    int                   `json:"pid,omitempty"`    // who was in it
+	PID    int                   `json:"pid,omitempty"`    // of a process that was in it
 	Start  uint64                `json:"start,omitempty"`  // of that process, in clock ticks after boot
 }
 
 // NewPortable returns what is known of a reference. A [NamespacePath] keeps its path, a [ProcessNamespace] its process;
-// of others, such as a handle, the 64-bit ID is enough to find them again (6.18), and ErrNotSupported before.
+// for others, such as a handle, the 64-bit ID is enough (Linux 6.18), and ErrNotSupported before.
 func NewPortable(ref Relation) (Portable, error) {
 	p, err := query("identity", ref, identify)
 	if err != nil {
 		return Portable{}, err
 	}
-	err = p.place(ref)
-	if err != nil {
+	if err := p.addPlace(ref); err != nil {
 		return Portable{}, failed("place", ref, err)
 	}
 	return p, nil
@@ -48,36 +47,30 @@ func identify(fd int, t species.NamespaceType) (Portable, error) {
 		return Portable{}, err
 	}
 	serial, err := sys.SerialOf(fd, t)
-	if err != nil && !sys.IsMissing(err) {
-		return Portable{}, err
+	if sys.IsMissing(err) {
+		err = nil
 	}
-	return Portable{NSID: id, NSType: t, Serial: serial}, nil
+	return Portable{NSID: id, NSType: t, Serial: serial}, err
 }
 
-// place adds where it was found.
-func (p *Portable) place(ref Relation) (err error) {
+// addPlace adds where the namespace was found.
+func (p *Portable) addPlace(ref Relation) (err error) {
+	if typed, ok := ref.(*TypedNamespacePath); ok {
+		ref = typed.ref
+	}
 	switch r := ref.(type) {
 	case NamespacePath:
 		p.Path, err = filepath.Abs(string(r))
-	case *TypedNamespacePath:
-		if path, ok := r.ref.(NamespacePath); ok {
-			p.Path, err = filepath.Abs(string(path))
-		}
 	case ProcessNamespace:
 		p.PID = r.process.pid
 		p.Start, err = r.process.p.Start()
-		return ended(r.process.p, err)
+		err = ended(r.process.p, err)
 	default:
-		if p.Serial == 0 || !p.hasHandle(ref) {
-			return fmt.Errorf("%w: a reference without a path takes Linux 6.18", ErrNotSupported)
+		if _, err := NewFileHandle(ref); p.Serial == 0 || err != nil {
+			return fmt.Errorf("%w: a reference without a path requires Linux 6.18", ErrNotSupported)
 		}
 	}
 	return err
-}
-
-func (p *Portable) hasHandle(ref Relation) bool {
-	_, err := NewFileHandle(ref)
-	return err == nil
 }
 
 // Open opens the namespace, which the caller closes. ErrStale: what is there now is another one, or nothing.
@@ -89,27 +82,26 @@ func (p Portable) Open() (*NamespaceFile, error) {
 	return ownFile(p.String(), fd), nil
 }
 
+// NsFd opens the namespace; see Open.
+func (p Portable) NsFd() (int, FdCloser, error) {
+	fd, err := p.open()
+	return opened(p, fd, err)
+}
+
 func (p Portable) open() (*sys.FD, error) {
 	if lacking := p.lacking(); lacking != "" {
 		return nil, fmt.Errorf("incomplete, without %s: %w", lacking, syscall.EINVAL)
 	}
 	fd, err := p.find()
-	switch {
-	case errors.Is(err, fs.ErrNotExist), errors.Is(err, syscall.ESRCH), errors.Is(err, syscall.ESTALE):
-		return nil, fmt.Errorf("%w: %w", ErrStale, err)
-	case errors.Is(err, syscall.EINVAL):
-		return nil, fmt.Errorf("%w: %w", ErrStale, err)
-	case err != nil:
-		return nil, err
-	}
-	found, err := sys.TypeOf(fd.Int())
-	if err == nil && found != p.NSType {
-		err = fmt.Errorf("%w: it is a %s namespace", ErrStale, found.Name())
-	}
-	if err == nil {
-		err = p.compare(fd.Int())
+	for _, gone := range []error{fs.ErrNotExist, syscall.ESRCH, syscall.ESTALE, syscall.EINVAL} {
+		if errors.Is(err, gone) {
+			return nil, fmt.Errorf("%w: %w", ErrStale, err)
+		}
 	}
 	if err != nil {
+		return nil, err
+	}
+	if err := p.compare(fd.Int()); err != nil {
 		_ = fd.Close()
 		return nil, err
 	}
@@ -157,27 +149,24 @@ func (p Portable) findProcess() (*sys.FD, error) {
 	return fd, uninspected(process, err)
 }
 
-// compare returns ErrStale unless it is the very namespace.
+// compare returns ErrStale unless it is the same namespace.
 func (p Portable) compare(fd int) error {
-	now, err := identify(fd, p.NSType)
+	found, err := sys.TypeOf(fd)
+	if err != nil {
+		return err
+	}
+	now, err := identify(fd, found)
 	switch {
 	case err != nil:
 		return err
+	case found != p.NSType:
+		return fmt.Errorf("%w: it is a %s namespace", ErrStale, found.Name())
 	case now.NSID.Ino != p.NSID.Ino || now.NSID != p.NSID && p.NSID.Dev != 0:
 		return fmt.Errorf("%w: the namespace is %s", ErrStale, now.NSID)
 	case now.Serial != p.Serial && now.Serial != 0 && p.Serial != 0:
 		return fmt.Errorf("%w: the inode number was given to a later namespace", ErrStale)
 	}
 	return nil
-}
-
-// NsFd opens the namespace; see Open.
-func (p Portable) NsFd() (int, FdCloser, error) {
-	fd, err := p.open()
-	if err != nil {
-		return -1, nil, invalid(p, err)
-	}
-	return fd.Int(), func() { _ = fd.Close() }, nil
 }
 
 // String returns the link text and where it was found.
@@ -193,21 +182,3 @@ func (p Portable) String() string {
 	}
 	return text
 }
-
-// ID returns the identity, having opened the namespace; see [Relation].
-func (p Portable) ID() (species.NamespaceID, error) { return idOf(p) }
-
-// Type returns the type, having opened the namespace; see [Relation].
-func (p Portable) Type() (species.NamespaceType, error) { return typeOf(p) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (p Portable) User() (*NamespaceFile, error) { return userOf(p) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (p Portable) Parent() (*NamespaceFile, error) { return parentOf(p) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (p Portable) OwnerUID() (int, error) { return ownerUIDOf(p) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (p Portable) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(p) }

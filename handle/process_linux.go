@@ -8,17 +8,17 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Process is a process whose namespaces are to be used, held by a pidfd: if its PID is given to another process, this
-// does not follow. The caller closes it. It does not keep the namespaces alive.
+// Process is a process whose namespaces are to be used, by a pidfd: if its PID is given to another process, it is still
+// the first one. The caller closes it. It does not keep the namespaces alive.
 type Process struct {
 	p   *sys.Process
 	pid int
 }
 
-// OpenProcess takes hold of the process with that PID in the caller's PID namespace, or of the thread with that TID; the
-// caller closes it. It takes no rights; using it does. ESRCH, which is fs.ErrNotExist, too: there is none.
+// OpenProcess opens a pidfd of the process with that PID in the caller's PID namespace, or of the thread with that TID;
+// the caller closes it. It requires no capability; to use it does. ESRCH, also fs.ErrNotExist: there is none.
 //
-// The namespaces of a process are those of its first thread, and if that has ended while others live on, those of its
+// The namespaces of a process are those of its first thread, or if that has ended while others run, those of its
 // oldest.
 func OpenProcess(pid int) (*Process, error) {
 	p, err := openProcess(pid)
@@ -28,18 +28,18 @@ func OpenProcess(pid int) (*Process, error) {
 	return &Process{p, pid}, nil
 }
 
-// Close lets the process go; again, it does nothing.
+// Close closes the pidfd; again, it does nothing.
 func (p *Process) Close() error { return p.p.Close() }
 
 // String returns the PID.
 func (p *Process) String() string { return "process " + strconv.Itoa(p.pid) }
 
-// Namespace returns a reference to the process's namespace of that type, for as long as the Process is open. A type that
+// Namespace returns a reference to the process's namespace of that type, valid while the Process is open. A type that
 // is none of the eight is EINVAL when the reference is used.
 func (p *Process) Namespace(t species.NamespaceType) ProcessNamespace { return ProcessNamespace{p, t} }
 
-// Namespaces returns references to the process's namespaces of these types. [Execute] joins them in one step, which is
-// no dearer than joining one.
+// Namespaces returns references to the process's namespaces of these types. [Execute] joins them in one step, which
+// costs what joining one costs.
 func (p *Process) Namespaces(types ...species.NamespaceType) []Relation {
 	refs := make([]Relation, len(types))
 	for i, t := range types {
@@ -48,20 +48,7 @@ func (p *Process) Namespaces(types ...species.NamespaceType) []Relation {
 	return refs
 }
 
-func (p *Process) pidfd() int { return p.p.Int() }
-
-// shares says whether the calling thread is in the process's namespace of type t.
-func (p *Process) shares(t species.NamespaceType) (bool, error) {
-	theirs, err := p.p.NamespaceID(t)
-	if err != nil {
-		return false, err
-	}
-	ours, err := sys.ThreadNamespaceID(t)
-	return err == nil && ours == theirs, nil
-}
-
-// ProcessNamespace refers to the namespace of one type that a process is in whenever it is asked. It holds nothing open
-// itself.
+// ProcessNamespace refers to the namespace of one type that a process is in at the time of use. It keeps nothing alive.
 type ProcessNamespace struct {
 	process *Process
 	t       species.NamespaceType
@@ -77,10 +64,7 @@ func (n ProcessNamespace) NsFd() (int, FdCloser, error) {
 		return -1, nil, invalid(n, syscall.EINVAL)
 	}
 	fd, err := n.process.p.OpenNamespace(n.t)
-	if err != nil {
-		return -1, nil, invalid(n, uninspected(n.process.p, err))
-	}
-	return fd.Int(), func() { _ = fd.Close() }, nil
+	return opened(n, fd, uninspected(n.process.p, err))
 }
 
 // String returns type and PID.
@@ -89,24 +73,4 @@ func (n ProcessNamespace) String() string {
 		return "no process"
 	}
 	return typeWord(n.t) + " of " + n.process.String()
-}
-
-// ID returns the identity; see [Relation].
-func (n ProcessNamespace) ID() (species.NamespaceID, error) { return idOf(n) }
-
-// Type returns the type; see [Relation].
-func (n ProcessNamespace) Type() (species.NamespaceType, error) { return typeOf(n) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (n ProcessNamespace) User() (*NamespaceFile, error) { return userOf(n) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (n ProcessNamespace) Parent() (*NamespaceFile, error) { return parentOf(n) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (n ProcessNamespace) OwnerUID() (int, error) { return ownerUIDOf(n) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (n ProcessNamespace) OpenTypedReference() (Relation, ReferenceCloser, error) {
-	return openTyped(n)
 }

@@ -5,7 +5,9 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -19,70 +21,56 @@ import (
 //
 // Names are those of io/fs: "etc/os-release", without a slash at the beginning. They are resolved as by a process
 // inside: absolute symbolic links and ".." lead to the namespace's own files and never out of it, nor do the links of a
-// /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS; ErrNotSupported where a seccomp filter refuses it). Only regular files and
-// directories are opened; a FIFO or device is EINVAL, and is not touched. Reading never waits for something to read, as
-// /proc/kmsg does, to which a link may lead: it is EAGAIN. What the files say is still the container's: limit how much
-// you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
+// /proc (openat2(2) with RESOLVE_IN_ROOT and RESOLVE_NO_MAGICLINKS; ErrNotSupported where a seccomp filter refuses it).
+// Only regular files and directories are opened; a FIFO or device is EINVAL, and is not touched. Reading never waits
+// for something to read, as /proc/kmsg does, to which a link may lead: it is EAGAIN. What the files say is still the
+// container's: limit how much you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
 type Root struct {
 	root *sys.FD
 	ns   *sys.FD // nil if the root is that of a process
 	ref  string
 }
 
-var (
-	_ fs.ReadFileFS = (*Root)(nil)
-	_ fs.ReadDirFS  = (*Root)(nil)
-	_ fs.StatFS     = (*Root)(nil)
-	_ fs.ReadLinkFS = (*Root)(nil)
-)
-
-// OpenRoot opens the files of a mount namespace. It takes CAP_SYS_ADMIN over it, and CAP_SYS_ADMIN and CAP_SYS_CHROOT in
-// the caller's user namespace. Of a [ProcessNamespace] the right to inspect the process is enough; then it is the
-// process's own root directory, which chroot(2) may have made another one than the namespace's.
+// OpenRoot opens the files of a mount namespace; the caller closes the Root. It requires CAP_SYS_ADMIN over the
+// namespace, and CAP_SYS_ADMIN and CAP_SYS_CHROOT in the caller's user namespace. For a [ProcessNamespace] the right to
+// inspect the process is enough; then it is the process's own root directory, which chroot(2) may have changed.
 func OpenRoot(ref Relation) (*Root, error) {
-	fd, closer, err := ref.NsFd()
+	fd, _, closer, err := open(ref, species.CLONE_NEWNS)
 	if err != nil {
-		return nil, asInvalid(ref, err)
+		return nil, err
 	}
 	defer closer()
-	if err := checkType(fd, species.CLONE_NEWNS); err != nil {
-		return nil, invalid(ref, err)
-	}
 	root, err := rootOf(fd)
 	if p, ok := ref.(ProcessNamespace); ok && errors.Is(err, syscall.EPERM) {
 		if root, err = p.process.p.OpenRoot(); err == nil {
 			return &Root{root: root, ref: ref.String()}, nil
 		}
 	}
-	if err != nil {
-		err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
-		return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
-	}
-	ns, err := sys.DupFD(fd)
-	if err != nil {
+	var ns *sys.FD
+	if err == nil {
+		if ns, err = sys.DupFD(fd); err == nil {
+			return &Root{root: root, ns: ns, ref: ref.String()}, nil
+		}
 		_ = root.Close()
-		return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
 	}
-	return &Root{root: root, ns: ns, ref: ref.String()}, nil
+	err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
+	return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
 }
 
-// rootOf has a thread join the mount namespace, open its root, and die.
+// rootOf opens the root of a mount namespace, on a thread that joins it and ends then.
 func rootOf(fd int) (root *sys.FD, err error) {
-	done := make(chan struct{})
-	onOwnThread(func() {
-		defer close(done)
-		if err = sys.Unshare(cloneFS); err != nil {
-			return
+	runOnOwnThread(func() {
+		if err = sys.Unshare(cloneFS); err == nil {
+			err = sys.Setns(fd, int(species.CLONE_NEWNS))
 		}
-		if err = sys.Setns(fd, int(species.CLONE_NEWNS)); err == nil {
+		if err == nil {
 			root, err = sys.OpenRootHere()
 		}
 	})
-	<-done
 	return root, err
 }
 
-// Close lets the mount namespace go. Files that were opened stay open.
+// Close closes the root; the mount namespace is not kept alive any more. Files that were opened stay open.
 func (r *Root) Close() error { return errors.Join(r.root.Close(), r.ns.Close()) }
 
 // String returns the reference that it was opened with.
@@ -95,36 +83,34 @@ func (r *Root) Open(name string) (fs.File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &rootFile{f, r, name, nil}, nil
+	return &rootFile{readable: f, file: f, root: r, name: name}, nil
 }
 
 func (r *Root) open(name string) (*os.File, error) {
-	var file *os.File
-	err := r.resolve("open", name, false, func(found *sys.FD) error {
+	return resolve(r, "open", name, false, func(found *sys.FD) (*os.File, error) {
 		fd, err := sys.Reopen(found)
-		if err == nil {
-			file, err = sys.Impatient(fd, name)
+		if err != nil {
+			return nil, err
 		}
-		return err
+		return sys.Impatient(fd, name)
 	})
-	return file, err
 }
 
-// resolve finds the file and has it used. Errors are *fs.PathError.
-func (r *Root) resolve(op, name string, nofollow bool, use func(*sys.FD) error) error {
+// resolve calls use with the file of that name. Errors are *fs.PathError.
+func resolve[T any](r *Root, op, name string, nofollow bool, use func(*sys.FD) (T, error)) (result T, err error) {
 	if !fs.ValidPath(name) || strings.ContainsRune(name, 0) {
-		return &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
+		return result, &fs.PathError{Op: op, Path: name, Err: fs.ErrInvalid}
 	}
 	defer runtime.KeepAlive(r)
 	found, err := sys.Resolve(r.root, name, nofollow)
 	if err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: notSupported(err, sys.RootedPaths)}
+		return result, &fs.PathError{Op: op, Path: name, Err: notSupported(err, sys.RootedPaths)}
 	}
 	defer func() { _ = found.Close() }()
-	if err := use(found); err != nil {
-		return &fs.PathError{Op: op, Path: name, Err: err}
+	if result, err = use(found); err != nil {
+		err = &fs.PathError{Op: op, Path: name, Err: err}
 	}
-	return nil
+	return result, err
 }
 
 // ReadFile returns the contents of a regular file.
@@ -147,47 +133,88 @@ func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
 	return r.entries(f, name)
 }
 
-// Stat describes a file of whatever kind, without opening it.
+// Stat describes a file of any kind, without opening it.
 func (r *Root) Stat(name string) (fs.FileInfo, error) { return r.stat("stat", name, false) }
 
 // Lstat is Stat, but describes a symbolic link itself.
 func (r *Root) Lstat(name string) (fs.FileInfo, error) { return r.stat("lstat", name, true) }
 
-func (r *Root) stat(op, name string, nofollow bool) (info fs.FileInfo, err error) {
-	err = r.resolve(op, name, nofollow, func(found *sys.FD) error {
-		f := os.NewFile(uintptr(found.Disown()), name)
+func (r *Root) stat(op, name string, nofollow bool) (fs.FileInfo, error) {
+	return resolve(r, op, name, nofollow, func(found *sys.FD) (fs.FileInfo, error) {
+		f := sys.OSFile(found, name)
 		defer func() { _ = f.Close() }()
-		info, err = f.Stat()
-		return err
+		return f.Stat()
 	})
-	return info, err
 }
 
 // ReadLink returns where a symbolic link leads.
-func (r *Root) ReadLink(name string) (target string, err error) {
-	err = r.resolve("readlink", name, true, func(found *sys.FD) error {
-		target, err = sys.ReadLink(found)
-		return err
-	})
-	return target, err
+func (r *Root) ReadLink(name string) (string, error) {
+	return resolve(r, "readlink", name, true, sys.ReadLink)
 }
 
-// OpenNamespace opens the namespace that is pinned at a file in there; the caller closes it. So one gets from mount
-// namespace to mount namespace.
+// OpenNamespace opens the namespace that is pinned at a file in the mount namespace; the caller closes it.
 func (r *Root) OpenNamespace(name string) (*NamespaceFile, error) {
-	var file *NamespaceFile
-	err := r.resolve("open", name, false, func(found *sys.FD) error {
+	fd, err := resolve(r, "open", name, false, func(found *sys.FD) (*sys.FD, error) {
 		if err := sys.CheckNsfs(found.Int()); err != nil {
-			return noNamespace(err)
+			return nil, noNamespace(err)
 		}
-		fd, err := sys.Reopen(found)
-		if err == nil {
-			file = ownFile(name, fd)
-		}
-		return err
+		return sys.Reopen(found)
 	})
 	if err != nil {
 		return nil, &InvalidNamespaceError{Ref: r.String(), Err: err}
 	}
-	return file, nil
+	return ownFile(name, fd), nil
+}
+
+// rootFile is an open file of a Root. It has no other method of *os.File, since those of a directory look up its
+// entries by a path that means something else, or nothing, outside.
+type rootFile struct {
+	readable
+	file *os.File
+	root *Root
+	name string
+	rest []fs.DirEntry // what ReadDir has not returned yet; nil before the first call
+}
+
+type readable interface {
+	fs.File
+	io.ReaderAt
+	io.Seeker
+}
+
+// ReadDir returns the next n entries, or with n <= 0 all that are left.
+func (f *rootFile) ReadDir(n int) ([]fs.DirEntry, error) {
+	if f.rest == nil {
+		entries, err := f.root.entries(f.file, f.name)
+		if err != nil {
+			return nil, err
+		}
+		f.rest = slices.Grow(entries, 1) // not nil
+	}
+	if n <= 0 {
+		n = len(f.rest)
+	} else if len(f.rest) == 0 {
+		return nil, io.EOF
+	}
+	n = min(n, len(f.rest))
+	next := slices.Clone(f.rest[:n])
+	f.rest = f.rest[n:]
+	return next, nil
+}
+
+// entries describes what is in an open directory, without what is deleted meanwhile.
+func (r *Root) entries(dir *os.File, name string) ([]fs.DirEntry, error) {
+	names, err := dir.Readdirnames(-1)
+	entries := make([]fs.DirEntry, 0, len(names))
+	for _, entry := range names {
+		info, statErr := r.Lstat(path.Join(name, entry))
+		switch {
+		case statErr == nil:
+			entries = append(entries, fs.FileInfoToDirEntry(info))
+		case !errors.Is(statErr, fs.ErrNotExist):
+			err = errors.Join(err, statErr)
+		}
+	}
+	slices.SortFunc(entries, func(a, b fs.DirEntry) int { return strings.Compare(a.Name(), b.Name()) })
+	return entries, err
 }

@@ -19,6 +19,13 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
+var _ interface {
+	fs.ReadFileFS
+	fs.ReadDirFS
+	fs.StatFS
+	fs.ReadLinkFS
+} = (*handle.Root)(nil)
+
 // hostile has traps in the container's /mnt, which is a file system of its own.
 const hostile = `
 mount -t tmpfs none /mnt

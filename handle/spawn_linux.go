@@ -3,13 +3,24 @@ package handle
 import (
 	"runtime"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 )
 
 // onOwnThread runs body in a new goroutine that is locked to a thread and never unlocked: the runtime ends the thread
-// with the goroutine. It is not the main thread, which cannot be ended: a goroutine that starts there keeps it busy
-// until another one has a thread.
+// with the goroutine. It is not the main thread, which cannot be ended: a goroutine that starts there occupies it until
+// another one has a thread.
 func onOwnThread(body func()) { go startThread(body, nil) }
+
+// runOnOwnThread waits for body.
+func runOnOwnThread(body func()) {
+	done := make(chan struct{})
+	onOwnThread(func() {
+		defer close(done)
+		body()
+	})
+	<-done
+}
 
 func startThread(body func(), started chan<- struct{}) {
 	runtime.LockOSThread()
@@ -26,21 +37,22 @@ func startThread(body func(), started chan<- struct{}) {
 	runtime.UnlockOSThread()
 }
 
-// lockOffMain locks the calling goroutine to its thread, having moved it away from the main thread. The main thread is
-// kept busy until free is closed; free is nil when there was no need. A goroutine that was locked to the main thread
-// already stays there.
-func lockOffMain() (free chan struct{}) {
+// lockOffMain locks the calling goroutine to its thread, having moved it away from the main thread, and returns the
+// TID. The main thread is occupied until free is closed; free is nil if it is not. A goroutine that was locked to the
+// main thread before stays there.
+func lockOffMain() (tid int, free chan struct{}) {
 	const attempts = 100
 	runtime.LockOSThread()
 	for range attempts {
-		if !sys.OnMainThread() {
-			return free
+		tid, main := raw.Thread()
+		if !main {
+			return tid, free
 		}
 		runtime.UnlockOSThread()
 		free = occupyMain()
 		runtime.LockOSThread()
 	}
-	return free
+	return raw.OwnTID(), free
 }
 
 // occupyMain starts a goroutine, which is the next one to run on the thread that the caller leaves by waiting for it.
@@ -60,17 +72,4 @@ func occupyMain() (free chan struct{}) {
 		return release
 	}
 	return nil
-}
-
-// unlockAfter undoes lockOffMain.
-func unlockAfter(free chan struct{}) {
-	runtime.UnlockOSThread()
-	leaveMain(free)
-}
-
-// leaveMain lets go of the main thread, if it was occupied.
-func leaveMain(free chan struct{}) {
-	if free != nil {
-		close(free)
-	}
 }

@@ -1,18 +1,16 @@
 package handle
 
 import (
-	"fmt"
 	"os"
 	"syscall"
 
-	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
 
-// typed is a reference together with the type that its namespace must have: of any other type it is an
-// *InvalidNamespaceError with EINVAL, whatever is asked.
+// typed is a reference together with the type that its namespace must have: for another type every query is an
+// *InvalidNamespaceError with EINVAL.
 type typed struct {
-	ref  reference
+	ref  Relation
 	want species.NamespaceType
 }
 
@@ -28,8 +26,8 @@ type TypedNamespaceFile struct {
 	file *NamespaceFile
 }
 
-// NewTypedNamespacePath returns a reference to whatever namespace of type t is at path when it is asked; NaNS stands for
-// the type that it has then.
+// NewTypedNamespacePath returns a reference to the namespace of type t that is at path at the time of use; NaNS stands
+// for the type that it has then.
 func NewTypedNamespacePath(path string, t species.NamespaceType) *TypedNamespacePath {
 	return &TypedNamespacePath{typed{NamespacePath(path), t}}
 }
@@ -45,7 +43,7 @@ func NewTypedNamespaceFd(fd int, t species.NamespaceType) (*TypedNamespaceFd, er
 }
 
 // NewTypedNamespaceFile returns a reference to the namespace of an open file, which must be of type t; NaNS stands for
-// the type that it has. It owns the file from then on; if there is an error, it does not.
+// the type that it has. It owns the file from then on, but not if there is an error.
 func NewTypedNamespaceFile(f *os.File, t species.NamespaceType) (*TypedNamespaceFile, error) {
 	file, err := NewNamespaceFile(f, nil)
 	if err != nil {
@@ -58,14 +56,9 @@ func NewTypedNamespaceFile(f *os.File, t species.NamespaceType) (*TypedNamespace
 	return &TypedNamespaceFile{r, file}, nil
 }
 
-func newTyped(ref reference, t species.NamespaceType) (typed, error) {
-	if t == species.NaNS {
-		found, err := typeOf(ref)
-		return typed{ref, found}, err
-	}
-	r := typed{ref, t}
-	_, err := r.Type()
-	return r, err
+func newTyped(ref Relation, t species.NamespaceType) (typed, error) {
+	found, err := typed{ref, t}.Type()
+	return typed{ref, found}, err
 }
 
 // Close closes the file.
@@ -81,27 +74,8 @@ func (r typed) NsFd() (int, FdCloser, error) {
 	if r.ref == nil {
 		return -1, nil, invalid(r, syscall.EINVAL)
 	}
-	fd, closer, err := r.ref.NsFd()
-	if err != nil {
-		return -1, nil, err
-	}
-	if err := checkType(fd, r.want); err != nil {
-		closer()
-		return -1, nil, invalid(r, err)
-	}
-	return fd, closer, nil
-}
-
-// checkType returns an error unless the descriptor is of a namespace of type t, or with NaNS of any.
-func checkType(fd int, t species.NamespaceType) error {
-	found, err := sys.TypeOf(fd)
-	switch {
-	case err != nil:
-		return noNamespace(err)
-	case found != t && t != species.NaNS:
-		return fmt.Errorf("it is a %s namespace: %w", found.Name(), syscall.EINVAL)
-	}
-	return nil
+	fd, _, closer, err := open(r.ref, r.want)
+	return fd, closer, err
 }
 
 // String returns the type, if one is wanted, and the reference.
@@ -114,21 +88,3 @@ func (r typed) String() string {
 	}
 	return typeWord(r.want) + " " + r.ref.String()
 }
-
-// ID returns the identity; see [Relation].
-func (r typed) ID() (species.NamespaceID, error) { return idOf(r) }
-
-// Type returns the type, having checked it; see [Relation].
-func (r typed) Type() (species.NamespaceType, error) { return typeOf(r) }
-
-// User returns the owner, which the caller closes; see [Relation].
-func (r typed) User() (*NamespaceFile, error) { return userOf(r) }
-
-// Parent returns the parent, which the caller closes; see [Relation].
-func (r typed) Parent() (*NamespaceFile, error) { return parentOf(r) }
-
-// OwnerUID returns the creator's user ID; see [Relation].
-func (r typed) OwnerUID() (int, error) { return ownerUIDOf(r) }
-
-// OpenTypedReference returns an open reference; see [Relation].
-func (r typed) OpenTypedReference() (Relation, ReferenceCloser, error) { return openTyped(r) }

@@ -1,6 +1,8 @@
 package handle
 
 import (
+	"errors"
+	"fmt"
 	"runtime"
 
 	"github.com/nsops/nsops/internal/raw"
@@ -9,94 +11,207 @@ import (
 )
 
 // Visit runs f on the calling goroutine while its thread is in the namespaces referred to, and brings the thread back.
-// Everything but what was visited stays as it is for the caller's thread. It allocates nothing for a single [NsHandle]
-// of a network namespace, and is faster when one thread makes many visits; a [Thread] is faster still. (A handle above
-// 255 takes 8 bytes to become a Relation; keep that, if it matters.)
+// All other namespaces stay those of the caller's thread. For a single [NsHandle] of a network namespace it allocates
+// nothing, and is faster when one thread makes many visits; a [Thread] is faster still. (To make a Relation of a handle
+// above 255 takes 8 bytes; keep that, if it matters.)
 //
 // If the thread cannot be brought back, f was run and the error is ErrTainted: the goroutine is left locked to the
-// thread and should end, which ends the thread. Any other error means that f was not run and the thread is back. A
-// panic of f, and runtime.Goexit, bring the thread back and go on.
+// thread and should end, which ends the thread. Any other error means that f was not run and the thread is back. After
+// a panic of f, or runtime.Goexit, the thread is brought back too.
 //
 // Goroutines that f starts do not follow it. f must not unlock its thread, nor switch it for good. The goroutine is
 // moved away from the main thread, unless the caller has locked it there.
 //
-// The rights are those of [Go]. User and time namespaces are ErrNeedsReexec, mount namespaces ErrNeedsThread.
+// It requires the capabilities of [Go]. User and time namespaces are ErrNeedsReexec, mount namespaces ErrNeedsThread.
 func Visit(f func(), refs ...Relation) error {
+	th := Thread{}
+	th.tid, th.free = lockOffMain()
+	defer th.Unlock()
+	return th.Visit(f, refs...)
+}
+
+// Thread is the calling goroutine's thread, with the way back to its namespaces kept open: for many visits from one
+// goroutine, each about as cheap as its two calls of setns(2). It is for that goroutine only.
+type Thread struct {
+	tid      int
+	free     chan struct{} // see lockOffMain
+	homes    [5]home       // of the thread's own namespaces, one for each type that can be visited
+	opened   int
+	visiting bool
+	ended    bool
+}
+
+type home struct {
+	fd int
+	t  species.NamespaceType
+}
+
+// LockThread locks the calling goroutine to its thread, as runtime.LockOSThread does; Unlock ends that. The goroutine
+// is moved away from the main thread first, unless the caller has locked it there. Until Unlock, nothing but Visit may
+// switch the thread, as that returns to the namespaces in which the thread was the first time.
+func LockThread() *Thread {
+	tid, free := lockOffMain()
+	return &Thread{tid: tid, free: free}
+}
+
+// Visit is the function [Visit], but keeps a descriptor of the thread's own namespace of each type that was visited,
+// until Unlock. After ErrTainted the Thread is of no more use.
+func (th *Thread) Visit(f func(), refs ...Relation) error {
+	switch {
+	case th.ended:
+		return &Error{Op: "visit", Ref: "thread", Err: ErrClosed}
+	case th.visiting: // a visit during another one comes back to where that is
+		err := Visit(f, refs...)
+		if errors.Is(err, ErrTainted) {
+			th.end()
+		}
+		return err
+	}
 	if len(refs) == 1 {
 		if ns, ok := refs[0].(NsHandle); ok {
-			if done, err := visitNetwork(f, ns); done {
+			if done, err := th.visitNetwork(f, ns); done {
 				return err
 			}
 		}
 	}
-	return visit(f, refs)
+	return th.visit(f, refs)
 }
 
-// visitNetwork is Visit for a network namespace. It does nothing if something else is wanted, or special: then done is
-// false.
-func visitNetwork(f func(), ns NsHandle) (done bool, err error) {
-	runtime.LockOSThread()
-	tid, main := raw.Thread()
-	if main {
-		runtime.UnlockOSThread()
+// visitNetwork is visit for a network namespace, without allocations. done is false if it is something else, or fails.
+func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
+	home, err := th.home(species.CLONE_NEWNET)
+	if err != nil || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
 		return false, nil
 	}
-	home, err := sys.OpenCurrentNet(tid)
-	if err != nil {
-		runtime.UnlockOSThread()
-		return false, nil
-	}
-	if errno := raw.SetnsNoWait(int(ns), species.CLONE_NEWNET); errno != 0 {
-		raw.CloseNoWait(home)
-		runtime.UnlockOSThread()
-		return false, nil
-	}
+	th.visiting = true
 	defer func() {
-		err = comeBack(home, species.CLONE_NEWNET)
-		raw.CloseNoWait(home)
-		if err == nil {
-			runtime.UnlockOSThread()
+		th.visiting = false
+		if err = comeBack(home, species.CLONE_NEWNET); err != nil {
+			th.end()
 		}
 	}()
 	f()
 	return true, nil
 }
 
-// visit is Visit for everything.
-func visit(f func(), refs []Relation) (err error) {
-	found, err := visitable(refs)
+func (th *Thread) visit(f func(), refs []Relation) (err error) {
+	found, err := steps(refs)
 	if err != nil {
 		return err
 	}
 	defer closeSteps(found)
-	free := lockOffMain()
-	var homes homes
-	defer func() {
-		if back := homes.leave(); back != nil {
-			leaveMain(free)
-			err = back
-			return
-		}
-		unlockAfter(free)
-	}()
-	if err := homes.enter(found); err != nil {
+	if err := th.openHomes(found); err != nil {
 		return err
+	}
+	var joined species.Set
+	th.visiting = true
+	defer func() {
+		th.visiting = false
+		if back := th.back(joined); back != nil {
+			th.end()
+			err = back
+		}
+	}()
+	for _, s := range found {
+		joined = joined.With(s.mask)
+		if err := s.join(); err != nil {
+			return err
+		}
 	}
 	f()
 	return nil
 }
 
-// visitable is steps without what one cannot come back from.
-func visitable(refs []Relation) ([]step, error) {
-	found, err := steps(refs)
-	if err != nil {
-		return nil, err
-	}
+// openHomes opens the way back from all of the steps. There is none from a mount namespace.
+func (th *Thread) openHomes(found []step) error {
 	for _, s := range found {
 		if species.Set(s.mask).Has(species.CLONE_NEWNS) {
-			closeSteps(found)
-			return nil, s.err("visit", ErrNeedsThread)
+			return s.err("visit", ErrNeedsThread)
+		}
+		for t := range species.Set(s.mask).All() {
+			if _, err := th.home(t); err != nil {
+				return s.err("leave", err)
+			}
 		}
 	}
-	return found, nil
+	return nil
+}
+
+// home returns the descriptor of the thread's own namespace of type t.
+func (th *Thread) home(t species.NamespaceType) (int, error) {
+	for _, h := range th.homes[:th.opened] {
+		if h.t == t {
+			return h.fd, nil
+		}
+	}
+	fd, err := openHome(t, th.tid)
+	if err == nil {
+		th.homes[th.opened] = home{fd, t}
+		th.opened++
+	}
+	return fd, err
+}
+
+// back returns to the thread's own namespaces of these types. The error is of the first one that cannot be returned to.
+func (th *Thread) back(types species.Set) (err error) {
+	for i := th.opened - 1; i >= 0; i-- {
+		if h := th.homes[i]; types.Has(h.t) {
+			if failed := comeBack(h.fd, h.t); err == nil {
+				err = failed
+			}
+		}
+	}
+	return err
+}
+
+// Unlock closes what was kept and unlocks the goroutine from its thread; again, or after ErrTainted, it does nothing.
+func (th *Thread) Unlock() {
+	if !th.ended {
+		th.end()
+		runtime.UnlockOSThread()
+	}
+}
+
+// end closes what was kept. The goroutine stays locked; Unlock does nothing any more.
+func (th *Thread) end() {
+	th.ended = true
+	for _, h := range th.homes[:th.opened] {
+		raw.CloseNoWait(h.fd)
+	}
+	if th.free != nil {
+		close(th.free)
+	}
+}
+
+// openHome opens the calling thread's namespace to come back to. Of PID namespaces that is the one for children, and
+// there is no way back to one in which no process was started yet.
+func openHome(t species.NamespaceType, tid int) (fd int, err error) {
+	if t == species.CLONE_NEWNET {
+		fd, err = sys.OpenCurrentNet(tid)
+	} else {
+		fd, err = sys.OpenCurrent(t)
+	}
+	if err != nil && t != species.CLONE_NEWPID {
+		if own, err := sys.OpenThreadNamespace(t); err == nil {
+			return own.Disown(), nil
+		}
+	}
+	return fd, err
+}
+
+// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even of a thread that is there
+// already; one that lacked them could not leave.
+func comeBack(home int, t species.NamespaceType) error {
+	errno := raw.SetnsNoWait(home, t)
+	if errno == 0 {
+		return nil
+	}
+	if current, err := openHome(t, raw.OwnTID()); err == nil {
+		defer raw.CloseNoWait(current)
+		if NsHandle(home).Equal(NsHandle(current)) {
+			return nil
+		}
+	}
+	err := fmt.Errorf("%w: %w", ErrTainted, sys.ExplainJoin(errno, t, home))
+	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: err}
 }

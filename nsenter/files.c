@@ -52,10 +52,9 @@ static void close_inherited(void)
 		close(fd_list);
 }
 
-/* The target may have called chroot(2), so the caller has opened its root directory, before the join. It must belong to
- * the mount namespace that was joined. It does if it has a path there. A root that another mount hides has none: then
- * open_tree(2) must accept it, which it does only for mounts of our namespace. unshare_mounts() copies the tree of mounts
- * that we see, so it comes before chroot(2). */
+/* The caller has opened the target's root directory, which chroot(2) may have changed, before the join. It must belong to
+ * the mount namespace that was joined: it has a path there, or if another mount hides it, open_tree(2) accepts it, as it
+ * does only in our namespace. unshare_mounts() copies the tree of mounts that we see, so it comes before chroot(2). */
 static void change_root(void)
 {
 	char path[4096];

@@ -79,8 +79,7 @@ int nsops_number(const char *text)
 	return *c || *text == '0' || n <= STDERR_FILENO ? -1 : n;
 }
 
-/* Anybody can set the environment variable. The socket must have been made by our parent, or by ourselves before a
- * switch, with our effective UID. */
+/* Anybody can set the variable, but the socket must be made by our parent, or by us before a switch, with our UID. */
 static int trusted(void)
 {
 	struct ucred peer;
@@ -182,9 +181,8 @@ static void exit_like(pid_t child)
 	_exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
 }
 
-/* setns(CLONE_NEWPID) puts only children into the namespace, and between it and the fork no thread can be created: so we
- * fork before the Go runtime starts. CLONE_PARENT makes the worker our parent's child. glibc and musl still remember the
- * old thread ID; neither depends on it. */
+/* setns(CLONE_NEWPID) puts only children into the namespace, and before the fork no thread can be created: so the fork is
+ * here, not in Go. With CLONE_PARENT the worker is our parent's child. No libc depends on the old thread ID it remembers. */
 static void fork_into_pid_namespace(void)
 {
 	int lifeline[2] = { request.lifeline, -1 };

@@ -49,48 +49,30 @@ import (
 // Linked reports whether the bootstrap is part of this program, which requires cgo.
 const Linked = true
 
-// These lines do not compile if a size, an offset or a number of the frames in C differs from that in package wire.
-var (
-	_ = [1]int{}[unsafe.Sizeof(wire.Request{})-C.sizeof_struct_nsops_request]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Flags)-unsafe.Offsetof(C.struct_nsops_request{}.flags)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Types)-unsafe.Offsetof(C.struct_nsops_request{}.types)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.UID)-unsafe.Offsetof(C.struct_nsops_request{}.uid)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.GID)-unsafe.Offsetof(C.struct_nsops_request{}.gid)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lifeline)-unsafe.Offsetof(C.struct_nsops_request{}.lifeline)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.FDs)-unsafe.Offsetof(C.struct_nsops_request{}.fds)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Order)-unsafe.Offsetof(C.struct_nsops_request{}.order)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Securebits)-unsafe.Offsetof(C.struct_nsops_request{}.securebits)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Lose)-unsafe.Offsetof(C.struct_nsops_request{}.lose)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Request{}.Unbound)-unsafe.Offsetof(C.struct_nsops_request{}.unbound)]
-
-	_ = [1]int{}[unsafe.Sizeof(wire.Record{})-C.sizeof_struct_nsops_record]
-	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Kind)-unsafe.Offsetof(C.struct_nsops_record{}.kind)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Stage)-unsafe.Offsetof(C.struct_nsops_record{}.stage)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Type)-unsafe.Offsetof(C.struct_nsops_record{}._type)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Errno)-unsafe.Offsetof(C.struct_nsops_record{}.error)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Pid)-unsafe.Offsetof(C.struct_nsops_record{}.pid)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Step)-unsafe.Offsetof(C.struct_nsops_record{}.step)]
-	_ = [1]int{}[unsafe.Offsetof(wire.Record{}.Size)-unsafe.Offsetof(C.struct_nsops_record{}.size)]
-
-	_ = [1]int{}[wire.Magic-C.NSOPS_MAGIC]
-	_ = [1]int{}[wire.MaxTypes-C.NSOPS_TYPES]
-	_ = [1]int{}[wire.FlagSpawn-C.NSOPS_SPAWN]
-	_ = [1]int{}[wire.FlagByFD-C.NSOPS_BY_FD]
-	_ = [1]int{}[wire.FlagDropPrivs-C.NSOPS_DROP_PRIVS]
-	_ = [1]int{}[wire.FlagRemountSys-C.NSOPS_REMOUNT_SYS]
-	_ = [1]int{}[wire.FlagUser-C.NSOPS_USER]
-	_ = [1]int{}[wire.FlagRoot-C.NSOPS_ROOT]
-	_ = [1]int{}[wire.KindForked-C.NSOPS_FORKED]
-	_ = [1]int{}[wire.KindJoined-C.NSOPS_JOINED]
-	_ = [1]int{}[wire.KindFailed-C.NSOPS_FAILED]
-	_ = [1]int{}[wire.StageSpawn-C.STAGE_SPAWN]
-	_ = [1]int{}[wire.StageJoin-C.STAGE_JOIN]
-	_ = [1]int{}[wire.StageMounts-C.STAGE_MOUNTS]
-	_ = [1]int{}[wire.StagePrivileges-C.STAGE_PRIVILEGES]
-	_ = [1]int{}[wire.StageProtocol-C.STAGE_PROTOCOL]
-
-	_ = map[bool]int{false: 0, wire.ChannelEnv == C.NSOPS_ENV: 1}
-)
+// This does not compile if a size, an offset or a number of the frames in C differs from that in package wire: no map
+// literal may have the key false twice.
+var _ = func(q wire.Request, r wire.Record, cq C.struct_nsops_request, cr C.struct_nsops_record) {
+	const request = unsafe.Sizeof(q) == unsafe.Sizeof(cq) &&
+		unsafe.Offsetof(q.Flags) == unsafe.Offsetof(cq.flags) && unsafe.Offsetof(q.Types) == unsafe.Offsetof(cq.types) &&
+		unsafe.Offsetof(q.UID) == unsafe.Offsetof(cq.uid) && unsafe.Offsetof(q.GID) == unsafe.Offsetof(cq.gid) &&
+		unsafe.Offsetof(q.Lifeline) == unsafe.Offsetof(cq.lifeline) && unsafe.Offsetof(q.FDs) == unsafe.Offsetof(cq.fds) &&
+		unsafe.Offsetof(q.Order) == unsafe.Offsetof(cq.order) && unsafe.Offsetof(q.Lose) == unsafe.Offsetof(cq.lose) &&
+		unsafe.Offsetof(q.Securebits) == unsafe.Offsetof(cq.securebits) &&
+		unsafe.Offsetof(q.Unbound) == unsafe.Offsetof(cq.unbound)
+	const record = unsafe.Sizeof(r) == unsafe.Sizeof(cr) &&
+		unsafe.Offsetof(r.Kind) == unsafe.Offsetof(cr.kind) && unsafe.Offsetof(r.Stage) == unsafe.Offsetof(cr.stage) &&
+		unsafe.Offsetof(r.Type) == unsafe.Offsetof(cr._type) && unsafe.Offsetof(r.Errno) == unsafe.Offsetof(cr.error) &&
+		unsafe.Offsetof(r.Pid) == unsafe.Offsetof(cr.pid) && unsafe.Offsetof(r.Step) == unsafe.Offsetof(cr.step) &&
+		unsafe.Offsetof(r.Size) == unsafe.Offsetof(cr.size)
+	const flags = wire.FlagSpawn == C.NSOPS_SPAWN && wire.FlagByFD == C.NSOPS_BY_FD &&
+		wire.FlagDropPrivs == C.NSOPS_DROP_PRIVS && wire.FlagRemountSys == C.NSOPS_REMOUNT_SYS &&
+		wire.FlagUser == C.NSOPS_USER && wire.FlagRoot == C.NSOPS_ROOT
+	const kinds = wire.KindForked == C.NSOPS_FORKED && wire.KindJoined == C.NSOPS_JOINED && wire.KindFailed == C.NSOPS_FAILED
+	const stages = wire.StageSpawn == C.STAGE_SPAWN && wire.StageJoin == C.STAGE_JOIN && wire.StageMounts == C.STAGE_MOUNTS &&
+		wire.StagePrivileges == C.STAGE_PRIVILEGES && wire.StageProtocol == C.STAGE_PROTOCOL
+	const others = wire.Magic == C.NSOPS_MAGIC && wire.MaxTypes == C.NSOPS_TYPES && wire.ChannelEnv == C.NSOPS_ENV
+	_ = map[bool]int{false: 0, request && record && flags && kinds && stages && others: 1}
+}
 
 // Current returns what the bootstrap has prepared; false: this process is no worker.
 func Current() (Worker, bool) {

@@ -7,13 +7,11 @@ import (
 	"strings"
 )
 
-// NamespaceID distinguishes a namespace from all others of any type that exist
-// at the same time. IDs compare with == and are keys of maps. They are not
-// ordered by age, and when a namespace is gone, a new one may get its ID.
+// NamespaceID distinguishes a namespace from all others of any type that exist at the same time. IDs compare with ==
+// and are keys of maps. They are not ordered by age, and when a namespace is gone, a new one may get its ID.
 //
-// An ID read from text is uncompleted: the text has no device number, so Dev is
-// 0. [NamespaceID.WithDev] completes it. An uncompleted ID never equals
-// a completed one, not even that of the same namespace: complete it first.
+// An ID read from text is uncompleted: the text has no device number, so Dev is 0. [NamespaceID.WithDev] completes it.
+// An uncompleted ID never equals a completed one, not even that of the same namespace: complete it first.
 type NamespaceID struct {
 	Dev uint64 // st_dev of the namespace's file as stat(2) gives it; 0 if not known
 	Ino uint64 // st_ino of the namespace's file; never 0 for a namespace
@@ -27,22 +25,17 @@ var (
 	errNoIDJSON = errors.New(`not an object with numbers "dev" and "ino"`)
 )
 
-// NamespaceIDFromInode returns the uncompleted ID with that inode number, and
-// [NoneID] for 0.
+// NamespaceIDFromInode returns the uncompleted ID with that inode number, and [NoneID] for 0.
 func NamespaceIDFromInode(ino uint64) NamespaceID { return NamespaceID{Ino: ino} }
 
-// IDwithType returns the uncompleted ID and the type from a text such as
-// "net:[4026531905]". It is the target of the link /proc/PID/ns/net, and the
-// root field of mountinfo for a pin. Links such as pid_for_children have the
-// text of a "pid".
+// IDwithType returns the uncompleted ID and the type from a text such as "net:[4026531905]". It is the target of the
+// link /proc/PID/ns/net, and the root field of mountinfo for a pin. The type of the link pid_for_children is "pid".
 //
-// The text must be exactly what the kernel writes: the name of a type, a colon,
-// and in brackets a decimal number above 0 that fits 64 bits, without sign,
-// space or leading zero. Anything else, such as
-// "socket:[4711]" or a bare number, gives [NoneID] and [NaNS].
+// The text must be exactly what the kernel writes: the name of a type, a colon, and in brackets a decimal number above
+// 0 that fits 64 bits, without sign, space or leading zero. Anything else gives [NoneID] and [NaNS].
 //
-// It does not allocate for a text that is well-formed or of another type, and s
-// does not escape: IDwithType(string(buf)) does not allocate for up to 32 bytes.
+// It does not allocate for a text that is well-formed or of another type, and s does not escape:
+// IDwithType(string(buf)) does not allocate for up to 32 bytes.
 func IDwithType(s string) (NamespaceID, NamespaceType) {
 	name, rest, _ := strings.Cut(s, ":")
 	t := NameToType(name)
@@ -56,8 +49,7 @@ func IDwithType(s string) (NamespaceID, NamespaceType) {
 	return NamespaceIDFromInode(ino), t
 }
 
-// parseDecimal takes digits without a leading zero only, so that each number
-// has one text.
+// parseDecimal takes digits without a leading zero only, so that each number has one text.
 func parseDecimal(s string) (uint64, bool) {
 	if len(s) > 1 && s[0] == '0' {
 		return 0, false
@@ -66,10 +58,8 @@ func parseDecimal(s string) (uint64, bool) {
 	return n, err == nil
 }
 
-// WithDev returns the ID with the device number dev, which is the st_dev that
-// fstat(2) returns for the file of any namespace: all of them are on the one
-// nsfs of the running kernel. For an ID without an inode number, such as
-// [NoneID], it returns NoneID.
+// WithDev returns the ID with the device number dev: the st_dev of the file of any namespace, as all are on the one nsfs
+// of the kernel. For an ID without an inode number, such as [NoneID], it returns NoneID.
 func (id NamespaceID) WithDev(dev uint64) NamespaceID {
 	if id.Ino == 0 {
 		return NoneID
@@ -77,9 +67,8 @@ func (id NamespaceID) WithDev(dev uint64) NamespaceID {
 	return NamespaceID{Dev: dev, Ino: id.Ino}
 }
 
-// LinkText returns the target of the link of a namespace of type t with this
-// ID, such as "net:[4026531905]". It is the inverse of [IDwithType], without
-// Dev. It is empty if t is not a single type or the inode number is 0.
+// LinkText is the inverse of [IDwithType]: it returns a text such as "net:[4026531905]". The text is empty if t is not a
+// single type or the inode number is 0.
 func (id NamespaceID) LinkText(t NamespaceType) string {
 	name := t.Name()
 	if name == "" || id.Ino == 0 {
@@ -88,8 +77,7 @@ func (id NamespaceID) LinkText(t NamespaceType) string {
 	return name + ":[" + strconv.FormatUint(id.Ino, 10) + "]"
 }
 
-// String returns device and inode number in decimal, such as "4:4026531833",
-// and "NoneID" for [NoneID]. The type is not part of an ID; see LinkText.
+// String returns device and inode number in decimal, such as "4:4026531833", and "NoneID" for [NoneID].
 func (id NamespaceID) String() string {
 	if id == NoneID {
 		return "NoneID"
@@ -101,13 +89,11 @@ func (id NamespaceID) text() string {
 	return strconv.FormatUint(id.Dev, 10) + ":" + strconv.FormatUint(id.Ino, 10)
 }
 
-// MarshalText returns device and inode number in decimal, such as
-// "4:4026531833", and "0:0" for [NoneID]. The error is always nil.
+// MarshalText returns a text such as "4:4026531833", and "0:0" for [NoneID]. The error is always nil.
 func (id NamespaceID) MarshalText() ([]byte, error) { return []byte(id.text()), nil }
 
-// UnmarshalText sets the ID from the text of MarshalText. Signs, spaces, leading
-// zeros, numbers beyond 64 bits and all other texts, "net:[4026531905]" and
-// "NoneID" included, are an [*Error] that names the text.
+// UnmarshalText sets the ID from the text of MarshalText. Signs, spaces, leading zeros, numbers beyond 64 bits and all
+// other texts, "net:[4026531905]" and "NoneID" included, are an [*Error] that names the text.
 func (id *NamespaceID) UnmarshalText(text []byte) error {
 	devText, inoText, _ := strings.Cut(string(text), ":")
 	dev, devOK := parseDecimal(devText)
@@ -119,23 +105,23 @@ func (id *NamespaceID) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// MarshalJSON returns the object {"dev":4,"ino":4026531833}, also for [NoneID]
-// (both 0). The error is always nil.
+// MarshalJSON returns the object {"dev":4,"ino":4026531833}, also for [NoneID] (both 0). The error is always nil.
 func (id NamespaceID) MarshalJSON() ([]byte, error) {
 	return []byte(`{"dev":` + strconv.FormatUint(id.Dev, 10) + `,"ino":` + strconv.FormatUint(id.Ino, 10) + `}`), nil
 }
 
-// UnmarshalJSON sets the ID from the object of MarshalJSON. Both members must be
-// there; others are ignored; null changes nothing. A string is decoded as by
-// UnmarshalText, since encoding/json passes the keys of objects this way.
-// Anything else is an [*Error] that names the text and wraps the error of
-// encoding/json, if any.
+// UnmarshalJSON sets the ID from the object of MarshalJSON. Both members must be there; others are ignored; null
+// changes nothing. A string is decoded as by UnmarshalText, since encoding/json passes the keys of objects this way.
+// Anything else is an [*Error] that names the text and wraps the error of encoding/json, if any.
 func (id *NamespaceID) UnmarshalJSON(text []byte) error {
-	switch {
-	case string(text) == "null":
+	if string(text) == "null" {
 		return nil
-	case len(text) > 0 && text[0] == '"':
-		return id.unmarshalString(text)
+	}
+	if len(text) > 0 && text[0] == '"' {
+		var key string
+		if json.Unmarshal(text, &key) == nil {
+			return id.UnmarshalText([]byte(key))
+		}
 	}
 	var object struct{ Dev, Ino *uint64 }
 	err := json.Unmarshal(text, &object)
@@ -149,10 +135,24 @@ func (id *NamespaceID) UnmarshalJSON(text []byte) error {
 	return nil
 }
 
-func (id *NamespaceID) unmarshalString(text []byte) error {
-	var s string
-	if err := json.Unmarshal(text, &s); err != nil {
-		return &Error{Op: "parse ID", Ref: string(text), Err: err}
-	}
-	return id.UnmarshalText([]byte(s))
-}
+// The inode numbers of the initial namespaces: enum init_ns_ino in linux/nsfs.h. Others begin at 0xF0000000.
+const (
+	firstInitialInode = 0xEFFFFFF8
+	lastInitialInode  = 0xEFFFFFFF
+)
+
+// InitialInode returns the inode number of the initial namespace of a type, and 0 for a value that is not a single type.
+//
+//	mnt  4026531832   cgroup 4026531835   user 4026531837   ipc 4026531839
+//	net  4026531833   pid    4026531836   uts  4026531838
+//	time 4026531834
+//
+// The numbers of pid, user, uts and ipc are fixed since Linux 3.8, those of cgroup and time since these types exist
+// (Linux 4.6 and 5.6), those of mnt and net since Linux 6.17. Before, the initial mount and network namespaces get a
+// number at boot, like any other namespace: compare with a process known to be in them.
+func InitialInode(t NamespaceType) uint64 { return kindOf(t).inode }
+
+// IsInitialInode reports whether ino, the inode number of a file of nsfs, is that of an initial namespace of any type.
+// True is certain: no other file of nsfs has such a number. False is certain, except for mount and network namespaces
+// before Linux 6.17; see [InitialInode].
+func IsInitialInode(ino uint64) bool { return firstInitialInode <= ino && ino <= lastInitialInode }

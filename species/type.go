@@ -6,39 +6,25 @@ import (
 	"strings"
 )
 
-// NamespaceType is one of the eight types of namespaces, with its CLONE_NEW…
-// value of clone(2). Combine types with | to a mask: int(mask) is the argument
-// of setns(2) and unshare(2), and fits an int on every platform.
+// NamespaceType is one of the eight types of namespaces, with its CLONE_NEW… value of clone(2). Combine types with | to
+// a mask: int(mask) is the argument of setns(2) and unshare(2), and fits an int on every platform.
 //
-// The zero value is [NaNS], no type. A value that is neither a single type nor
-// NaNS is a mask: it has a String, but neither a Name nor a marshalled text;
-// convert it to a [Set] for these.
+// The zero value is [NaNS], no type. A value that is neither a single type nor NaNS is a mask: it has a String, but
+// neither a Name nor a marshalled text; convert it to a [Set] for these.
 type NamespaceType uint64
 
-// The eight types, in the order in which they are listed everywhere. The
-// kernels are the first in which the type is complete, according to
-// namespaces(7) and the manual page of the type.
+// The eight types, in the order in which they are listed everywhere, each with the first kernel in which it is complete,
+// according to namespaces(7) and the manual page of the type. To clone(2), though not to clone3(2), unshare(2) and
+// setns(2), the bit of CLONE_NEWTIME is part of the exit signal (CSIGNAL).
 const (
-	// CLONE_NEWNS is the type of mount namespaces. Since Linux 2.4.19.
-	CLONE_NEWNS NamespaceType = 0x00020000
-	// CLONE_NEWCGROUP is the type of cgroup namespaces. Since Linux 4.6.
-	CLONE_NEWCGROUP NamespaceType = 0x02000000
-	// CLONE_NEWUTS is the type of UTS namespaces: host and NIS domain name.
-	// Since Linux 2.6.19.
-	CLONE_NEWUTS NamespaceType = 0x04000000
-	// CLONE_NEWIPC is the type of IPC namespaces: System V IPC and POSIX message
-	// queues. Since Linux 2.6.30.
-	CLONE_NEWIPC NamespaceType = 0x08000000
-	// CLONE_NEWUSER is the type of user namespaces. Since Linux 3.8.
-	CLONE_NEWUSER NamespaceType = 0x10000000
-	// CLONE_NEWPID is the type of PID namespaces. Since Linux 2.6.24.
-	CLONE_NEWPID NamespaceType = 0x20000000
-	// CLONE_NEWNET is the type of network namespaces. Since Linux 2.6.29.
-	CLONE_NEWNET NamespaceType = 0x40000000
-	// CLONE_NEWTIME is the type of time namespaces: offsets of the monotonic and
-	// boot-time clocks. Since Linux 5.6. Its bit is within CSIGNAL: for clone(2) it
-	// is part of the exit signal, for clone3(2), unshare(2) and setns(2) it is not.
-	CLONE_NEWTIME NamespaceType = 0x00000080
+	CLONE_NEWNS     NamespaceType = 0x00020000 // mounts; Linux 2.4.19
+	CLONE_NEWCGROUP NamespaceType = 0x02000000 // cgroups; Linux 4.6
+	CLONE_NEWUTS    NamespaceType = 0x04000000 // host and NIS domain name; Linux 2.6.19
+	CLONE_NEWIPC    NamespaceType = 0x08000000 // System V IPC and POSIX message queues; Linux 2.6.30
+	CLONE_NEWUSER   NamespaceType = 0x10000000 // users and capabilities; Linux 3.8
+	CLONE_NEWPID    NamespaceType = 0x20000000 // processes; Linux 2.6.24
+	CLONE_NEWNET    NamespaceType = 0x40000000 // network; Linux 2.6.29
+	CLONE_NEWTIME   NamespaceType = 0x00000080 // offsets of the monotonic and boot-time clocks; Linux 5.6
 
 	// AllNS is the mask of all eight types.
 	AllNS = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS | CLONE_NEWIPC |
@@ -83,13 +69,11 @@ func kindOf(t NamespaceType) kind {
 	return kind{}
 }
 
-// Name returns the name of the type in /proc/PID/ns, such as "mnt", and the
-// empty string for a value that is not a single type.
+// Name returns the name of the type in /proc/PID/ns, such as "mnt", and "" for a value that is not a single type.
 func (t NamespaceType) Name() string { return kindOf(t).name }
 
-// String returns the name of the constant, such as "CLONE_NEWNS", and "NaNS"
-// for [NaNS]. For a mask it returns the types in listing order, then other
-// bits in hexadecimal: "CLONE_NEWNS|CLONE_NEWNET|0x1".
+// String returns the name of the constant, such as "CLONE_NEWNS", and "NaNS" for [NaNS]. For a mask it returns the
+// types in listing order, then other bits in hexadecimal: "CLONE_NEWNS|CLONE_NEWNET|0x1".
 func (t NamespaceType) String() string {
 	if t == NaNS {
 		return "NaNS"
@@ -111,9 +95,8 @@ func (t NamespaceType) join(sep string, word func(*kind) string) string {
 	return strings.Join(words, sep)
 }
 
-// NameToType returns the type of that name in /proc/PID/ns, such as "mnt", and
-// [NaNS] for any other name. The names are exact: "pid_for_children" is a link
-// to a namespace of type "pid", not the name of a type.
+// NameToType returns the type of that name in /proc/PID/ns, such as "mnt", and [NaNS] for any other name. The names are
+// exact: "pid_for_children" is a link to a namespace of type "pid", not the name of a type.
 func NameToType(name string) NamespaceType {
 	for i := range kinds {
 		if kinds[i].name == name {
@@ -123,8 +106,7 @@ func NameToType(name string) NamespaceType {
 	return NaNS
 }
 
-// MarshalText returns the Name, which is the empty text for [NaNS]. A mask is
-// an [*Error]: marshal it as a [Set].
+// MarshalText returns the Name, which is the empty text for [NaNS]. A mask is an [*Error]: marshal it as a [Set].
 func (t NamespaceType) MarshalText() ([]byte, error) {
 	name := t.Name()
 	if name == "" && t != NaNS {
@@ -133,8 +115,8 @@ func (t NamespaceType) MarshalText() ([]byte, error) {
 	return []byte(name), nil
 }
 
-// UnmarshalText sets the type to the one of that name, and to [NaNS] if the
-// text is empty. Any other text is an [*Error] that names it.
+// UnmarshalText sets the type to the one of that name, and to [NaNS] if the text is empty. Any other text is an
+// [*Error] that names it.
 func (t *NamespaceType) UnmarshalText(text []byte) error {
 	found := NameToType(string(text))
 	if found == NaNS && len(text) != 0 {

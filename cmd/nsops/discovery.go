@@ -1,10 +1,9 @@
 package main
 
 import (
-	"encoding/json"
 	"fmt"
-	"io"
 	"os"
+	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -25,9 +24,6 @@ func (d *discovery) flags(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&d.input, "input", "i", "", "read the JSON of nsops dump from `FILE`, - for stdin, instead of the machine")
 }
 
-// noSnapshot is the variable for machines where a seccomp filter ends a program that calls bpf(2).
-const noSnapshot = "NSOPS_NO_SNAPSHOT"
-
 // result returns the result of a discovery, whose problems it writes to stderr, or of a file.
 func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 	types, err := species.ParseSet(d.types)
@@ -36,13 +32,12 @@ func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 	}
 	if d.input != "" {
 		r, err := readResult(d.input, cmd.InOrStdin())
-		if err != nil {
-			return nil, err
+		if err == nil && types != 0 {
+			r.Namespaces = slices.DeleteFunc(r.Namespaces, func(n *discover.Namespace) bool { return !types.Has(n.Type) })
 		}
-		r.Namespaces = chosen(r, types)
-		return r, nil
+		return r, err
 	}
-	opts := discover.Options{Types: types, NoSnapshot: os.Getenv(noSnapshot) != ""}
+	opts := discover.Options{Types: types, NoSnapshot: os.Getenv("NSOPS_NO_SNAPSHOT") != ""}
 	if d.full {
 		opts.Sources = discover.Full
 	}
@@ -54,25 +49,4 @@ func (d *discovery) result(cmd *cobra.Command) (*discover.Result, error) {
 		fmt.Fprintln(cmd.ErrOrStderr(), "nsops: not seen:", oneLine(p.String()))
 	}
 	return r, nil
-}
-
-// chosen returns the namespaces of these types; 0: all.
-func chosen(r *discover.Result, types species.Set) []*discover.Namespace {
-	if types == 0 {
-		return r.Namespaces
-	}
-	var list []*discover.Namespace
-	for t := range types.All() {
-		list = append(list, r.OfType(t)...)
-	}
-	return list
-}
-
-func writeJSON(out io.Writer, value any) error {
-	text, err := json.MarshalIndent(value, "", " ")
-	if err != nil {
-		return err
-	}
-	_, err = out.Write(append(escapeJSON(text), '\n'))
-	return err
 }

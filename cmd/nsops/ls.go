@@ -71,7 +71,7 @@ func rows(r *discover.Result) []row {
 			line.Container = cmp.Or(c.Name, c.ID)
 		}
 		for _, t := range n.StrayTasks {
-			line.Held = append(line.Held, "task "+strconv.Itoa(t.TID)+" of process "+strconv.Itoa(t.Process.PID))
+			line.Held = append(line.Held, fmt.Sprintf("task %d of process %d", t.TID, t.Process.PID))
 		}
 		for _, ref := range n.References {
 			line.Held = append(line.Held, ref.String())
@@ -85,13 +85,11 @@ func writeTable(out io.Writer, rows []row) error {
 	buffered := bufio.NewWriter(out)
 	w := tabwriter.NewWriter(buffered, 0, 0, 1, ' ', 0)
 	fmt.Fprintln(w, "NAMESPACE\tTYPE\tPROCESSES\tLEADER\tOWNER\tUSER\tHELD\tCOMMAND")
-	for i := range rows {
-		r := &rows[i]
-		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.Namespace, r.Type, r.Processes, orDash(uint64(r.PID)), r.owner(), r.user(), r.held(), r.command())
+	for _, r := range rows {
+		fmt.Fprintf(w, "%d\t%s\t%d\t%s\t%s\t%s\t%s\t%s\n", r.Namespace, r.Type, r.Processes,
+			orDash(uint64(r.PID)), r.owner(), r.user(), r.held(), r.command())
 	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
+	_ = w.Flush() // buffered keeps its error
 	return buffered.Flush()
 }
 
@@ -130,7 +128,7 @@ func (r *row) held() string {
 	case len(r.Held) == 1:
 		return printable(r.Held[0])
 	}
-	return printable(r.Held[0]) + " and " + strconv.Itoa(len(r.Held)-1) + " more"
+	return fmt.Sprintf("%s and %d more", printable(r.Held[0]), len(r.Held)-1)
 }
 
 func (r *row) command() string {

@@ -3,8 +3,6 @@
 //	nsops ls [-t TYPES] [--full] [--json]    a table of all namespaces
 //	nsops dump [--full] [-i FILE]            the whole result as JSON, or one read back
 //
-// With NSOPS_NO_SNAPSHOT set to any text it does not call bpf(2): a seccomp filter may end programs that do.
-//
 // What could not be seen is written to stderr; the exit status is 0 nevertheless.
 package main
 
@@ -30,7 +28,7 @@ func execute() int {
 	select {
 	case err = <-done:
 	case <-ctx.Done():
-		err = errInterrupted
+		err = errors.New("interrupted")
 	}
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "nsops:", oneLine(err.Error()))
@@ -38,8 +36,6 @@ func execute() int {
 	}
 	return 0
 }
-
-var errInterrupted = errors.New("interrupted")
 
 func newCommand() *cobra.Command {
 	root := &cobra.Command{

@@ -33,7 +33,7 @@ func TestNoSnapshotByVariable(t *testing.T) {
 	require.NoError(t, err)
 	for _, value := range []string{"", "0"} {
 		cmd := exec.CommandContext(t.Context(), self, "-test.run=^TestNoSnapshotByVariable$")
-		cmd.Env = append(os.Environ(), marker+"=1", noSnapshot+"="+value)
+		cmd.Env = append(os.Environ(), marker+"=1", "NSOPS_NO_SNAPSHOT="+value)
 		output, err := cmd.CombinedOutput()
 		if value != "" {
 			require.NoError(t, err, "%s", output)

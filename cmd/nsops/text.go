@@ -10,10 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// Other users choose names of processes and files. In a terminal they could be control sequences, so they are not
-// written as they are.
-
-// printable replaces characters that a terminal might obey.
+// printable replaces characters that a terminal might obey: other users choose the names of processes and files.
 func printable(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsPrint(r) && r != utf8.RuneError {
@@ -31,8 +28,8 @@ func oneLine(s string) string {
 	return strconv.Quote(s)
 }
 
-// escapeJSON replaces characters that are not printable by \u and four digits. Outside of strings, JSON has only
-// newlines of these.
+// escapeJSON replaces characters that are not printable by \u and four digits, except newlines: JSON has them only
+// outside of strings.
 func escapeJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 	if !bytes.ContainsFunc(text, odd) {

@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// Container is a container, as the path of its cgroup tells.
+// Container is a container, by the path of its cgroup.
 type Container struct {
 	ID      string // as the runtime has it: often 64 hexadecimal digits
 	Runtime string // docker, containerd, cri-o, podman, lxc, nspawn, libvirt, runc, crun; or "" if the path does not say
@@ -50,6 +50,6 @@ func clean(cgroup string) string {
 	return path.Clean(cgroup)
 }
 
-// IsSupervisor reports whether a cgroup of that name within that of a container has what watches over the container:
-// podman puts conmon there.
+// IsSupervisor reports whether a cgroup of that name within that of a container has its supervisor: podman puts conmon
+// there.
 func IsSupervisor(name string) bool { return name == "supervisor" }

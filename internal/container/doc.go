@@ -1,7 +1,7 @@
-// Package container has the one rule by which a cgroup is that of a container: which container, of which runtime, in
-// which pod, and when that is believed. It does no I/O: paths and texts come from its callers, and so does whether only
-// root may make a directory.
+// Package container has the rule by which a cgroup is that of a container: of which container, runtime and pod, and
+// what proves it. It does no I/O: its callers read paths and texts, and find out whether only root may make a
+// directory.
 //
-// A cgroup proves nothing by its name: whoever may make cgroups may name one after another's container. See
+// The name of a cgroup alone proves nothing: whoever may make cgroups may name one after another's container. See
 // [Hierarchy.Proves].
 package container

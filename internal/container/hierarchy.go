@@ -12,15 +12,15 @@ import (
 // Hierarchy is one of cgroups, as it is mounted somewhere; cgroups(7).
 type Hierarchy struct {
 	Point string // where it is mounted
-	Root  string // the cgroup that is to be seen there
+	Root  string // the cgroup that the mount shows
 	Top   string // the uppermost cgroup that any of its mounts shows
 
 	options []string // of version 1: the controllers or the name are among them
 	device  [2]uint32
 }
 
-// Hierarchies returns the hierarchies in a mountinfo, proc_pid_mountinfo(5): the one mounted last, which may hide others,
-// first. What is mounted in several places is there once.
+// Hierarchies returns the hierarchies in a mountinfo, proc_pid_mountinfo(5): the one mounted last, which may hide
+// others, first. What is mounted in several places is there once.
 func Hierarchies(mountinfo []byte) []Hierarchy {
 	const many = 16 // of version 1
 	all := make([]Hierarchy, 0, many)
@@ -68,7 +68,7 @@ func (h *Hierarchy) is(kind string) bool {
 	return slices.Contains(h.options, kind)
 }
 
-// Dir returns where a cgroup is to be seen, "" if nowhere.
+// Dir returns the directory of a cgroup, "" if the mount does not show it.
 func (h *Hierarchy) Dir(cgroup string) string {
 	below, ok := within(h.Root, cgroup)
 	if !ok {
@@ -77,12 +77,12 @@ func (h *Hierarchy) Dir(cgroup string) string {
 	return path.Join(h.Point, below)
 }
 
-// Cgroup returns the path of the cgroup that is to be seen in a directory.
+// Cgroup returns the path of the cgroup of a directory.
 func (h *Hierarchy) Cgroup(dir string) string {
 	return path.Join("/", h.Root, strings.TrimPrefix(dir, h.Point))
 }
 
-// CgroupAt returns the path of the cgroup that is to be seen in a directory below one of the mount points.
+// CgroupAt returns the path of the cgroup of a directory below one of the mount points.
 func CgroupAt(hierarchies []Hierarchy, dir string) (cgroup string, ok bool) {
 	dir = path.Clean(dir)
 	longest := ""
@@ -95,7 +95,7 @@ func CgroupAt(hierarchies []Hierarchy, dir string) (cgroup string, ok bool) {
 	return cgroup, longest != ""
 }
 
-// Find returns where a cgroup of the hierarchies of a kind is to be seen. It is nil if nowhere.
+// Find returns the first hierarchy of a kind that shows a cgroup, and its directory; nil if there is none.
 func Find(hierarchies []Hierarchy, kind, cgroup string) (h *Hierarchy, dir string) {
 	for i := range hierarchies {
 		if h = &hierarchies[i]; h.is(kind) {
@@ -108,9 +108,10 @@ func Find(hierarchies []Hierarchy, kind, cgroup string) (h *Hierarchy, dir strin
 }
 
 // Proves reports whether only root or the caller can have made the cgroup of a container: nobody else may make
-// directories where it is, which onlyTrusted tells of a directory below a mount point, and it is not inside another
-// container. at is At, or knows more.
-func (h *Hierarchy) Proves(c *Container, at func(cgroup string) *Container, onlyTrusted func(point, dir string) bool) bool {
+// directories where it is, which onlyTrusted reports for a directory below a mount point, and it is not inside another
+// container. at is as for Assign.
+func (h *Hierarchy) Proves(c *Container, at func(cgroup string) *Container,
+	onlyTrusted func(point, dir string) bool) bool {
 	dir := h.Dir(c.Cgroup)
 	return dir != "" && !h.IsNested(c, at) && onlyTrusted(h.Point, dir)
 }

@@ -1,14 +1,15 @@
 package container
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// Membership is a text of /proc/PID/cgroup, which many processes have in common: the cgroups that they are in.
+// Membership is a text of /proc/PID/cgroup, the same for many processes: the cgroups that they are in.
 type Membership struct {
-	Path      string // of version 2, or else of the hierarchy of version 1 that says most
+	Path      string // of version 2, or else the most specific one of version 1
 	Unified   string // of version 2, "" if there is none
 	Freezer   string // of the freezer of version 1, "" if there is none
 	In        []In   // in each hierarchy
@@ -21,7 +22,8 @@ type In struct {
 	Path string
 }
 
-// ParseMembership takes the path of version 2, unless that says nothing, then that of systemd, then the longest.
+// ParseMembership parses the text. Path is that of version 2, or if that is the top, that of systemd, or else the
+// longest.
 func ParseMembership(text []byte) *Membership {
 	m := &Membership{}
 	var systemd, longest string
@@ -46,4 +48,64 @@ func ParseMembership(text []byte) *Membership {
 		}
 	}
 	return m
+}
+
+// home is the cgroup of a container in one of the hierarchies.
+type home struct {
+	hierarchy int
+	cgroup    string
+}
+
+// Assign returns the containers that processes are in, and sets Container of each Membership. Containers of different
+// users or runtimes may have the same name; those with a cgroup in common are the same. proof reports whether a cgroup
+// in a hierarchy of that kind proves its container; see [Hierarchy.Proves]. at is At, or one that finds more.
+func Assign(known []*Membership, at func(cgroup string) *Container,
+	proof func(kind string, c *Container) bool) (all []*Container) {
+	ids := map[string]bool{} // of the proven
+	claims := make([][]*Container, len(known))
+	for i, m := range known {
+		claims[i] = make([]*Container, len(m.In)) // by hierarchy
+		for j, in := range m.In {
+			claim := of(in.Path, at)
+			outside := strings.HasPrefix(in.Path, "/../") // of our cgroup namespace, so that no mount shows it
+			if claim != nil && !outside && proof(in.Kind, claim) {
+				claim.Proven, ids[claim.ID] = true, true
+			}
+			claims[i][j] = claim
+		}
+	}
+	homeOf := map[home]*Container{}
+	for i, m := range known {
+		if m.Container = choose(claims[i], ids); m.Container == nil {
+			continue
+		}
+		var homes []home
+		for j, other := range claims[i] {
+			if other != nil && other.ID == m.Container.ID {
+				homes = append(homes, home{j, other.Cgroup})
+			}
+		}
+		if j := slices.IndexFunc(homes, func(h home) bool { return homeOf[h] != nil }); j >= 0 {
+			m.Container = homeOf[homes[j]]
+		} else {
+			all = append(all, m.Container)
+		}
+		for _, h := range homes {
+			homeOf[h] = m.Container
+		}
+	}
+	return all
+}
+
+// choose returns the first container that is proven and has a runtime. One that is not proven counts only if no other
+// is, in any hierarchy, and not with the ID of one that is: users may give their cgroups the names of containers.
+func choose(claims []*Container, ids map[string]bool) (chosen *Container) {
+	for _, c := range claims {
+		switch {
+		case c == nil, !c.Proven && ids[c.ID]:
+		case chosen == nil, c.Proven && !chosen.Proven, c.Proven == chosen.Proven && chosen.Runtime == "":
+			chosen = c
+		}
+	}
+	return chosen
 }

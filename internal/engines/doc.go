@@ -1,8 +1,8 @@
-// Package engines reads what container runtimes write down for themselves, and what their processes have for arguments:
-// which runtime a container is of, how its user named it, which pod it is in, and the cgroups of those whose path says
-// nothing. It asks no engine and needs no client library.
+// Package engines reads the state folders of container runtimes and the arguments of their processes: which runtime a
+// container is of, its name, its pod, and the cgroups of containers whose path says nothing. It asks no engine and
+// needs no client library.
 //
-// It reads regular files only, up to a size, and waits for none; a file system that does not answer is its caller's to
-// leave waiting. What it says of a container is no better than the right to write these files, or to have processes with
-// such arguments: see [Engines.AddProcess] for whom to trust.
+// It reads regular files only, up to a size, and waits for none, but a file system that does not answer stops it.
+// Whoever may write these files, or has processes with such arguments, decides what it returns: see
+// [Engines.AddProcess].
 package engines

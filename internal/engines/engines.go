@@ -10,7 +10,7 @@ import (
 	"github.com/nsops/nsops/internal/container"
 )
 
-// Engines are the runtimes of a machine: where they keep their state, and what their processes say. It is for one
+// Engines are the runtimes of a machine: their state folders, and the arguments of their processes. It is for one
 // goroutine.
 type Engines struct {
 	root       string // of the file system that has the folders, "" for our own
@@ -26,14 +26,14 @@ type Engines struct {
 	cgroups map[string]*container.Container // by the path of their own cgroup
 }
 
-// claim is what a process of that user says of the container with that ID.
+// claim is the container with that ID in the arguments of a process of that user.
 type claim struct {
 	uid int
 	id  string
 }
 
-// New returns Engines with the folders that runtimes of root's, and the caller's own, have by default, in the file system
-// below root, "" for our own. hierarchies and mountinfo are those of the calling thread.
+// New returns Engines with the folders that runtimes of root's, and the caller's own, have by default, in the file
+// system below root, "" for our own. hierarchies and mountinfo are those of the calling thread.
 func New(root string, hierarchies []container.Hierarchy, mountinfo []byte) *Engines {
 	e := &Engines{
 		root:        root,
@@ -78,13 +78,7 @@ func add(folders *[]string, folder string) {
 	}
 }
 
-// Search reads which cgroups belong to containers that have an ID of the user's choosing, for At.
-func (e *Engines) Search() {
-	e.searchRuntimes()
-	e.searchContainerd()
-}
-
-// At is container.At, and after Search knows those containers too whose cgroup has a name that says nothing.
+// At is container.At, and after Search also finds containers by their state where the name of the cgroup says nothing.
 func (e *Engines) At(cgroup string) *container.Container {
 	if c := container.At(cgroup); c != nil || e == nil || e.cgroups[cgroup] == nil {
 		return c
@@ -93,7 +87,7 @@ func (e *Engines) At(cgroup string) *container.Container {
 	return &found
 }
 
-// put notes the cgroup of a container. The cgroup at the top is nobody's.
+// put notes the cgroup of a container. The cgroup at the top is that of none.
 func (e *Engines) put(cgroup string, c container.Container) {
 	if cgroup = filepath.Clean("/" + cgroup); cgroup != "/" && e.cgroups[cgroup] == nil {
 		c.Cgroup = cgroup
@@ -105,7 +99,7 @@ func (e *Engines) put(cgroup string, c container.Container) {
 	}
 }
 
-// Describe fills in what is not known of a container whose cgroup is proven: runtime, name and pod.
+// Describe fills in the runtime, name and pod of a container whose cgroup is proven.
 func (e *Engines) Describe(c *container.Container) {
 	if e == nil {
 		return
@@ -126,8 +120,8 @@ func (e *Engines) Describe(c *container.Container) {
 	}
 }
 
-// DescribeFor fills in what the processes of that user say of a container. It reads no file: for one whose cgroup that
-// user may have made. Nil knows nothing.
+// DescribeFor fills in what the arguments of that user's processes say of a container, for one whose cgroup that user
+// may have made. It reads no file. Nil knows nothing.
 func (e *Engines) DescribeFor(uid int, c *container.Container) {
 	if e == nil {
 		return

@@ -12,10 +12,10 @@ import (
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// Look returns what the process with that PID is, but for its arguments, if it is one of those whose arguments may be
-// believed: with an executable of a runtime's, in the calling thread's PID namespace and in no container, and if it is
-// root's, in the calling thread's user namespace. It takes the right to inspect the process. Of others than root and the
-// caller it reads nothing for which they could have it wait.
+// Look returns a process, but for its arguments, and whether these count: it has an executable of a runtime's, is in
+// the calling thread's PID namespace, in no container, and if it is root's, in the calling thread's user namespace. It
+// requires the right to inspect the process. Of processes of others than root and the caller it reads nothing that they
+// can block.
 func Look(proc string, pid int) (p Process, ok bool) {
 	dir := filepath.Join(proc, strconv.Itoa(pid))
 	status, ok := procfs.ParseStatus(ReadFile(dir+"/status"), nil)
@@ -45,7 +45,7 @@ func programOf(dir, comm string) string {
 	return strings.TrimSuffix(filepath.Base(executable), " (deleted)")
 }
 
-// inContainer reports whether the process is in a container in any hierarchy. What watches over one may be in its cgroup.
+// inContainer reports whether the process is in a container in any hierarchy. A supervisor may be in the cgroup of one.
 func inContainer(dir string) bool {
 	for _, in := range container.ParseMembership(ReadFile(dir + "/cgroup")).In {
 		if c := container.Of(in.Path); c != nil && !container.IsSupervisor(path.Base(in.Path)) {
@@ -64,8 +64,8 @@ func sameNamespace(proc, dir, name string) bool {
 	return err == nil && ours == theirs
 }
 
-// AddProcesses adds those processes of root and the caller that Look accepts. It reads no arguments of others, who might
-// have their reader wait.
+// AddProcesses adds those processes of root and the caller that Look accepts. It reads no arguments of others, who can
+// block their reader.
 func (e *Engines) AddProcesses(proc string) {
 	entries, _ := os.ReadDir(proc)
 	for _, entry := range entries {

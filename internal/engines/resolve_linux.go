@@ -10,9 +10,9 @@ import (
 	"github.com/nsops/nsops/internal/procfs"
 )
 
-// resolve returns the path without symbolic links, "" unless what is there is root's or the caller's, and nobody else may
-// write it or put something else in its place. It steps into no directory before it has made sure of that, and into no
-// file system that a program serves: that may say anything, or nothing at all.
+// resolve returns an absolute path without symbolic links, "" unless the file is root's or the caller's, and nobody
+// else may write or replace it. It enters no directory before that is checked, and no file system that a program
+// serves, which may block it.
 func (e *Engines) resolve(path string) string {
 	const mostLinks = 40
 	at, links := "/", 0
@@ -56,34 +56,30 @@ func (e *Engines) isServed(point string) bool {
 	return false
 }
 
-// mayHold reports whether what root or the caller has in a directory stays what it is.
+// mayHold reports whether nobody else can replace what root or the caller has in a directory.
 func mayHold(directory string) bool {
 	info, err := os.Lstat(directory)
 	return err == nil && owns(info) && (!othersMayWrite(info) || info.Mode()&os.ModeSticky != 0)
 }
 
 // owns reports whether a file is root's or the caller's.
-func owns(info os.FileInfo) bool {
-	st, ok := info.Sys().(*syscall.Stat_t)
-	return ok && trusts(int(st.Uid))
-}
+func owns(info os.FileInfo) bool { return trusts(int(stat(info).Uid)) }
+
+func stat(info os.FileInfo) *syscall.Stat_t { return info.Sys().(*syscall.Stat_t) }
 
 func othersMayWrite(info os.FileInfo) bool {
 	others := os.FileMode(0o002)
-	if st, ok := info.Sys().(*syscall.Stat_t); !ok || st.Gid != 0 {
+	if stat(info).Gid != 0 {
 		others |= 0o020
 	}
 	return info.Mode().Perm()&others != 0
 }
 
-// Owner returns the user whose a file is, -1 if there is none.
+// Owner returns the user that owns a file, -1 if there is no such file.
 func Owner(path string) int {
 	info, err := os.Stat(path)
 	if err != nil {
 		return -1
 	}
-	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return int(st.Uid)
-	}
-	return -1
+	return int(stat(info).Uid)
 }

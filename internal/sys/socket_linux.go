@@ -32,6 +32,12 @@ func StopReceiving(socket *FD) error {
 	return unix.Shutdown(socket.Int(), unix.SHUT_RD)
 }
 
+// StopSending makes the other end of a socket receive its end after what was sent before. It can still send.
+func StopSending(socket *FD) error {
+	defer runtime.KeepAlive(socket)
+	return unix.Shutdown(socket.Int(), unix.SHUT_WR)
+}
+
 // Message is what was received.
 type Message struct {
 	Size   int

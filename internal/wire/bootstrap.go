@@ -9,8 +9,7 @@ import (
 // ChannelEnv is the environment variable with the number of the channel's descriptor. The bootstrap removes it.
 const ChannelEnv = "NSOPS_CHANNEL"
 
-// Magic begins every request and record. It changes with every layout. Caller and worker are the same program, but
-// the descriptor might belong to another one.
+// Magic begins every request and record, and changes with every layout: the descriptor might belong to another program.
 const Magic = 0x32736e6f
 
 // MaxTypes is how many types of namespaces a request can name.
@@ -71,10 +70,21 @@ type Record struct {
 	Size        uint64
 }
 
-// RequestSize and RecordSize are the sizes of the frames in bytes.
+// Marks are bits of the Type of a KindCall record.
 const (
-	RequestSize = 4*8 + 4*MaxTypes + 2*8
-	RecordSize  = 40
+	MarkProcs = 1 // GOMAXPROCS is set only for the worker's start
+	MarkCover = 2 // a message of its own brings a file for the coverage counters
+	MarkWatch = 4 // the worker itself must watch its lifeline, too
+)
+
+// Sizes in bytes.
+const (
+	RequestSize = 4*8 + 4*MaxTypes + 2*8 // of the frame of a Request
+	RecordSize  = 40                     // of the frame of a Record
+	MaxMessage  = 4 << 10                // of the longest message, one page
+	// MaxInline is how many bytes may follow a record in its message, enough for most arguments and results. Longer ones
+	// go through a file that the caller makes, in both directions: it accepts no descriptors of a worker.
+	MaxInline = MaxMessage - RecordSize
 )
 
 // AppendRequest returns the frame of r, appended to b.

@@ -11,8 +11,7 @@ import (
 	"syscall"
 )
 
-// Outcomes of a handler: the Stage of a KindResult record. What follows it is the JSON text of the result, or of a
-// Failure.
+// Outcomes of a handler: the Stage of a KindResult record, which the JSON text of the result or of a Failure follows.
 const (
 	OutcomeResult = iota
 	OutcomeFailure
@@ -27,10 +26,12 @@ type Failure struct {
 	Stack     []byte          `json:"stack,omitempty"`
 }
 
-// MaxText is the size of the longest text in a failure, MaxFailure that of the longest failure as JSON.
+// Limits for a failure, and for a short one.
 const (
-	MaxText    = 64 << 10
-	MaxFailure = 16 * MaxText
+	MaxText        = 64 << 10     // bytes of text
+	MaxFailure     = 16 * MaxText // bytes of JSON
+	maxShortText   = 300          // bytes of text, which as JSON take up to six times the space
+	maxShortCauses = 16           // of each kind
 )
 
 // Causes of a Failure, other than an error that the handler returned.
@@ -68,27 +69,31 @@ var sentinels = sync.OnceValue(func() map[string]error {
 func NewFailure(err error) Failure {
 	text := err.Error()
 	f := Failure{Text: text[:min(len(text), MaxText)]}
-	walk(err, func(err error) {
-		if errno, ok := err.(syscall.Errno); ok {
-			f.Errnos = append(f.Errnos, errno)
-		}
-		for name, sentinel := range sentinels() {
-			if err == sentinel {
-				f.Sentinels = append(f.Sentinels, name)
-			}
-		}
-	})
+	f.collect(err)
 	return f
 }
 
-// The limits of a short failure: bytes of text, which as JSON take up to six times the space, and causes of each kind.
-const (
-	maxShortText   = 300
-	maxShortCauses = 16
-)
+// collect adds the errnos and sentinels among an error and all errors that it wraps.
+func (f *Failure) collect(err error) {
+	if errno, ok := err.(syscall.Errno); ok {
+		f.Errnos = append(f.Errnos, errno)
+	}
+	for name, sentinel := range sentinels() {
+		if err == sentinel {
+			f.Sentinels = append(f.Sentinels, name)
+		}
+	}
+	switch e := err.(type) {
+	case interface{ Unwrap() error }:
+		f.collect(e.Unwrap())
+	case interface{ Unwrap() []error }:
+		for _, err := range e.Unwrap() {
+			f.collect(err)
+		}
+	}
+}
 
-// Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text. It has no
-// stack.
+// Short returns a failure that fits into MaxInline: why it is shortened, then the beginning of its text; no stack.
 func (f Failure) Short(why error) Failure {
 	reason := why.Error()
 	text := f.Text[:min(len(f.Text), maxShortText)]
@@ -97,22 +102,6 @@ func (f Failure) Short(why error) Failure {
 		Errnos:    f.Errnos[:min(len(f.Errnos), maxShortCauses)],
 		Sentinels: f.Sentinels[:min(len(f.Sentinels), maxShortCauses)],
 		Cause:     f.Cause,
-	}
-}
-
-// walk visits an error and all errors that it wraps.
-func walk(err error, visit func(error)) {
-	if err == nil {
-		return
-	}
-	visit(err)
-	switch e := err.(type) {
-	case interface{ Unwrap() error }:
-		walk(e.Unwrap(), visit)
-	case interface{ Unwrap() []error }:
-		for _, err := range e.Unwrap() {
-			walk(err, visit)
-		}
 	}
 }
 

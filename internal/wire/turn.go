@@ -1,24 +1,22 @@
 package wire
 
 import (
-	"errors"
 	"fmt"
 	"math/bits"
+	"strings"
 
 	"github.com/nsops/nsops/species"
 )
 
-// Turns checks the order of the records from a worker and, if another process forks it, from that. A hostile target may
-// control the worker once the bootstrap has ended, and forge records: those out of order are refused. Above all, a
-// worker that has joined cannot report that it failed to join.
+// Turns checks the order of the records from a worker and from the process that forks it. A hostile target may control
+// the worker once the bootstrap has ended, and forge records: those out of order are refused. Above all, a worker that
+// has joined cannot report that it failed to join.
 type Turns struct {
-	Forks  bool // a FORKED record must name the worker
-	forked bool // that record has come
-	ready  bool // the handler was started
-	last   int  // kind of the last record, FORKED left out
+	Forks  bool   // a FORKED record must name the worker
+	forked bool   // that record has come
+	ready  bool   // the handler was started
+	last   uint16 // kind of the last record, FORKED left out
 }
-
-var errTurn = errors.New("out of turn")
 
 // Next accepts the next record or returns an error. fromChild: the kernel names our child as its sender, which is the
 // worker or, if Forks, the process that forks it.
@@ -27,14 +25,14 @@ func (t *Turns) Next(r Record, fromChild bool) error {
 		return err
 	}
 	if !t.allows(r, fromChild) {
-		return fmt.Errorf("record of kind %d %w", r.Kind, errTurn)
+		return fmt.Errorf("record of kind %d out of turn", r.Kind)
 	}
 	if r.Kind == KindForked {
 		t.forked = true
-	} else {
-		t.last = int(r.Kind)
-		t.ready = t.ready || r.Kind == KindReady
+		return nil
 	}
+	t.last = r.Kind
+	t.ready = t.ready || r.Kind == KindReady
 	return nil
 }
 
@@ -85,8 +83,7 @@ func (r Record) Check() error {
 	return nil
 }
 
-// maxErrno is the kernel's MAX_ERRNO.
-const maxErrno = 4095
+const maxErrno = 4095 // the kernel's MAX_ERRNO
 
 // failureIsPlausible reports whether the bootstrap may have sent the failure: of one type of namespace, or of several if
 // the request itself was invalid.
@@ -103,16 +100,9 @@ func (r Record) failureIsPlausible() bool {
 	return r.Type&^uint32(species.AllNS) == 0 && r.Errno >= 0 && r.Errno <= maxErrno && r.stepIsText()
 }
 
-// stepIsText reports whether the step is printable text, followed by zeros only.
+// stepIsText reports whether the step is printable ASCII text, followed by zeros only.
 func (r Record) stepIsText() bool {
-	for i, c := range r.Step {
-		if i >= len(r.StepName()) {
-			if c != 0 {
-				return false
-			}
-		} else if c < ' ' || c > '~' {
-			return false
-		}
-	}
-	return true
+	name := r.StepName()
+	odd := func(c rune) bool { return c < ' ' || c > '~' }
+	return strings.TrimRight(string(r.Step[:]), "\x00") == name && !strings.ContainsFunc(name, odd)
 }

@@ -18,7 +18,7 @@ type Process struct {
 	Dir     string // its working directory
 }
 
-// programs are those whose arguments tell something. The kernel keeps 15 bytes of their names.
+// programs are those whose arguments are read. The kernel keeps 15 bytes of their names.
 var programs = []string{"conmon", "containerd", "containerd-shim", "containerd-shim-runc-v2", "crun", "dockerd", "runc"}
 
 // IsName reports whether it may be the name of a runtime's process, as the kernel keeps it.
@@ -27,10 +27,10 @@ func IsName(comm string) bool {
 	return slices.ContainsFunc(programs, func(p string) bool { return comm == p[:min(kept, len(p))] })
 }
 
-// AddProcess takes what the arguments of a process say. Folders are taken only from processes of root and the caller, and
-// only where others cannot write. What a process of another user says counts only for containers that this user could
-// have made: see DescribeFor. It is for the caller to make sure that the process has that user and executable, and that
-// it is in no container; see Look.
+// AddProcess takes folders and containers from the arguments of a process. Folders are taken only from processes of
+// root and the caller, and only where others cannot write. The arguments of another user's process count only for
+// containers that this user could have made: see DescribeFor. The caller of AddProcess makes sure that the process has
+// that user and executable, and is in no container; see Look.
 func (e *Engines) AddProcess(p Process) {
 	args := arguments(p.Args)
 	said := container.Container{}
@@ -48,7 +48,7 @@ func (e *Engines) AddProcess(p Process) {
 	case p.Program == "dockerd":
 		e.addDocker(p.UID, args)
 	case p.Program == "containerd":
-		e.addBelow(&e.containerd, p.UID, args.value("state", "s"), tasks)
+		e.addFolder(&e.containerd, p.UID, filepath.Join(args.value("state", "s"), tasks))
 	case p.Program == "runc":
 		e.addFolder(&e.runc, p.UID, args.value("root"))
 	case p.Program == "crun":
@@ -62,7 +62,7 @@ func (e *Engines) AddProcess(p Process) {
 	}
 }
 
-// conmon watches over a container of podman's or cri-o's. Its arguments have ID and name.
+// conmon returns the container of podman's or cri-o's that a conmon supervises. Its arguments have ID and name.
 func conmon(args arguments) container.Container {
 	name := args.value("n", "name")
 	c := container.Container{ID: args.value("c", "cid"), Runtime: "podman"}
@@ -73,7 +73,7 @@ func conmon(args arguments) container.Container {
 	return c
 }
 
-// addDocker takes the data root of a daemon, which its configuration may have instead of its arguments.
+// addDocker takes the data root of a dockerd, which may be in its configuration instead of its arguments.
 func (e *Engines) addDocker(uid int, args arguments) {
 	root := args.value("data-root", "graph", "g")
 	if root == "" && trusts(uid) {
@@ -89,17 +89,10 @@ func (e *Engines) addDocker(uid int, args arguments) {
 		}
 	}
 	e.addFolder(&e.docker, uid, root)
-	e.addBelow(&e.containerd, uid, args.value("exec-root"), ofDocker)
+	e.addFolder(&e.containerd, uid, filepath.Join(args.value("exec-root"), ofDocker))
 }
 
-// addBelow adds a folder below one that was in the arguments.
-func (e *Engines) addBelow(folders *[]string, uid int, folder, below string) {
-	if folder != "" {
-		e.addFolder(folders, uid, filepath.Join(folder, below))
-	}
-}
-
-// addFolder adds a folder that is the user's, if the user is to be believed.
+// addFolder adds a folder from the arguments of that user's process, unless it is empty or relative.
 func (e *Engines) addFolder(folders *[]string, uid int, folder string) {
 	if folder == "" || !trusts(uid) {
 		return
@@ -130,7 +123,7 @@ func (args arguments) value(names ...string) string {
 	return ""
 }
 
-// ofRuntime returns the --root that conmon hands to that runtime: --runtime-arg --root=FOLDER, for instance.
+// ofRuntime returns the --root that conmon passes to that runtime: --runtime-arg --root=FOLDER, for instance.
 func (args arguments) ofRuntime(program string) string {
 	if filepath.Base(args.value("r", "runtime")) != program {
 		return ""

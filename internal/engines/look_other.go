@@ -1,5 +1,0 @@
-//go:build !linux
-
-package engines
-
-func (*Engines) resolve(string) string { return "" }
