@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime/debug"
+	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
@@ -91,7 +92,7 @@ func work(w nsenter.Worker) {
 // becomeReady starts a new session, arms the lifeline of the process group and sends READY. If the bootstrap started the
 // session, the Go runtime would start slower in its new scheduling group (man 7 sched, autogroup).
 func becomeReady(channel *sys.FD, lifeline int) error {
-	if err := sys.NewSession(); err != nil {
+	if _, err := syscall.Setsid(); err != nil {
 		return fmt.Errorf("setsid: %w", err)
 	}
 	if err := armOwnGroup(lifeline); err != nil {

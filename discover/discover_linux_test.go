@@ -56,7 +56,7 @@ func requireTruth(t *testing.T, r *discover.Result, all []truth) {
 // in a container.
 func handlesOpen(t *testing.T) bool {
 	t.Helper()
-	if !sys.HaveSerials() {
+	if !sys.Have(sys.NamespaceSerials) {
 		return false
 	}
 	var handle raw.Handle
@@ -94,7 +94,7 @@ func TestEveryHolder(t *testing.T) {
 		return w.what == "message" || w.what == "tun" || w == pins[2] // has no owner without its file handle
 	}))
 	for _, p := range r.Problems { // the pins of others come and go
-		require.False(t, p.Source == discover.Mounts && sys.HaveSerials() &&
+		require.False(t, p.Source == discover.Mounts && sys.Have(sys.NamespaceSerials) &&
 			slices.ContainsFunc(all, func(w truth) bool { return w.ino == p.Namespace.Ino }), "%v", p)
 	}
 }

@@ -1,6 +1,9 @@
 package procfs
 
-import "bytes"
+import (
+	"bytes"
+	"strconv"
+)
 
 // Mount is a line of /proc/PID/mountinfo; see proc_pid_mountinfo(5). Texts are as written: Unescape them.
 type Mount struct {
@@ -11,8 +14,7 @@ type Mount struct {
 	Type, Source, SuperBlockOpt []byte
 }
 
-// NextMount parses the first line, and returns those after it. Lines that are none are passed over; ok is false at the
-// end.
+// NextMount parses the first line that is a mount, and returns those after it; ok is false at the end.
 func NextMount(text []byte) (m Mount, rest []byte, ok bool) {
 	for len(text) > 0 {
 		var line []byte
@@ -23,8 +25,6 @@ func NextMount(text []byte) (m Mount, rest []byte, ok bool) {
 	}
 	return Mount{}, nil, false
 }
-
-var space, dash = []byte{' '}, []byte(" - ")
 
 func parseMount(line []byte) (m Mount, ok bool) {
 	before, after, found := bytes.Cut(line, dash)
@@ -74,25 +74,12 @@ func Unescape(to, text []byte) []byte {
 			return append(to, text...)
 		}
 		to, text = append(to, text[:at]...), text[at:]
-		if c, ok := octal(text); ok {
-			to, text = append(to, c), text[4:]
+		code, err := strconv.ParseUint(string(text[1:min(4, len(text))]), 8, 8)
+		if err != nil || len(text) < 4 {
+			to, text = append(to, '\\'), text[1:]
 			continue
 		}
-		to, text = append(to, '\\'), text[1:]
+		to, text = append(to, byte(code)), text[4:]
 	}
 	return to
-}
-
-func octal(b []byte) (byte, bool) {
-	if len(b) < 4 || b[1] > '3' {
-		return 0, false
-	}
-	n := 0
-	for _, c := range b[1:4] {
-		if c < '0' || c > '7' {
-			return 0, false
-		}
-		n = n*8 + int(c-'0')
-	}
-	return byte(n), true
 }

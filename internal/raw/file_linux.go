@@ -36,7 +36,7 @@ func (p *Path) Set(text []byte) *Path {
 
 func (p *Path) pointer() unsafe.Pointer { return unsafe.Pointer(&p.text[0]) }
 
-// CurrentDir is the directory from which a path is found that is absolute, or relative to the working directory.
+// CurrentDir is in place of a directory for absolute paths, and for those that are relative to the working directory.
 const CurrentDir = unix.AT_FDCWD
 
 // NoFD is what a call returns in place of a descriptor if there is an error.
@@ -47,29 +47,28 @@ const (
 	ForListing = unix.O_RDONLY | unix.O_DIRECTORY
 	ForPaths   = unix.O_PATH | unix.O_DIRECTORY // to find paths from
 	ForReading = unix.O_RDONLY | unix.O_NONBLOCK | unix.O_NOCTTY
+	always     = unix.O_CLOEXEC | unix.O_LARGEFILE
 )
 
 // Open opens what is at path, found from the directory dir.
 func Open(dir int, path *Path, flags int) (int, syscall.Errno) {
+	flags |= always
 	for {
-		fd, _, errno := unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(path.pointer()), uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
+		fd, errno := descriptor(unix.Syscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(path.pointer()), uintptr(flags), 0, 0, 0))
 		if errno != unix.EINTR {
-			return descriptor(fd, errno)
+			return fd, errno
 		}
 	}
 }
 
 // OpenNoWait is Open for a namespace of a task, below the root of a proc file system.
 func OpenNoWait(dir int, path *Path, flags int) (int, syscall.Errno) {
-	for {
-		fd, _, errno := unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(path.pointer()), uintptr(flags|unix.O_CLOEXEC|unix.O_LARGEFILE), 0, 0, 0)
-		if errno != unix.EINTR {
-			return descriptor(fd, errno)
-		}
-	}
+	flags |= always
+	return descriptor(unix.RawSyscall6(unix.SYS_OPENAT, uintptr(dir), uintptr(path.pointer()), uintptr(flags), 0, 0, 0))
 }
 
-func descriptor(fd uintptr, errno syscall.Errno) (int, syscall.Errno) {
+// descriptor takes what a system call returns.
+func descriptor(fd, _ uintptr, errno syscall.Errno) (int, syscall.Errno) {
 	if errno != 0 {
 		return NoFD, errno
 	}
@@ -94,8 +93,7 @@ func fill(call uintptr, fd int, buf []byte) (int, syscall.Errno) {
 	}
 }
 
-// Entry returns the name of the first of the entries that List read, and the entries after it; ok is false if there is
-// none. The name is a part of entries.
+// Entry returns the name of the first of the entries that List read, which is a part of them, and those after it.
 func Entry(entries []byte) (name, rest []byte, ok bool) {
 	const header = int(unsafe.Offsetof(unix.Dirent{}.Name))
 	if len(entries) <= header {
@@ -111,7 +109,8 @@ func Entry(entries []byte) (name, rest []byte, ok bool) {
 
 // Readlink reads where a link of /proc leads, which asks no other file system. It waits for whoever lists the directory.
 func Readlink(dir int, path *Path, buf []byte) (int, syscall.Errno) {
-	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(path.pointer()), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
+	n, _, errno := unix.Syscall6(unix.SYS_READLINKAT, uintptr(dir), uintptr(path.pointer()),
+		uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0)
 	return int(n), errno
 }
 
@@ -129,15 +128,60 @@ func Dup(fd int) int {
 
 // DupFrom duplicates a descriptor to the first free number that is at least from.
 func DupFrom(fd, from int) (int, syscall.Errno) {
-	copied, _, errno := unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, uintptr(from))
-	return descriptor(copied, errno)
+	return descriptor(unix.RawSyscall(unix.SYS_FCNTL, uintptr(fd), unix.F_DUPFD_CLOEXEC, uintptr(from)))
 }
 
-// SameFile reports whether two descriptors of this process are of the same open file (kcmp(2)). ENOSYS: the kernel cannot
-// tell.
-func SameFile(a, b int) (bool, syscall.Errno) {
-	const file = 0 // KCMP_FILE
-	own := uintptr(OwnPID())
-	order, _, errno := unix.Syscall6(unix.SYS_KCMP, own, own, file, uintptr(a), uintptr(b), 0)
-	return order == 0 && errno == 0, errno
+// Status is what statx(2) tells of a file.
+type Status struct {
+	Dev, Ino, Size uint64
+	Mode           uint32
+	Rdev           uint64 // of a device
+}
+
+// IsSocket reports whether the file is a socket.
+func (s *Status) IsSocket() bool { return s.Mode&unix.S_IFMT == unix.S_IFSOCK }
+
+// IsTun reports whether the file is the device that makes TUN and TAP devices.
+func (s *Status) IsTun() bool {
+	const major, minor = 10, 200
+	return s.Mode&unix.S_IFMT == unix.S_IFCHR && s.Rdev == unix.Mkdev(major, minor)
+}
+
+// The kernel answers with what it knows, and asks no server.
+const statFlags = unix.AT_STATX_DONT_SYNC | unix.AT_NO_AUTOMOUNT
+
+var noPath = NewPath("")
+
+// Stat looks at an open file.
+func Stat(fd int, found *Status) syscall.Errno { return stat(fd, &noPath, unix.AT_EMPTY_PATH, found) }
+
+// StatAt looks at what is at path, found from the directory dir. It follows a link.
+func StatAt(dir int, path *Path, found *Status) syscall.Errno { return stat(dir, path, 0, found) }
+
+func stat(dir int, path *Path, flags uintptr, found *Status) syscall.Errno {
+	for {
+		var st unix.Statx_t
+		_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(path.pointer()), flags|statFlags,
+			unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
+		if errno != unix.EINTR {
+			found.set(&st)
+			return errno
+		}
+	}
+}
+
+// StatNoWait is Stat for a namespace, a pidfd, a socket and a file of /proc.
+func StatNoWait(fd int, found *Status) syscall.Errno {
+	var st unix.Statx_t
+	_, _, errno := unix.RawSyscall6(unix.SYS_STATX, uintptr(fd), uintptr(noPath.pointer()), unix.AT_EMPTY_PATH|statFlags,
+		unix.STATX_BASIC_STATS, uintptr(unsafe.Pointer(&st)), 0)
+	found.set(&st)
+	return errno
+}
+
+func (s *Status) set(st *unix.Statx_t) {
+	*s = Status{
+		Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino, Size: st.Size,
+		Mode: uint32(st.Mode), Rdev: unix.Mkdev(st.Rdev_major, st.Rdev_minor),
+	}
 }

@@ -17,26 +17,12 @@ type mountRequest struct {
 	namespace uint64
 }
 
-const listFromRoot = ^uint64(0) // LSMT_ROOT
-
 // ListMounts appends the unique IDs of the mounts of a mount namespace, which is given by its 64-bit ID (listmount(2),
 // Linux 6.8; of other namespaces than the caller's 6.11). ENOENT: there is none, or it requires CAP_SYS_ADMIN over it.
 func ListMounts(namespace uint64, ids []uint64) ([]uint64, syscall.Errno) {
-	const batch = 512
-	request := mountRequest{size: unix.MNT_ID_REQ_SIZE_VER1, mount: listFromRoot, namespace: namespace}
-	for {
-		start := len(ids)
-		ids = append(ids, make([]uint64, batch)...)
-		n, _, errno := unix.Syscall6(unix.SYS_LISTMOUNT, uintptr(unsafe.Pointer(&request)), uintptr(unsafe.Pointer(&ids[start])), batch, 0, 0, 0)
-		if errno != 0 {
-			return ids[:start], errno
-		}
-		ids = ids[:start+int(n)]
-		if n < batch {
-			return ids, 0
-		}
-		request.param = ids[len(ids)-1]
-	}
+	const fromRoot = ^uint64(0) // LSMT_ROOT
+	request := mountRequest{size: unix.MNT_ID_REQ_SIZE_VER1, mount: fromRoot, namespace: namespace}
+	return list(unix.SYS_LISTMOUNT, unsafe.Pointer(&request), &request.param, ids)
 }
 
 // MountStat is what StatMount tells of a mount. The texts are parts of the caller's buffer.
@@ -60,16 +46,17 @@ const (
 	statMountBuf = 512 + 3*4096 // more is asked for when it does not suffice
 )
 
-// StatMount asks about one mount of a mount namespace (statmount(2), Linux 6.8). It returns the buffer for the next call,
-// which may be a larger one. ENOENT: the mount is gone. Its point is empty if it is not to be reached from the caller's
-// root or that of the namespace.
+// StatMount asks about one mount of a mount namespace (statmount(2), Linux 6.8), and returns the buffer for the next
+// call. ENOENT: the mount is gone. Its point is empty if neither the caller's root nor that of the namespace leads
+// there.
 func StatMount(namespace, mount, mask uint64, buf []byte, found *MountStat) ([]byte, syscall.Errno) {
 	request := mountRequest{size: unix.MNT_ID_REQ_SIZE_VER1, mount: mount, param: mask, namespace: namespace}
 	if len(buf) < statMountBuf {
 		buf = make([]byte, statMountBuf)
 	}
 	for {
-		_, _, errno := unix.Syscall6(unix.SYS_STATMOUNT, uintptr(unsafe.Pointer(&request)), uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
+		_, _, errno := unix.Syscall6(unix.SYS_STATMOUNT, uintptr(unsafe.Pointer(&request)),
+			uintptr(unsafe.Pointer(&buf[0])), uintptr(len(buf)), 0, 0, 0)
 		const limit = 1 << 20
 		switch {
 		case errno == unix.EOVERFLOW && len(buf) < limit:
@@ -126,6 +113,5 @@ func NextMountNamespace(fd int, before bool) (int, syscall.Errno) {
 		request = PreviousMountNamespaceRequest
 	}
 	info := mountNamespaceInfo{size: unix.MNT_NS_INFO_SIZE_VER0}
-	next, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&info)))
-	return descriptor(next, errno)
+	return descriptor(unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(unsafe.Pointer(&info))))
 }

@@ -1,6 +1,7 @@
 package raw
 
 import (
+	"encoding/binary"
 	"math"
 	"syscall"
 	"unsafe"
@@ -32,27 +33,21 @@ func Parent(fd int) (int, syscall.Errno) { return ioctl(fd, unix.NS_GET_PARENT, 
 // OwnerUID returns the user ID, as the caller's user namespace maps it, of who created the user namespace behind fd.
 // EINVAL: it is of another type.
 func OwnerUID(fd int) (uint32, syscall.Errno) {
-	var uid uint32
-	errno := ioctlPointer(fd, unix.NS_GET_OWNER_UID, unsafe.Pointer(&uid))
-	return uid, errno
+	return readNumber[uint32](fd, unix.NS_GET_OWNER_UID)
 }
 
 // Serial returns the 64-bit ID of the namespace behind fd (Linux 6.18). ENOTTY: the kernel has none.
 func Serial(fd int) (uint64, syscall.Errno) {
-	var serial uint64
-	errno := ioctlPointer(fd, unix.NS_GET_ID, unsafe.Pointer(&serial))
-	return serial, errno
+	return readNumber[uint64](fd, unix.NS_GET_ID)
 }
 
 // MountSerial is Serial for a mount namespace (Linux 6.11).
 func MountSerial(fd int) (uint64, syscall.Errno) {
-	var serial uint64
-	errno := ioctlPointer(fd, unix.NS_GET_MNTNS_ID, unsafe.Pointer(&serial))
-	return serial, errno
+	return readNumber[uint64](fd, unix.NS_GET_MNTNS_ID)
 }
 
 // PIDFrom returns the PID in the caller's PID namespace of the process that has pid in the one behind fd (Linux 6.11).
-// ESRCH: there is none; ENOTTY: the kernel cannot tell.
+// ESRCH: there is none; ENOTTY: the kernel has no such request.
 func PIDFrom(fd, pid int) (int, syscall.Errno) { return translate(fd, unix.NS_GET_PID_FROM_PIDNS, pid) }
 
 // PIDIn returns the PID in the PID namespace behind fd of the process that has pid in the caller's (Linux 6.11). ESRCH: it
@@ -79,24 +74,23 @@ func Setns(fd int, mask species.NamespaceType) syscall.Errno {
 
 // SetnsNoWait is Setns for all types but mount namespaces.
 func SetnsNoWait(fd int, mask species.NamespaceType) syscall.Errno {
-	for {
-		_, _, errno := unix.RawSyscall(unix.SYS_SETNS, uintptr(fd), uintptr(mask), 0)
-		if errno != unix.EINTR {
-			return errno
-		}
-	}
+	_, _, errno := unix.RawSyscall(unix.SYS_SETNS, uintptr(fd), uintptr(mask), 0)
+	return errno
 }
 
-// ListNamespaces returns the 64-bit IDs of all active namespaces of a type (listns(2), Linux 6.19). ENOSYS: the kernel has
-// no such call.
+// ListNamespaces returns the 64-bit IDs of all active namespaces of a type (listns(2), Linux 6.19), or ENOSYS.
 func ListNamespaces(t species.NamespaceType) ([]uint64, syscall.Errno) {
-	const batch = 512
 	request := unix.NsIdReq{Size: unix.NS_ID_REQ_SIZE_VER0, Ns_type: uint32(t)}
-	var ids []uint64
+	return list(unix.SYS_LISTNS, unsafe.Pointer(&request), &request.Ns_id, nil)
+}
+
+// list appends the IDs that a call lists, some at a time: those after the one in the request.
+func list(call uintptr, request unsafe.Pointer, after *uint64, ids []uint64) ([]uint64, syscall.Errno) {
+	const batch = 512
 	for {
 		start := len(ids)
 		ids = append(ids, make([]uint64, batch)...)
-		n, _, errno := unix.Syscall6(unix.SYS_LISTNS, uintptr(unsafe.Pointer(&request)), uintptr(unsafe.Pointer(&ids[start])), batch, 0, 0, 0)
+		n, _, errno := unix.Syscall6(call, uintptr(request), uintptr(unsafe.Pointer(&ids[start])), batch, 0, 0, 0)
 		if errno != 0 {
 			return ids[:start], errno
 		}
@@ -104,6 +98,102 @@ func ListNamespaces(t species.NamespaceType) ([]uint64, syscall.Errno) {
 		if n < batch {
 			return ids, 0
 		}
-		request.Ns_id = ids[len(ids)-1]
+		*after = ids[len(ids)-1]
 	}
+}
+
+// Handle is the file handle of a namespace: struct nsfs_file_handle of linux/nsfs.h, 16 bytes in the byte order of the
+// machine. All of it has to be right for the namespace to be found; since Linux 6.19 the 64-bit ID alone suffices.
+type Handle struct {
+	Serial uint64
+	Type   species.NamespaceType
+	Inode  uint32
+}
+
+const (
+	handleType = 0xf1 // FILEID_NSFS
+	handleSize = 16
+)
+
+// fileHandle is struct file_handle of man 2 open_by_handle_at, with room for any (MAX_HANDLE_SZ).
+type fileHandle struct {
+	size  uint32
+	kind  int32
+	bytes [128]byte
+}
+
+// HandleOf returns the file handle of the namespace behind fd (Linux 6.18). EOPNOTSUPP: the kernel has none.
+func HandleOf(fd int) (Handle, syscall.Errno) {
+	var mount int32
+	found := fileHandle{size: uint32(len(fileHandle{}.bytes))}
+	_, _, errno := unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(fd), uintptr(noPath.pointer()),
+		uintptr(unsafe.Pointer(&found)), uintptr(unsafe.Pointer(&mount)), unix.AT_EMPTY_PATH, 0)
+	if errno != 0 {
+		return Handle{}, errno
+	}
+	if found.kind != handleType || found.size < handleSize { // it is another file
+		return Handle{}, unix.EOPNOTSUPP
+	}
+	return ParseHandle(found.bytes[:]), 0
+}
+
+// OpenHandle opens the namespace of a file handle (Linux 6.18). ESTALE: it is gone, or the caller lacks the rights; EBADF
+// or EOPNOTSUPP: the kernel has no such handles.
+func OpenHandle(h Handle) (int, syscall.Errno) {
+	handle := fileHandle{size: handleSize, kind: handleType}
+	h.put(handle.bytes[:])
+	root := int32(unix.FD_NSFS_ROOT)
+	for {
+		fd, errno := descriptor(unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(root), uintptr(unsafe.Pointer(&handle)), unix.O_CLOEXEC))
+		if errno != unix.EINTR {
+			return fd, errno
+		}
+	}
+}
+
+// ParseHandle reads the first 16 bytes of a handle as the kernel wrote it.
+func ParseHandle(b []byte) Handle {
+	return Handle{
+		Serial: binary.NativeEndian.Uint64(b),
+		Type:   species.NamespaceType(binary.NativeEndian.Uint32(b[8:])),
+		Inode:  binary.NativeEndian.Uint32(b[12:]),
+	}
+}
+
+func (h Handle) put(b []byte) {
+	binary.NativeEndian.PutUint64(b, h.Serial)
+	binary.NativeEndian.PutUint32(b[8:], uint32(h.Type))
+	binary.NativeEndian.PutUint32(b[12:], h.Inode)
+}
+
+// Requests of ioctl(2) that golang.org/x/sys does not have. Where the direction of the data is in a request depends on the
+// architecture, and a request of the same kind that x/sys has tells: asm-generic/ioctl.h.
+const (
+	reads = unix.NS_GET_ID &^ (1<<29 - 1) // _IOC_READ: the kernel writes what the caller reads
+
+	namespaceRequest = reads | unix.MNT_NS_INFO_SIZE_VER0<<16 | 0xb7<<8
+
+	MountInfoRequest              = namespaceRequest | 10 // NS_MNT_GET_INFO
+	NextMountNamespaceRequest     = namespaceRequest | 11 // NS_MNT_GET_NEXT
+	PreviousMountNamespaceRequest = namespaceRequest | 12 // NS_MNT_GET_PREV
+)
+
+// ioctl is for a request whose argument is a number, or none.
+func ioctl(fd int, request, argument uintptr) (int, syscall.Errno) {
+	return descriptor(unix.Syscall(unix.SYS_IOCTL, uintptr(fd), request, argument))
+}
+
+func ioctlNoWait(fd int, request uintptr) (int, syscall.Errno) {
+	return descriptor(unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), request, 0))
+}
+
+// ioctlPointer is for a request that fills in what the pointer leads to.
+func ioctlPointer(fd int, request uintptr, argument unsafe.Pointer) syscall.Errno {
+	_, _, errno := unix.RawSyscall(unix.SYS_IOCTL, uintptr(fd), request, uintptr(argument))
+	return errno
+}
+
+func readNumber[T uint32 | uint64](fd int, request uintptr) (n T, errno syscall.Errno) {
+	errno = ioctlPointer(fd, request, unsafe.Pointer(&n))
+	return n, errno
 }

@@ -1,6 +1,7 @@
 package raw
 
 import (
+	"sync"
 	"syscall"
 	"unsafe"
 
@@ -9,15 +10,13 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// OpenPidfd opens a pidfd of the process with that PID in the caller's PID namespace, or with thread, of a thread (Linux
-// 6.9). The lower 32 bits count.
+// OpenPidfd opens a pidfd of a process, or with thread, of a thread (Linux 6.9). The lower 32 bits of pid count.
 func OpenPidfd(pid int, thread bool) (int, syscall.Errno) {
 	flags := uintptr(0)
 	if thread {
 		flags = unix.PIDFD_THREAD
 	}
-	fd, _, errno := unix.RawSyscall(unix.SYS_PIDFD_OPEN, uintptr(pid), flags, 0)
-	return descriptor(fd, errno)
+	return descriptor(unix.RawSyscall(unix.SYS_PIDFD_OPEN, uintptr(pid), flags, 0))
 }
 
 // The two namespaces of a process that are for its children, besides the eight types.
@@ -27,30 +26,19 @@ const (
 )
 
 // PidfdRequest returns the request for PidfdNamespace, 0 if t is none of the ten.
-func PidfdRequest(t species.NamespaceType) uint {
-	switch t {
-	case species.CLONE_NEWCGROUP:
-		return unix.PIDFD_GET_CGROUP_NAMESPACE
-	case species.CLONE_NEWIPC:
-		return unix.PIDFD_GET_IPC_NAMESPACE
-	case species.CLONE_NEWNS:
-		return unix.PIDFD_GET_MNT_NAMESPACE
-	case species.CLONE_NEWNET:
-		return unix.PIDFD_GET_NET_NAMESPACE
-	case species.CLONE_NEWPID:
-		return unix.PIDFD_GET_PID_NAMESPACE
-	case PIDForChildren:
-		return unix.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE
-	case species.CLONE_NEWTIME:
-		return unix.PIDFD_GET_TIME_NAMESPACE
-	case TimeForChildren:
-		return unix.PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE
-	case species.CLONE_NEWUSER:
-		return unix.PIDFD_GET_USER_NAMESPACE
-	case species.CLONE_NEWUTS:
-		return unix.PIDFD_GET_UTS_NAMESPACE
-	}
-	return 0
+func PidfdRequest(t species.NamespaceType) uint { return pidfdRequests[t] }
+
+var pidfdRequests = map[species.NamespaceType]uint{
+	species.CLONE_NEWCGROUP: unix.PIDFD_GET_CGROUP_NAMESPACE,
+	species.CLONE_NEWIPC:    unix.PIDFD_GET_IPC_NAMESPACE,
+	species.CLONE_NEWNS:     unix.PIDFD_GET_MNT_NAMESPACE,
+	species.CLONE_NEWNET:    unix.PIDFD_GET_NET_NAMESPACE,
+	species.CLONE_NEWPID:    unix.PIDFD_GET_PID_NAMESPACE,
+	PIDForChildren:          unix.PIDFD_GET_PID_FOR_CHILDREN_NAMESPACE,
+	species.CLONE_NEWTIME:   unix.PIDFD_GET_TIME_NAMESPACE,
+	TimeForChildren:         unix.PIDFD_GET_TIME_FOR_CHILDREN_NAMESPACE,
+	species.CLONE_NEWUSER:   unix.PIDFD_GET_USER_NAMESPACE,
+	species.CLONE_NEWUTS:    unix.PIDFD_GET_UTS_NAMESPACE,
 }
 
 // PidfdNamespace opens a namespace of the process behind a pidfd (Linux 6.11).
@@ -74,9 +62,55 @@ func PidfdInfo(pidfd int, found *ProcessInfo) syscall.Errno {
 	return errno
 }
 
-// GetFD returns a duplicate of another process's descriptor, which requires the right to trace the process. To close one
-// of a file on a file system may have effects there.
+// GetFD returns a duplicate of another process's descriptor, which requires the right to trace the process. Closing it
+// may have effects if it is of a file on a file system.
 func GetFD(pidfd, fd int) (int, syscall.Errno) {
-	got, _, errno := unix.Syscall(unix.SYS_PIDFD_GETFD, uintptr(pidfd), uintptr(fd), 0)
-	return descriptor(got, errno)
+	return descriptor(unix.Syscall(unix.SYS_PIDFD_GETFD, uintptr(pidfd), uintptr(fd), 0))
+}
+
+// OwnPID returns the PID of this process in its own PID namespace.
+var OwnPID = sync.OnceValue(unix.Getpid)
+
+// OwnTID returns the TID of the calling thread in its own PID namespace.
+func OwnTID() int {
+	n, _ := unix.RawSyscallNoError(unix.SYS_GETTID, 0, 0, 0)
+	return int(n)
+}
+
+// Thread returns the TID of the calling thread, and whether it is the main one: the process's first, whose namespaces are
+// those that /proc/PID/ns shows, and which the Go runtime never ends.
+func Thread() (tid int, main bool) {
+	tid = OwnTID()
+	return tid, tid == OwnPID()
+}
+
+// SharesFDs reports whether two threads have the same table of descriptors (kcmp(2)), or ENOSYS.
+func SharesFDs(a, b int) (bool, syscall.Errno) { return equal(a, b, kcmpFiles, 0, 0) }
+
+// SameFile reports whether two descriptors of this process are of the same open file (kcmp(2)), or ENOSYS.
+func SameFile(a, b int) (bool, syscall.Errno) { return equal(OwnPID(), OwnPID(), kcmpFile, a, b) }
+
+// IsLikeMainThread reports whether the calling thread has descriptors, root and mount namespace in common with the main
+// one: a thread that has another mount namespace has a root of its own. It is false if the kernel cannot tell.
+func IsLikeMainThread() bool {
+	files, _ := equal(OwnPID(), OwnTID(), kcmpFiles, 0, 0)
+	root, _ := equal(OwnPID(), OwnTID(), kcmpFS, 0, 0)
+	return files && root
+}
+
+// What kcmp(2) compares.
+const kcmpFile, kcmpFiles, kcmpFS = 0, 2, 3
+
+func equal(a, b, what, fdOfA, fdOfB int) (bool, syscall.Errno) {
+	order, _, errno := unix.Syscall6(unix.SYS_KCMP, uintptr(a), uintptr(b), uintptr(what), uintptr(fdOfA), uintptr(fdOfB), 0)
+	return order == 0 && errno == 0, errno
+}
+
+// SetIDs sets the real, effective and saved IDs of the calling thread alone: package syscall's functions are for all.
+func SetIDs(uid, gid [3]int) syscall.Errno {
+	_, _, errno := unix.RawSyscall(setresgid, uintptr(gid[0]), uintptr(gid[1]), uintptr(gid[2]))
+	if errno == 0 {
+		_, _, errno = unix.RawSyscall(setresuid, uintptr(uid[0]), uintptr(uid[1]), uintptr(uid[2]))
+	}
+	return errno
 }

@@ -7,8 +7,7 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Cookie returns the number that the network namespace of a socket has and no other ever gets (SO_NETNS_COOKIE, Linux
-// 5.14). ENOPROTOOPT: the kernel has no such numbers.
+// Cookie returns the 64-bit ID of a socket's network namespace (SO_NETNS_COOKIE, Linux 5.14), or ENOPROTOOPT.
 func Cookie(socket int) (uint64, syscall.Errno) {
 	var cookie uint64
 	size := uint32(unsafe.Sizeof(cookie))
@@ -23,9 +22,8 @@ func NetworkOfSocket(socket int) (int, syscall.Errno) { return ioctl(socket, uni
 // NetworkOfTun opens the network namespace that a descriptor of /dev/net/tun has its device from. EBADFD: it has none.
 func NetworkOfTun(tun int) (int, syscall.Errno) { return ioctl(tun, unix.TUNGETDEVNETNS, 0) }
 
-// PeekFDs calls f with duplicates, which it owns, of the descriptors that came with the first message in a unix socket,
-// and returns their number. The message stays where it is. A socket for which somebody set SO_PEEK_OFF is EBUSY: looking
-// would change it.
+// PeekFDs calls f with duplicates, which f owns, of the descriptors that came with the first message in a unix socket,
+// and returns their number. The message stays there. EBUSY: SO_PEEK_OFF is set, which looking would change.
 func PeekFDs(socket int, f func(fd int)) (int, syscall.Errno) {
 	offset, err := unix.GetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_PEEK_OFF)
 	if err != nil {

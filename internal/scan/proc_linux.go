@@ -89,7 +89,7 @@ func (s *scan) listProcesses() error {
 func haveSerials() (serials, handles bool) {
 	inPassing.open()
 	defer inPassing.close()
-	if !sys.HaveSerials() {
+	if !sys.Have(sys.NamespaceSerials) {
 		return false, false
 	}
 	fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID)

@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"errors"
 	"slices"
 	"unsafe"
 
@@ -36,20 +35,13 @@ type linkAttributes struct {
 	_                 [4]uint64
 }
 
-var gpl = append([]byte("GPL"), 0)
-
-// Iterator is a BPF program that the kernel runs for each of the things that an iterator goes through.
-type Iterator struct{ link *FD }
+var gpl = []byte("GPL\x00")
 
 // KeepIterator has the kernel check a program, of instructions of 8 bytes, and keeps it for the life of the process. The
-// function is the number, among the kernel's types, of the one that stands for the iterator. EPERM: it takes CAP_BPF and
+// function is the number, among the kernel's types, of the one that stands for the iterator. EPERM: it requires CAP_BPF and
 // CAP_PERFMON, or CAP_SYS_ADMIN, in the initial user namespace.
-func KeepIterator(code []byte, function uint32) (*Iterator, error) {
-	link, err := keep(func() (*FD, error) { return openIterator(code, function) })
-	if err != nil {
-		return nil, err
-	}
-	return &Iterator{link}, nil
+func KeepIterator(code []byte, function uint32) (*FD, error) {
+	return keep(func() (*FD, error) { return openIterator(code, function) })
 }
 
 func openIterator(code []byte, function uint32) (*FD, error) {
@@ -58,7 +50,7 @@ func openIterator(code []byte, function uint32) (*FD, error) {
 		license: unsafe.Pointer(&gpl[0]), attachType: unix.BPF_TRACE_ITER, function: function,
 	}
 	program, err := bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
-	for tries := 0; tries < 10 && errors.Is(err, unix.EAGAIN); tries++ { // a signal came while it was checked
+	for tries := 0; tries < 10 && err == unix.EAGAIN; tries++ { // a signal came while it was checked
 		program, err = bpf(unix.BPF_PROG_LOAD, unsafe.Pointer(&load), unsafe.Sizeof(load))
 	}
 	if err != nil {
@@ -69,10 +61,10 @@ func openIterator(code []byte, function uint32) (*FD, error) {
 	return bpf(unix.BPF_LINK_CREATE, unsafe.Pointer(&attach), unsafe.Sizeof(attach))
 }
 
-// Read runs the program and returns what it has written, in the room of buf if that suffices. PIDs are looked up in the
+// ReadIterator runs a kept program and returns what it has written, in the room of buf if that suffices. PIDs are looked up in the
 // PID namespace of the caller.
-func (i *Iterator) Read(buf []byte) ([]byte, error) {
-	create := linkAttributes{from: uint32(i.link.Int())}
+func ReadIterator(kept *FD, buf []byte) ([]byte, error) {
+	create := linkAttributes{from: uint32(kept.Int())}
 	iterator, err := bpf(unix.BPF_ITER_CREATE, unsafe.Pointer(&create), 8)
 	if err != nil {
 		return nil, err
@@ -84,25 +76,20 @@ func (i *Iterator) Read(buf []byte) ([]byte, error) {
 // KernelTypes returns the kernel's description of its own types, in the BPF Type Format. As it is relied on for good, it is
 // read in the process's own mount namespace, and only from sysfs.
 func KernelTypes() ([]byte, error) {
-	fd, err := keep(func() (*FD, error) {
-		return open(func() (int, error) {
-			return unix.Open("/sys/kernel/btf/vmlinux", unix.O_RDONLY|unix.O_CLOEXEC|unix.O_NONBLOCK, 0)
-		})
-	})
+	fd, err := keep(func() (*FD, error) { return openFile(raw.CurrentDir, "/sys/kernel/btf/vmlinux", unix.O_NONBLOCK) })
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = fd.Close() }()
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Fstatfs(fd.Int(), &fs) }); err != nil {
+	switch fs, err := statfs(fd.Int()); {
+	case err != nil:
 		return nil, err
-	}
-	if fs.Type != unix.SYSFS_MAGIC {
+	case fs.Type != unix.SYSFS_MAGIC:
 		return nil, unix.ENOENT
 	}
-	var st raw.Status
-	if errno := raw.Stat(fd.Int(), &st); errno != 0 {
-		return nil, errno
+	st, err := fstat(fd.Int())
+	if err != nil {
+		return nil, err
 	}
 	const spare = 16 << 10 // more than what readAll wants at the end
 	return readAll(fd.Int(), make([]byte, 0, st.Size+spare))
@@ -111,10 +98,7 @@ func KernelTypes() ([]byte, error) {
 func bpf(command uintptr, attributes unsafe.Pointer, size uintptr) (*FD, error) {
 	return open(func() (int, error) {
 		fd, _, errno := unix.Syscall(unix.SYS_BPF, command, uintptr(attributes), size)
-		if errno != 0 {
-			return raw.NoFD, errno
-		}
-		return int(fd), nil
+		return int(fd), asError(errno)
 	})
 }
 
@@ -135,8 +119,7 @@ func readAll(fd int, all []byte) ([]byte, error) {
 	}
 }
 
-// MayTrace says, as nil or EPERM, whether the calling thread has the capabilities for KeepIterator in its own user
-// namespace, which is all that can be seen without trying.
+// MayTrace returns EPERM if the calling thread lacks the capabilities for KeepIterator in its own user namespace.
 func MayTrace() error {
 	if pretended(TaskIterators) {
 		return unix.ENOSYS

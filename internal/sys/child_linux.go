@@ -10,6 +10,8 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/species"
 )
 
 // Child is a child process of ours that was not waited for yet.
@@ -18,9 +20,8 @@ type Child struct {
 	process *Process
 }
 
-// Adopt takes hold of a child of ours that is not reaped yet, such as one made with CLONE_PARENT. If it cannot, it ends
-// and reaps the child. ECHILD: somebody else has reaped it, as the kernel does itself while SIGCHLD is ignored; what has
-// the PID now, if anything, is not ours.
+// Adopt takes hold of a child of ours that is not reaped yet, such as one made with CLONE_PARENT. If it cannot, it
+// kills and reaps the child. ECHILD: it has been reaped, which the kernel itself does while SIGCHLD is ignored.
 func Adopt(pid int) (*Child, error) {
 	p, err := OpenProcess(pid)
 	switch {
@@ -50,22 +51,17 @@ func (c *Child) Pidfd() int { return c.process.Int() }
 // Kill ends the child and, if it leads one, the rest of its process group. If somebody else has reaped the child, its
 // PID may be anybody's: then it ends what is left of the group, or before Linux 6.9 nothing.
 func (c *Child) Kill() {
-	c.killGroup()
-	_ = c.process.Kill(unix.SIGKILL)
-}
-
-// killGroup goes by the pidfd. Before 6.9 a group has a number only, and while the child has not ended that is its own.
-func (c *Child) killGroup() {
 	defer runtime.KeepAlive(c)
+	err := error(unix.EINVAL)
 	if !pretended(GroupSignals) {
-		err := unix.PidfdSendSignal(c.Pidfd(), unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
-		if err != unix.EINVAL {
-			return
+		err = unix.PidfdSendSignal(c.Pidfd(), unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	}
+	if err == unix.EINVAL { // a group has a number only, and while the child has not ended that is its own
+		if group, err := unix.Getpgid(c.PID); err == nil && group == c.PID && c.process.Alive() {
+			_ = unix.Kill(-c.PID, unix.SIGKILL)
 		}
 	}
-	if group, err := unix.Getpgid(c.PID); err == nil && group == c.PID && c.process.Alive() {
-		_ = unix.Kill(-c.PID, unix.SIGKILL)
-	}
+	_ = c.process.Kill(unix.SIGKILL)
 }
 
 // Wait waits for the end of the child until the deadline (zero: without end), and reaps it. ok is false if the deadline
@@ -81,8 +77,8 @@ func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
 	return status, true
 }
 
-// WaitLater reaps the child whenever it ends: one that hangs in the kernel does so for as long as somebody else likes.
-// No thread waits meanwhile, if that can be. The child is not to be used any more.
+// WaitLater reaps the child whenever it ends, which may take for ever if it hangs in the kernel. No thread waits
+// meanwhile, if possible. The child is not to be used any more.
 func (c *Child) WaitLater() {
 	var status syscall.WaitStatus
 	if c.reap(&status) {
@@ -90,7 +86,8 @@ func (c *Child) WaitLater() {
 		return
 	}
 	go func() {
-		if polled, err := pollable(c.Pidfd()); err == nil {
+		if copied, err := DupFD(c.Pidfd()); err == nil && unix.SetNonblock(copied.Int(), true) == nil {
+			polled := OSFile(copied, "pidfd") // the Go runtime waits for it without a thread
 			if raw, err := polled.SyscallConn(); err == nil {
 				_ = raw.Read(func(uintptr) bool { return c.reap(&status) })
 			}
@@ -101,28 +98,6 @@ func (c *Child) WaitLater() {
 			_ = c.process.Close()
 		}
 	}()
-}
-
-// pollable returns a copy of a descriptor that the Go runtime waits for without a thread.
-func pollable(fd int) (*os.File, error) {
-	copied, err := DupFD(fd)
-	if err != nil {
-		return nil, err
-	}
-	if err := unix.SetNonblock(copied.Int(), true); err != nil {
-		_ = copied.Close()
-		return nil, err
-	}
-	return os.NewFile(uintptr(copied.Disown()), "pidfd"), nil
-}
-
-// awaitStop waits until the child, which is to be traced, has stopped.
-func (c *Child) awaitStop() error {
-	info, err := c.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
-	if err == nil && info.Code != stopped && info.Code != trapped {
-		err = errors.New("the child did not live to be used")
-	}
-	return err
 }
 
 // reap reaps the child if it has ended.
@@ -151,11 +126,7 @@ func (c *Child) waitid(options int) (info childInfo, err error) {
 }
 
 // CLD_EXITED, CLD_TRAPPED and CLD_STOPPED, the siginfo codes of a child that was not killed.
-const (
-	exited  = 1
-	trapped = 4
-	stopped = 5
-)
+const exited, trapped, stopped = 1, 4, 5
 
 // childInfo is siginfo_t as waitid(2) fills it in: man 2 sigaction. The union is aligned like a pointer.
 type childInfo struct {
@@ -173,22 +144,27 @@ func Spawn(program *FD, argv, env []string, files []int) (*Child, error) {
 	return start(&syscall.SysProcAttr{}, program, argv, env, files)
 }
 
-// start passes the program on after the files and leaves it open: between fork and exec the numbers are given out anew,
-// and any other number of it may have been taken by then.
+// start passes the program after the files: between fork and exec the numbers are given out anew, and that of the
+// program may have been taken by then.
 func start(how *syscall.SysProcAttr, program *FD, argv, env []string, files []int) (*Child, error) {
 	defer runtime.KeepAlive(program)
 	path := "/proc/self/fd/" + strconv.Itoa(len(files))
-	pidfd := -1
-	how.PidFD = &pidfd
 	attr := syscall.ProcAttr{Env: env, Sys: how}
 	for _, fd := range append(files, program.Int()) {
 		attr.Files = append(attr.Files, uintptr(fd))
 	}
-	pid, err := syscall.ForkExec(path, argv, &attr)
+	child, err := forkExec(path, argv, &attr)
 	for try := 0; err == unix.ETXTBSY && try < 100; try++ { // another child still has the descriptor a copy was written with
 		time.Sleep(time.Millisecond)
-		pid, err = syscall.ForkExec(path, argv, &attr)
+		child, err = forkExec(path, argv, &attr)
 	}
+	return child, err
+}
+
+func forkExec(path string, argv []string, attr *syscall.ProcAttr) (*Child, error) {
+	pidfd := -1
+	attr.Sys.PidFD = &pidfd
+	pid, err := syscall.ForkExec(path, argv, attr)
 	if err != nil {
 		return nil, err
 	}
@@ -211,3 +187,97 @@ func Exec(path string, argv, env []string, kept *FD) error {
 
 // Exit ends the process at once: no hook of package os runs.
 func Exit(status int) { syscall.Exit(status) }
+
+// Newborn is a child that was made for its namespaces and never runs an instruction of its program: it is stopped at
+// the end of execve(2), as by a debugger. So a multithreaded process can make a user namespace without C code.
+type Newborn struct {
+	*Process
+	child *Child
+}
+
+// MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
+// namespace if there is one. Mounts are private. The child dies with the calling thread, to which the goroutine is
+// locked until End. It requires /proc and the right to be traced, which a process under strace -f has not.
+func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn, error) {
+	const atBirth = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWPID)
+	if err := checkProc(); err != nil {
+		return nil, err
+	}
+	child, err := forkExec("/proc/self/exe", []string{""}, &syscall.ProcAttr{Dir: "/", Sys: &syscall.SysProcAttr{
+		Ptrace:       true,
+		Pdeathsig:    unix.SIGKILL,
+		Cloneflags:   uintptr(types & atBirth),
+		Unshareflags: uintptr(types &^ atBirth),
+		UidMappings:  uids,
+		GidMappings:  gids,
+	}})
+	if err != nil {
+		return nil, err
+	}
+	n := &Newborn{child.process, child}
+	info, err := child.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
+	if err == nil && info.Code != stopped && info.Code != trapped {
+		err = errors.New("the child ended before it was used")
+	}
+	if err != nil {
+		n.End()
+		return nil, err
+	}
+	return n, nil
+}
+
+// OpenNamespace opens one of the child's namespaces. Of time namespaces it is the one for children: before Linux 6.3,
+// execve(2) does not join it.
+func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
+	if t != species.CLONE_NEWTIME {
+		return n.Process.OpenNamespace(t)
+	}
+	return n.openIn("/ns/time_for_children", OpenNamespace)
+}
+
+// End kills the child and reaps it.
+func (n *Newborn) End() {
+	n.child.Kill()
+	n.child.Wait(time.Time{})
+}
+
+// OwnGroup chooses the process group for KillGroupAtEnd: that of an existing leader, or of a process that will lead
+// one; 0 is none. The signal is sent with the rights of the calling thread: man 2 fcntl, F_SETOWN.
+func OwnGroup(socket *FD, group int) error {
+	defer runtime.KeepAlive(socket)
+	_, err := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETOWN, -group)
+	return err
+}
+
+// ownerEx is struct f_owner_ex: man 2 fcntl. F_GETOWN's number of a group is hard to tell from an error.
+type ownerEx struct{ Type, ID int32 }
+
+const ownerIsGroup = 2 // F_OWNER_PGRP
+
+// OwnsItsGroup reports whether somebody has called OwnGroup for the group that the calling process leads.
+func OwnsItsGroup(socket *FD) bool {
+	defer runtime.KeepAlive(socket)
+	var owner ownerEx
+	_, _, errno := unix.Syscall(unix.SYS_FCNTL, uintptr(socket.Int()), unix.F_GETOWN_EX, uintptr(unsafe.Pointer(&owner)))
+	return errno == 0 && owner == ownerEx{ownerIsGroup, int32(os.Getpid())}
+}
+
+// KillGroupAtEnd makes the kernel kill the group of OwnGroup when the other end of the socket is closed.
+func KillGroupAtEnd(socket *FD) error {
+	defer runtime.KeepAlive(socket)
+	unix.CloseOnExec(socket.Int())
+	_, signal := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETSIG, int(unix.SIGKILL))
+	_, async := unix.FcntlInt(uintptr(socket.Int()), unix.F_SETFL, unix.O_ASYNC)
+	return errors.Join(signal, async)
+}
+
+// KillSelf kills this process, and with group all of its process group that it may kill. The first process of a PID
+// namespace ignores that, and ends: the rest of the namespace ends with it.
+func KillSelf(group bool) {
+	pid := os.Getpid()
+	if group {
+		pid = 0
+	}
+	_ = unix.Kill(pid, unix.SIGKILL)
+	syscall.Exit(128 + int(unix.SIGKILL))
+}

@@ -11,10 +11,10 @@ import (
 	"github.com/nsops/nsops/internal/raw"
 )
 
-// WithFullRights runs f on the calling thread, to which the goroutine is locked, so that a program that f starts may do
-// what this thread may: meanwhile its real IDs are the effective ones, and its effective capabilities are ambient, unless
-// it is root, whose programs have them anyway. Otherwise execve(2) would take them away, or take the program for one that
-// is set-user-ID (AT_SECURE). No other thread changes. The error is f's, or says what could not be had.
+// WithFullRights runs f on the calling thread, to which the goroutine is locked, so that a program that f starts has
+// the thread's rights: its effective IDs are also real, and its effective capabilities ambient unless it is root.
+// Otherwise execve(2) would drop them, or treat the program as set-user-ID (AT_SECURE). Other threads do not change.
+// The error is that of f, or says what was refused.
 func WithFullRights(f func() error) error {
 	before, err := threadCredentials()
 	if err == nil {
@@ -32,15 +32,12 @@ func WithFullRights(f func() error) error {
 
 // credentials are those of a thread that raise changes.
 type credentials struct {
-	uid, gid   [3]int // real, effective, saved
-	caps       capSets
-	raised     []uintptr // made ambient
+	uid, gid   [3]int              // real, effective, saved
+	caps       [2]unix.CapUserData // man 2 capget: bit n%32 of element n/32
+	raised     []uintptr           // made ambient
 	idsChanged bool
 	capsRaised bool
 }
-
-// capSets are a thread's capabilities, as in man 2 capget: bit n%32 of element n/32.
-type capSets [2]unix.CapUserData
 
 func threadCredentials() (*credentials, error) {
 	c := &credentials{}
@@ -69,13 +66,16 @@ func (c *credentials) raise() error {
 
 // raiseAmbient makes effective capabilities ambient, for which they must be inheritable first.
 func (c *credentials) raiseAmbient() error {
-	lost := c.lost()
+	var lost []uintptr // what a program would not get, but could
+	wanted := c.caps
+	for n := range c.own() {
+		if c.mayRaise(n) {
+			lost = append(lost, n)
+			wanted[n/32].Inheritable |= 1 << (n % 32)
+		}
+	}
 	if len(lost) == 0 {
 		return nil
-	}
-	wanted := c.caps
-	for _, n := range lost {
-		wanted[n/32].Inheritable |= 1 << (n % 32)
 	}
 	c.capsRaised = true
 	if err := unix.Capset(capHeader(), &wanted[0]); err != nil {
@@ -90,18 +90,8 @@ func (c *credentials) raiseAmbient() error {
 	return nil
 }
 
-// lost returns the effective capabilities that a program would not get, but could.
-func (c *credentials) lost() (numbers []uintptr) {
-	for n := range c.own() {
-		if c.canInherit(n) && mayRaise() {
-			numbers = append(numbers, n)
-		}
-	}
-	return numbers
-}
-
-// own yields the effective capabilities that are the thread's own: none if it is root, whose programs have them, unless
-// the securebits say otherwise, nor what is ambient.
+// own yields the effective capabilities that are not ambient: none if the thread is root, whose programs have them,
+// unless the securebits say otherwise.
 func (c *credentials) own() iter.Seq[uintptr] {
 	return func(yield func(uintptr) bool) {
 		if c.uid[1] == 0 && securebits()&secbitNoRoot == 0 {
@@ -115,7 +105,7 @@ func (c *credentials) own() iter.Seq[uintptr] {
 	}
 }
 
-// KeepsCapabilities says whether the calling thread has capabilities that no program gets which it starts, since they
+// KeepsCapabilities reports whether the calling thread has capabilities that no program gets which it starts, since they
 // have left the bounding set, or the securebits forbid to make them ambient.
 func KeepsCapabilities() bool {
 	c, err := threadCredentials()
@@ -123,7 +113,7 @@ func KeepsCapabilities() bool {
 		return false
 	}
 	for n := range c.own() {
-		if !c.canInherit(n) || !mayRaise() {
+		if !c.mayRaise(n) {
 			return true
 		}
 	}
@@ -138,16 +128,16 @@ func securebits() int {
 	return bits
 }
 
-func mayRaise() bool { return securebits()&secbitNoRaise == 0 }
-
 func isAmbient(n uintptr) bool {
 	set, err := unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, n, 0, 0)
 	return err == nil && set == 1
 }
 
-func (c *credentials) canInherit(n uintptr) bool {
+// mayRaise reports whether a capability may be made inheritable and ambient.
+func (c *credentials) mayRaise(n uintptr) bool {
 	bounded, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, n, 0, 0, 0)
-	return err == nil && bounded == 1 || c.caps[n/32].Inheritable&(1<<(n%32)) != 0
+	inherits := err == nil && bounded == 1 || c.caps[n/32].Inheritable&(1<<(n%32)) != 0
+	return inherits && securebits()&secbitNoRaise == 0
 }
 
 // restore undoes what raise did.
@@ -168,7 +158,6 @@ func (c *credentials) restore() error {
 	return nil
 }
 
-// setThreadIDs sets real, effective and saved IDs of the calling thread alone.
 func setThreadIDs(uid, gid [3]int) error {
 	return os.NewSyscallError("setresuid", asError(raw.SetIDs(uid, gid)))
 }

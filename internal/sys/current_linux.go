@@ -11,12 +11,11 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// The functions of this file are what a visit to a namespace begins with. They allocate nothing and return descriptors as
-// numbers, which raw.CloseNoWait closes.
+// A visit to a namespace begins with these functions. They allocate nothing and return descriptors as numbers, which
+// raw.CloseNoWait closes.
 
-// OpenCurrent opens the calling thread's namespace of type t, to which raw.SetnsNoWait leads back; for PID namespaces it is
-// that of the thread's children. The goroutine is locked to its thread. It looks into the process's own /proc, not into
-// one of a container that the thread may be in.
+// OpenCurrent opens the calling thread's namespace of type t, to which raw.SetnsNoWait leads back; of PID namespaces
+// that for children. The goroutine is locked. The /proc that is read is the process's own, not that of a container.
 func OpenCurrent(t species.NamespaceType) (int, error) {
 	link, ok := currentLinks[t]
 	if !ok {
@@ -59,9 +58,9 @@ func openCurrent(path *raw.Path) (int, error) {
 	return fd, asError(errno)
 }
 
-// recent is a thread that opens its own network namespace again and again. A pidfd of it, kept, makes that twice as fast
-// as the links of /proc (6.11). It keeps no namespace alive, and it cannot be mistaken for another thread's: a number that
-// was given away belongs to a pidfd whose thread is gone, which says so (ESRCH).
+// recent is a thread that often opens its own network namespace. A pidfd of it, which is kept, is twice as fast as the
+// links of /proc (Linux 6.11). It keeps no namespace alive. If the thread has ended and another has its number, the
+// pidfd says so (ESRCH).
 var recent struct {
 	busy   atomic.Bool // whoever set it has the rest for itself
 	off    bool        // the kernel cannot do it, or the descriptor was taken from us
@@ -118,8 +117,7 @@ func recentNet(tid int) (fd int, ok bool) {
 	return fd, errno == 0
 }
 
-// pidfdNet does without the pidfd for good if that cannot be asked (before 6.11), or is none any more: some code that
-// closes descriptors of others did so.
+// pidfdNet gives the pidfd up if it cannot be asked (before Linux 6.11), or somebody has closed it.
 func pidfdNet() (int, syscall.Errno) {
 	fd, errno := raw.PidfdNamespace(recent.pidfd.number, unix.PIDFD_GET_NET_NAMESPACE)
 	switch errno {

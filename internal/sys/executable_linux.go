@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // executable is the program that runs, opened while /proc was the caller's own, and its copy that cannot be changed.
@@ -29,13 +31,12 @@ func HoldExecutable() error {
 		return err
 	}
 	var err error
-	executable.file, err = open(func() (int, error) { return unix.Open("/proc/self/exe", unix.O_PATH|unix.O_CLOEXEC, 0) })
+	executable.file, err = openFile(raw.CurrentDir, "/proc/self/exe", unix.O_PATH)
 	return err
 }
 
-// Executable returns the running program, or a copy of it to be run where a container's root sees it: what he writes to
-// it must not be run again (CVE-2019-5736). PathOf leads to it while /proc is mounted. A fresh one is the caller's to
-// close after one use, the others nobody's.
+// Executable returns the running program, or a copy to be run where a container's root can write to it (CVE-2019-5736).
+// PathOf leads to it while /proc is mounted. The caller closes a fresh one after one use, and no other.
 func Executable(copied bool) (program *FD, fresh bool, err error) {
 	if err := HoldExecutable(); err != nil {
 		return nil, false, err
@@ -45,23 +46,22 @@ func Executable(copied bool) (program *FD, fresh bool, err error) {
 	}
 	executable.Lock()
 	defer executable.Unlock()
-	if !copied {
+	switch {
+	case !copied:
 		return executable.file, false, nil
-	}
-	if executable.copy != nil {
+	case executable.copy != nil:
 		return executable.copy, false, nil
 	}
 	return copyExecutable()
 }
 
-// copyExecutable goes from the safest to what anybody may do. The first two copies nobody can write to, so they are kept.
+// copyExecutable prefers the safest copy. Nobody can write to the first two, so they are kept.
 func copyExecutable() (program *FD, fresh bool, err error) {
 	program, sealErr := SealedCopy(executable.file)
-	if sealErr == nil {
-		executable.copy = program
-		return program, false, nil
+	var mountErr error
+	if sealErr != nil {
+		program, mountErr = mountedCopy(executable.file)
 	}
-	program, mountErr := mountedCopy(executable.file)
 	if mountErr == nil {
 		executable.copy = program
 		return program, false, nil
@@ -76,29 +76,19 @@ func copyExecutable() (program *FD, fresh bool, err error) {
 // programMode lets everybody execute a copy and only root read it.
 const programMode = 0o111
 
-// SealedCopy returns an anonymous copy that nobody can write.
+// SealedCopy returns an anonymous copy to which nobody can write.
 func SealedCopy(file *FD) (*FD, error) {
 	fd, err := memfd("nsops-worker", unix.MFD_ALLOW_SEALING, unix.MFD_EXEC)
 	if err != nil {
 		return nil, fmt.Errorf("memfd_create: %w", err)
 	}
 	if err = copyProgram(fd, file); err == nil {
-		err = seal(fd)
+		const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
+		if err = addSeals(fd, seals|unix.F_SEAL_EXEC); err == unix.EINVAL { // before Linux 6.3
+			err = addSeals(fd, seals)
+		}
 	}
-	if err != nil {
-		_ = fd.Close()
-		return nil, err
-	}
-	return fd, nil
-}
-
-func seal(fd *FD) error {
-	const seals = unix.F_SEAL_SEAL | unix.F_SEAL_SHRINK | unix.F_SEAL_GROW | unix.F_SEAL_WRITE
-	err := addSeals(fd, seals|unix.F_SEAL_EXEC)
-	if err == unix.EINVAL { // before 6.3
-		err = addSeals(fd, seals)
-	}
-	return err
+	return orClose(fd, err)
 }
 
 // addSeals waits while the kernel itself looks at pages of the file, which is EBUSY.
@@ -112,7 +102,7 @@ func addSeals(fd *FD, seals int) (err error) {
 	return err
 }
 
-// mountedCopy returns a copy on a file system in memory that is read-only for everybody and mounted nowhere. It takes
+// mountedCopy returns a copy on a file system in memory that is read-only for everybody and mounted nowhere. It requires
 // CAP_SYS_ADMIN in the user namespace that owns the mount namespace.
 func mountedCopy(file *FD) (*FD, error) {
 	if pretended(PrivateMounts) {
@@ -139,14 +129,12 @@ func mountedCopy(file *FD) (*FD, error) {
 	if err := errors.Join(unix.FsconfigSetFlag(fs.Int(), "ro"), unix.FsconfigReconfigure(fs.Int())); err != nil {
 		return nil, fmt.Errorf("make it read-only: %w", err)
 	}
-	return open(func() (int, error) { return unix.Openat(mount.Int(), name, unix.O_PATH|unix.O_CLOEXEC, 0) })
+	return openFile(mount.Int(), name, unix.O_PATH)
 }
 
 func copyInto(dir *FD, name string, file *FD) error {
 	defer withoutForks()()
-	fd, err := open(func() (int, error) {
-		return unix.Openat(dir.Int(), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0o600)
-	})
+	fd, err := openFile(dir.Int(), name, unix.O_WRONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
 		return err
 	}
@@ -154,8 +142,7 @@ func copyInto(dir *FD, name string, file *FD) error {
 	return copyProgram(fd, file)
 }
 
-// unlinkedCopy returns a copy without a name. Whoever sees it run can write to it once it does not run any more, so it
-// is for one run.
+// unlinkedCopy returns a copy without a name, for one run: afterwards, whoever saw it run can write to it.
 func unlinkedCopy(file *FD) (*FD, error) {
 	defer withoutForks()()
 	fd, err := unlinked(executes)
@@ -166,23 +153,23 @@ func unlinkedCopy(file *FD) (*FD, error) {
 	if err := copyProgram(fd, file); err != nil {
 		return nil, err
 	}
-	return open(func() (int, error) { return unix.Open(PathOf(fd), unix.O_PATH|unix.O_CLOEXEC, 0) })
+	return openFile(raw.CurrentDir, PathOf(fd), unix.O_PATH)
 }
 
 // executes returns an error if programs in the directory cannot be executed.
 func executes(dir string) error {
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Statfs(dir, &fs) }); err != nil {
+	fs, err := statfsAt(dir)
+	switch {
+	case err != nil:
 		return fmt.Errorf("%s: %w", dir, err)
-	}
-	if fs.Flags&unix.MS_NOEXEC != 0 {
+	case fs.Flags&unix.MS_NOEXEC != 0:
 		return fmt.Errorf("%s is mounted noexec: %w", dir, unix.EACCES)
 	}
 	return nil
 }
 
 // withoutForks starts no other process until the function returned is called: a child between fork and exec has a copy of
-// every descriptor, and a file that somebody can write is not executed (ETXTBSY).
+// every descriptor, and a file that is open for writing is not executed (ETXTBSY).
 func withoutForks() (done func()) {
 	syscall.ForkLock.RLock()
 	return syscall.ForkLock.RUnlock
@@ -190,26 +177,21 @@ func withoutForks() (done func()) {
 
 func copyProgram(to, file *FD) error {
 	defer runtime.KeepAlive(file)
-	source, err := open(func() (int, error) {
-		return unix.Open(PathOf(file), unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	})
+	source, err := openFile(raw.CurrentDir, PathOf(file), unix.O_RDONLY)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = source.Close() }()
 	for n := 1; n != 0; {
 		err := Retry(func() (err error) { n, err = unix.Sendfile(to.Int(), source.Int(), nil, 1<<30); return err })
-		if err == unix.EFBIG {
-			err = fmt.Errorf("the limit of file sizes (ulimit -f): %w", err)
-		}
 		if err != nil {
-			return err
+			return explainSize(err)
 		}
 	}
 	return unix.Fchmod(to.Int(), programMode)
 }
 
-// ExecutableChangesRights says whether the running program's file is set-user-ID or set-group-ID in favour of others
+// ExecutableChangesRights reports whether the running program's file is set-user-ID or set-group-ID in favour of others
 // than the calling thread's effective IDs, or has capabilities: a process that WithFullRights starts from it would get
 // other rights, or be taken for such a program. A copy has none of that.
 func ExecutableChangesRights() bool {
@@ -217,7 +199,7 @@ func ExecutableChangesRights() bool {
 	return m.setuid && int(m.uid) != unix.Geteuid() || m.setgid && int(m.gid) != unix.Getegid() || m.capable
 }
 
-// ExecutableHasCapabilities says whether the running program's file has capabilities.
+// ExecutableHasCapabilities reports whether the running program's file has capabilities.
 func ExecutableHasCapabilities() bool { return marksOfExecutable().capable }
 
 type executableMarks struct {
@@ -233,17 +215,12 @@ func marksOfExecutable() (m executableMarks) {
 	executable.Lock()
 	defer executable.Unlock()
 	if executable.marks == nil {
-		executable.marks = readMarks(executable.file)
+		const setgid = unix.S_ISGID | unix.S_IXGRP // without the second it has another meaning
+		stat, err := fstat(executable.file.Int())
+		if err == nil {
+			_, err = unix.Getxattr(PathOf(executable.file), "security.capability", nil)
+		}
+		executable.marks = &executableMarks{stat.Mode&unix.S_ISUID != 0, stat.Mode&setgid == setgid, err == nil, stat.Uid, stat.Gid}
 	}
 	return *executable.marks
-}
-
-func readMarks(file *FD) *executableMarks {
-	const setgid = unix.S_ISGID | unix.S_IXGRP // without the second it has another meaning
-	var stat unix.Stat_t
-	if Retry(func() error { return unix.Fstat(file.Int(), &stat) }) != nil {
-		return &executableMarks{}
-	}
-	_, err := unix.Getxattr(PathOf(file), "security.capability", nil)
-	return &executableMarks{stat.Mode&unix.S_ISUID != 0, stat.Mode&setgid == setgid, err == nil, stat.Uid, stat.Gid}
 }

@@ -68,15 +68,50 @@ func Retry(f func() error) error {
 
 // open owns what f opens, which is retried when a signal interrupts it.
 func open(f func() (int, error)) (*FD, error) {
-	var fd int
-	err := Retry(func() (err error) {
-		fd, err = f()
-		return err
-	})
+	for {
+		fd, err := f()
+		switch {
+		case err == nil:
+			return NewFD(fd), nil
+		case err != unix.EINTR:
+			return nil, err
+		}
+	}
+}
+
+// orClose returns the descriptor, or closes it if there is an error.
+func orClose(fd *FD, err error) (*FD, error) {
 	if err != nil {
+		_ = fd.Close()
 		return nil, err
 	}
-	return NewFD(fd), nil
+	return fd, nil
+}
+
+// openFile opens what is at path, found from the directory dir. A file that it makes has no permissions yet.
+func openFile(dir int, path string, flags int) (*FD, error) {
+	return open(func() (int, error) { return unix.Openat(dir, path, flags|unix.O_CLOEXEC, 0) })
+}
+
+func openDir(path string) (*FD, error) {
+	return openFile(raw.CurrentDir, path, unix.O_PATH|unix.O_DIRECTORY)
+}
+
+// statfs looks at the file system of an open file, which may be of the kind that cannot be read (O_PATH).
+func statfs(fd int) (fs unix.Statfs_t, err error) {
+	err = Retry(func() error { return unix.Fstatfs(fd, &fs) })
+	return fs, err
+}
+
+func statfsAt(path string) (fs unix.Statfs_t, err error) {
+	err = Retry(func() error { return unix.Statfs(path, &fs) })
+	return fs, err
+}
+
+// fstat looks at an open file.
+func fstat(fd int) (st unix.Stat_t, err error) {
+	err = Retry(func() error { return unix.Fstat(fd, &st) })
+	return st, err
 }
 
 // DupFD returns another descriptor of an open file that somebody else owns.

@@ -3,6 +3,7 @@ package sys
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"syscall"
 
@@ -50,15 +51,15 @@ var table = [features]struct {
 	SetnsPidfd:       {"setns(2) with a pidfd and several types", "5.8", nil},
 	NetworkCookies:   {"64-bit IDs of network namespaces (SO_NETNS_COOKIE)", "5.14", probeCookies},
 	PidfdThread:      {"pidfds of threads (PIDFD_THREAD)", "6.9", probePidfdThread},
-	PidfdInode:       {"pidfds with an inode number of their own", "6.9", probePidfdInode},
-	GroupSignals:     {"PIDFD_SIGNAL_PROCESS_GROUP", "6.9", probeGroupSignals},
-	PidfdNamespaces:  {"PIDFD_GET_*_NAMESPACE", "6.11", probePidfdNamespaces},
-	PIDTranslation:   {"PIDs in other PID namespaces (NS_GET_PID_IN_PIDNS)", "6.11", probePIDTranslation},
-	MountSerials:     {"64-bit IDs of mount namespaces (NS_GET_MNTNS_ID)", "6.11", probeMountSerials},
-	PidfdInfo:        {"PIDFD_GET_INFO", "6.13", probePidfdInfo},
+	PidfdInode:       {"pidfds with an inode number of their own", "6.9", pidfdProbe(probePidfdInode)},
+	GroupSignals:     {"PIDFD_SIGNAL_PROCESS_GROUP", "6.9", pidfdProbe(probeGroupSignals)},
+	PidfdNamespaces:  {"PIDFD_GET_*_NAMESPACE", "6.11", pidfdProbe(probePidfdNamespaces)},
+	PIDTranslation:   {"PIDs in other PID namespaces (NS_GET_PID_IN_PIDNS)", "6.11", namespaceProbe(species.CLONE_NEWPID, ownPIDIn)},
+	MountSerials:     {"64-bit IDs of mount namespaces (NS_GET_MNTNS_ID)", "6.11", namespaceProbe(species.CLONE_NEWNS, raw.MountSerial)},
+	PidfdInfo:        {"PIDFD_GET_INFO", "6.13", pidfdProbe(probePidfdInfo)},
 	RightsRefusal:    {"SO_PASSRIGHTS", "6.16", probeRightsRefusal},
-	NamespaceSerials: {"64-bit IDs of all namespaces (NS_GET_ID)", "6.18", probeSerials},
-	NamespaceHandles: {"file handles of namespaces", "6.18", probeHandles},
+	NamespaceSerials: {"64-bit IDs of all namespaces (NS_GET_ID)", "6.18", namespaceProbe(species.CLONE_NEWUSER, raw.Serial)},
+	NamespaceHandles: {"file handles of namespaces", "6.18", namespaceProbe(species.CLONE_NEWUSER, raw.HandleOf)},
 	TaskIterators:    {"BPF iterators of threads and descriptors, with 64-bit IDs", "6.18", probeTaskIterators},
 }
 
@@ -67,20 +68,15 @@ func Have(f Feature) bool {
 	return !pretended(f) && (table[f].probe == nil || table[f].probe() == nil)
 }
 
-// Missing returns ErrNotSupported with the name of the feature and its first kernel, before the error that says that it is
-// missing.
+// Missing returns ErrNotSupported, the name of the feature, its first kernel, and the error.
 func (f Feature) Missing(err error) error {
 	return fmt.Errorf("%w: %s (Linux %s): %w", ErrNotSupported, table[f].name, table[f].since, err)
 }
 
 // IsMissing reports whether the error of a call means that the kernel does not know it.
 func IsMissing(err error) bool {
-	for _, errno := range []syscall.Errno{unix.ENOSYS, unix.ENOTTY, unix.EOPNOTSUPP, unix.ENOPROTOOPT} {
-		if errors.Is(err, errno) {
-			return true
-		}
-	}
-	return false
+	errnos := []error{unix.ENOSYS, unix.ENOTTY, unix.EOPNOTSUPP, unix.ENOPROTOOPT}
+	return slices.ContainsFunc(errnos, func(errno error) bool { return errors.Is(err, errno) })
 }
 
 var missing [features]atomic.Bool
@@ -100,56 +96,40 @@ func probeCookies() error {
 	return err
 }
 
-func probePidfdThread() error { return onOwnPidfd(true, func(int) error { return nil }) }
+func probePidfdThread() error {
+	fd, err := openPidfd(raw.OwnTID(), true)
+	_ = fd.Close()
+	return err
+}
 
-func probePidfdInode() error {
-	return onOwnPidfd(false, func(pidfd int) error {
-		var fs unix.Statfs_t
-		if err := unix.Fstatfs(pidfd, &fs); err != nil || fs.Type == unix.PID_FS_MAGIC {
-			return err
-		}
+func probePidfdInode(pidfd int) error {
+	fs, err := statfs(pidfd)
+	if err == nil && fs.Type != unix.PID_FS_MAGIC {
 		return unix.EOPNOTSUPP
-	})
+	}
+	return err
 }
 
-func probeGroupSignals() error {
-	return onOwnPidfd(false, func(pidfd int) error {
-		err := unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
-		if err == unix.ESRCH { // this process leads no group
-			return nil
-		}
-		return err
-	})
+func probeGroupSignals(pidfd int) error {
+	err := unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
+	if err == unix.ESRCH { // this process leads no group
+		return nil
+	}
+	return err
 }
 
-func probePidfdNamespaces() error {
-	return onOwnPidfd(false, func(pidfd int) error {
-		fd, err := Own(raw.PidfdNamespace(pidfd, unix.PIDFD_GET_USER_NAMESPACE))
-		_ = fd.Close()
-		return err
-	})
+func probePidfdNamespaces(pidfd int) error {
+	fd, err := Own(raw.PidfdNamespace(pidfd, unix.PIDFD_GET_USER_NAMESPACE))
+	_ = fd.Close()
+	return err
 }
 
-func probePIDTranslation() error {
-	return onOwnNamespace(species.CLONE_NEWPID, func(fd int) error {
-		_, errno := raw.PIDIn(fd, raw.OwnPID())
-		return asError(errno)
-	})
+func probePidfdInfo(pidfd int) error {
+	var info raw.ProcessInfo
+	return asError(raw.PidfdInfo(pidfd, &info))
 }
 
-func probeMountSerials() error {
-	return onOwnNamespace(species.CLONE_NEWNS, func(fd int) error {
-		_, errno := raw.MountSerial(fd)
-		return asError(errno)
-	})
-}
-
-func probePidfdInfo() error {
-	return onOwnPidfd(false, func(pidfd int) error {
-		var info raw.ProcessInfo
-		return asError(raw.PidfdInfo(pidfd, &info))
-	})
-}
+func ownPIDIn(namespace int) (int, syscall.Errno) { return raw.PIDIn(namespace, raw.OwnPID()) }
 
 func probeRightsRefusal() error {
 	a, b, err := Socketpair()
@@ -160,46 +140,35 @@ func probeRightsRefusal() error {
 	return unix.SetsockoptInt(a.Int(), unix.SOL_SOCKET, unix.SO_PASSRIGHTS, 0)
 }
 
-func probeSerials() error {
-	return onOwnNamespace(species.CLONE_NEWUSER, func(fd int) error {
-		_, errno := raw.Serial(fd)
-		return asError(errno)
-	})
-}
-
-func probeHandles() error {
-	return onOwnNamespace(species.CLONE_NEWUSER, func(fd int) error {
-		_, errno := raw.HandleOf(fd)
-		return asError(errno)
-	})
-}
-
 // probeTaskIterators does not load a program, which takes long, but looks for what it needs.
 func probeTaskIterators() error {
 	if err := MayTrace(); err != nil {
 		return err
 	}
-	return probeSerials()
+	return namespaceProbe(species.CLONE_NEWUSER, raw.Serial)()
 }
 
-func onOwnPidfd(thread bool, try func(pidfd int) error) error {
-	id := raw.OwnPID()
-	if thread {
-		id = raw.OwnTID()
+// pidfdProbe tries something with a pidfd of this process.
+func pidfdProbe(try func(pidfd int) error) func() error {
+	return func() error {
+		fd, err := openPidfd(raw.OwnPID(), false)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = fd.Close() }()
+		return try(fd.Int())
 	}
-	fd, err := openPidfd(id, thread)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = fd.Close() }()
-	return try(fd.Int())
 }
 
-func onOwnNamespace(t species.NamespaceType, try func(fd int) error) error {
-	fd, err := OpenThreadNamespace(t)
-	if err != nil {
-		return err
+// namespaceProbe asks the calling thread's namespace of type t something.
+func namespaceProbe[T any](t species.NamespaceType, ask func(fd int) (T, syscall.Errno)) func() error {
+	return func() error {
+		fd, err := OpenThreadNamespace(t)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = fd.Close() }()
+		_, errno := ask(fd.Int())
+		return asError(errno)
 	}
-	defer func() { _ = fd.Close() }()
-	return try(fd.Int())
 }

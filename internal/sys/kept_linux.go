@@ -11,33 +11,27 @@ import (
 	"github.com/nsops/nsops/internal/raw"
 )
 
-// keptFrom is the least number of a descriptor that is kept for the life of the process: one that is closed twice by
-// mistake, and then somebody else's, has a low number.
+// keptFrom is the least number of what is kept for good: a mistaken second close usually hits a low number.
 const keptFrom = 256
 
-// keep opens what is kept, on a thread that nobody has switched, as those that were are locked to their goroutines: it
-// is opened in the process's own mount namespace, and in the descriptors that the threads share.
+// keep opens what is kept, on a thread that nobody has switched, as those are locked to their goroutines: in the
+// process's own mount namespace, and in the descriptors that the threads share.
 func keep(open func() (*FD, error)) (*FD, error) {
 	var fd *FD
 	var err error
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		if fd, err = open(); err == nil {
-			fd, err = moveUp(fd)
+		if fd, err = open(); err != nil {
+			return
+		}
+		if moved, refused := Own(raw.DupFrom(fd.Int(), keptFrom)); refused == nil { // else it serves where it is
+			_ = fd.Close()
+			fd = moved
 		}
 	}()
 	<-done
 	return fd, err
-}
-
-// moveUp moves a descriptor out of the way, if the limit of descriptors permits.
-func moveUp(f *FD) (*FD, error) {
-	moved, err := Own(raw.DupFrom(f.Int(), keptFrom))
-	if err != nil {
-		return f, nil //nolint:nilerr // it serves where it is
-	}
-	return moved, f.Close()
 }
 
 // procDir is the root of the proc file system, once it was needed.
@@ -45,8 +39,6 @@ var procDir struct {
 	sync.Mutex
 	atomic.Pointer[FD]
 }
-
-const procRootInode = 1
 
 func keptProcDir() (*FD, error) {
 	if proc := procDir.Load(); proc != nil {
@@ -64,35 +56,29 @@ func keptProcDir() (*FD, error) {
 	return proc, err
 }
 
-// openProcDir makes sure that it is a proc file system's root, of a PID namespace that we are in, before it is relied on
-// for good.
+// openProcDir opens /proc if it is the root of a proc file system, of a PID namespace that we are in.
 func openProcDir() (*FD, error) {
 	fd, err := openDir("/proc")
 	if err != nil {
 		return nil, err
 	}
-	if err := checkProcDir(fd); err != nil {
-		_ = fd.Close()
-		return nil, err
+	if !IsProc(fd.Int()) {
+		return orClose(fd, errNoProc)
+	}
+	var target [32]byte
+	if _, err := unix.Readlinkat(fd.Int(), "thread-self", target[:]); err != nil {
+		err = fmt.Errorf("/proc is of a PID namespace that does not show this process: %w", unix.ESRCH)
+		return orClose(fd, err)
 	}
 	return fd, nil
 }
 
-func checkProcDir(fd *FD) error {
-	if !IsProc(fd.Int()) {
-		return errors.New("/proc is not a proc file system")
-	}
-	var target [32]byte
-	if _, err := unix.Readlinkat(fd.Int(), "thread-self", target[:]); err != nil {
-		return fmt.Errorf("/proc is of a PID namespace that does not show this process: %w", unix.ESRCH)
-	}
-	return nil
-}
+var errNoProc = errors.New("/proc is not a proc file system")
 
 // IsProc reports whether fd is the root of a proc file system.
 func IsProc(fd int) bool {
-	var fs unix.Statfs_t
-	id, err := IDOf(fd)
-	return err == nil && id.Ino == procRootInode &&
-		Retry(func() error { return unix.Fstatfs(fd, &fs) }) == nil && fs.Type == unix.PROC_SUPER_MAGIC
+	const rootInode = 1
+	fs, err := statfs(fd)
+	id, errID := IDOf(fd)
+	return err == nil && errID == nil && fs.Type == unix.PROC_SUPER_MAGIC && id.Ino == rootInode
 }

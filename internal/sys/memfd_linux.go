@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -24,7 +23,7 @@ func memfd(name string, flags, newer int) (*FD, error) {
 }
 
 // Buffer returns a nameless, empty file for what is too long for a message: in memory, or where memfd_create(2) is
-// forbidden, in one of the directories for temporary files.
+// forbidden, in a directory for temporary files.
 func Buffer() (*FD, error) {
 	fd, err := memfd("nsops-data", 0, unix.MFD_NOEXEC_SEAL)
 	if err == nil {
@@ -39,7 +38,18 @@ func Buffer() (*FD, error) {
 
 // Fill writes data to a file.
 func Fill(fd *FD, data []byte) error {
-	_, err := io.Copy(writer{fd}, bytes.NewReader(data))
+	defer runtime.KeepAlive(fd)
+	for len(data) > 0 {
+		n, err := unix.Write(fd.Int(), data)
+		if err != nil && err != unix.EINTR {
+			return explainSize(err)
+		}
+		data = data[max(n, 0):]
+	}
+	return nil
+}
+
+func explainSize(err error) error {
 	if err == unix.EFBIG {
 		return fmt.Errorf("the limit of file sizes (ulimit -f): %w", err)
 	}
@@ -49,11 +59,11 @@ func Fill(fd *FD, data []byte) error {
 // ReadBuffer reads the first size bytes of a file that this process has made. io.ErrUnexpectedEOF: it has fewer.
 func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	defer runtime.KeepAlive(fd)
-	var st unix.Stat_t
-	if err := unix.Fstat(fd.Int(), &st); err != nil {
+	st, err := fstat(fd.Int())
+	switch {
+	case err != nil:
 		return nil, err
-	}
-	if uint64(st.Size) < size {
+	case uint64(st.Size) < size:
 		return nil, io.ErrUnexpectedEOF
 	}
 	data := make([]byte, size)
@@ -98,19 +108,4 @@ func unlinkedIn(dir string) (*FD, error) {
 		return nil, err
 	}
 	return DupFD(int(file.Fd()))
-}
-
-// writer writes to a descriptor without the poller of package os.
-type writer struct{ fd *FD }
-
-func (w writer) Write(data []byte) (done int, err error) {
-	defer runtime.KeepAlive(w.fd)
-	for done < len(data) {
-		n, err := unix.Write(w.fd.Int(), data[done:])
-		if err != nil && err != unix.EINTR {
-			return done, err
-		}
-		done += max(n, 0)
-	}
-	return done, nil
 }

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/internal/raw"
 )
 
 // Propagation is what becomes of mounts below a directory: mount_namespaces(7).
@@ -46,7 +48,7 @@ func Detach(path string) error {
 // LockDir takes the lock of a directory that `ip netns` takes, flock(2). Closing gives it back. Everybody who may read the
 // directory may hold it for ever: after patience it is ETIMEDOUT.
 func LockDir(dir string, patience time.Duration) (*FD, error) {
-	fd, err := open(func() (int, error) { return unix.Open(dir, unix.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
+	fd, err := openFile(raw.CurrentDir, dir, unix.O_RDONLY|unix.O_DIRECTORY)
 	if err != nil {
 		return nil, &os.PathError{Op: "open", Path: dir, Err: err}
 	}
@@ -85,9 +87,7 @@ func lockHolder(fd *FD) string {
 
 // CreateFile makes an empty file where nothing was, not even a dangling link.
 func CreateFile(path string) error {
-	fd, err := open(func() (int, error) {
-		return unix.Open(path, unix.O_RDONLY|unix.O_CREAT|unix.O_EXCL|unix.O_CLOEXEC, 0)
-	})
+	fd, err := openFile(raw.CurrentDir, path, unix.O_RDONLY|unix.O_CREAT|unix.O_EXCL)
 	if err != nil {
 		return err
 	}

@@ -18,6 +18,5 @@ var (
 // is for the Is methods of the packages' errors, so that no place is missed from which ESRCH comes.
 func IsGone(err, target error) bool { return target == fs.ErrNotExist && errors.Is(err, syscall.ESRCH) }
 
-// Identity is what tells a process from a later one with the same PID: an inode number that is never used again
-// (6.9), else its start time in clock ticks after boot.
+// Identity distinguishes a process from a later one with its PID: by inode number (Linux 6.9) or start in clock ticks.
 type Identity struct{ Inode, Start uint64 }

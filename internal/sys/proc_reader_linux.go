@@ -7,8 +7,8 @@ import (
 	"github.com/nsops/nsops/internal/raw"
 )
 
-// ProcReader reads files and directories of /proc into buffers that it keeps. What it returns is valid until the next call
-// of the same method. It is for one goroutine.
+// ProcReader reads files and directories of /proc into buffers of its own: a result is valid until the next call of the
+// same method. It is for one goroutine.
 type ProcReader struct {
 	file    []byte
 	entries []byte
@@ -70,8 +70,7 @@ func (r *ProcReader) Link(dir int, path *raw.Path) ([]byte, syscall.Errno) {
 	return r.link[:max(n, 0)], errno
 }
 
-// List reads some entries of the open directory, for AppendNumbers. A signal makes the kernel stop early, so that only an
-// empty answer is the end.
+// List reads some entries of the open directory, for AppendNumbers. Only an empty answer is the end.
 func (r *ProcReader) List(dir int) ([]byte, syscall.Errno) {
 	n, errno := raw.List(dir, r.entries)
 	return r.entries[:n], errno

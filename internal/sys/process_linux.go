@@ -6,11 +6,13 @@ import (
 	"math"
 	"runtime"
 	"strconv"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
+	"github.com/nsops/nsops/species"
 )
 
 // Process is a process, or one of its threads, held by a pidfd: its number may be given away, this may not.
@@ -21,8 +23,7 @@ type Process struct {
 	thread bool // the calling thread
 }
 
-// OpenProcess takes hold of the process with that PID in our PID namespace, or of the thread with that TID. ESRCH:
-// there is none.
+// OpenProcess takes hold of the process, or thread, with that number in our PID namespace. ESRCH: there is none.
 func OpenProcess(pid int) (*Process, error) {
 	fd, err := openPidfd(pid, false)
 	if (err == unix.ENOENT || err == unix.EINVAL) && pid > 0 { // it depends on the kernel
@@ -73,7 +74,7 @@ func (p *Process) Close() error {
 	return p.fd.Close()
 }
 
-// Alive says whether the process still runs, with any of its threads: a zombie does not.
+// Alive reports whether the process still runs, with any of its threads: a zombie does not.
 func (p *Process) Alive() bool {
 	defer runtime.KeepAlive(p)
 	switch {
@@ -98,8 +99,8 @@ func (p *Process) Kill(signal unix.Signal) error {
 func (p *Process) Identity() (Identity, error) {
 	defer runtime.KeepAlive(p)
 	if p.fd != nil && !pretended(PidfdInode) {
-		var fs unix.Statfs_t
-		if err := Retry(func() error { return unix.Fstatfs(p.fd.Int(), &fs) }); err != nil {
+		fs, err := statfs(p.fd.Int())
+		if err != nil {
 			return Identity{}, err
 		}
 		if fs.Type == unix.PID_FS_MAGIC {
@@ -111,25 +112,17 @@ func (p *Process) Identity() (Identity, error) {
 	return Identity{Start: stat.Start}, err
 }
 
-// IsKernelThread says whether the process is part of the kernel. Only children of PID 2, and that itself, can be; a
-// kernel thread has no PID in other PID namespaces than the initial one. So /proc is asked only for those, and for all
-// before 6.13, where the pidfd does not know the parent.
+// IsKernelThread reports whether the process is part of the kernel. Only PID 2 of the initial PID namespace and its
+// children can be, so that /proc is read for these, and for all before Linux 6.13, whose pidfds do not tell the parent.
 func (p *Process) IsKernelThread() bool {
-	if parent := p.parent(); parent != 0 && parent != 2 {
+	defer runtime.KeepAlive(p)
+	var info raw.ProcessInfo
+	known := p.fd != nil && !pretended(PidfdInfo) && raw.PidfdInfo(p.fd.Int(), &info) == 0
+	if known && info.PPID != 0 && info.PPID != 2 {
 		return false
 	}
 	stat, err := p.Stat()
 	return err == nil && stat.KernelThread
-}
-
-// parent returns the PID of the parent as the pidfd tells it (Linux 6.13), 0 if it does not.
-func (p *Process) parent() int {
-	defer runtime.KeepAlive(p)
-	var info raw.ProcessInfo
-	if p.fd == nil || pretended(PidfdInfo) || raw.PidfdInfo(p.fd.Int(), &info) != 0 {
-		return 0
-	}
-	return info.PPID
 }
 
 // Stat reads /proc/PID/stat. The error is ESRCH when the process is gone.
@@ -180,31 +173,104 @@ func (p *Process) ProcDir() (string, error) {
 
 // readProc reads a short file of /proc. Package os would ask the poller, in vain, whether it can wait for it.
 func readProc(path string) ([]byte, error) {
-	fd, err := open(func() (int, error) { return unix.Open(path, unix.O_RDONLY|unix.O_CLOEXEC, 0) })
+	fd, err := openFile(raw.CurrentDir, path, unix.O_RDONLY)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = fd.Close() }()
-	buf, n := make([]byte, 2048), 0
-	err = Retry(func() (err error) { n, err = unix.Read(fd.Int(), buf); return err })
-	return buf[:max(n, 0)], err
+	buf := make([]byte, 2048)
+	n, errno := raw.Read(fd.Int(), buf)
+	return buf[:n], asError(errno)
 }
 
 func checkProc() error {
-	var fs unix.Statfs_t
-	if err := Retry(func() error { return unix.Statfs("/proc/", &fs) }); err != nil {
+	fs, err := statfsAt("/proc/")
+	switch {
+	case err != nil:
 		return fmt.Errorf("/proc: %w", err)
-	}
-	if fs.Type != unix.PROC_SUPER_MAGIC {
-		return errors.New("/proc is not a proc file system")
+	case fs.Type != unix.PROC_SUPER_MAGIC:
+		return errNoProc
 	}
 	return nil
 }
 
-// gone makes of the errors of files in /proc what they mean there.
+// gone returns what the error of a file in /proc means: without the file, there is no such process.
 func gone(err error) error {
 	if errors.Is(err, unix.ENOENT) {
 		return unix.ESRCH
 	}
 	return err
+}
+
+// OpenNamespace opens the process's namespace of type t: that of its first thread, or if that has ended, of another
+// one. It asks the pidfd, before Linux 6.11 /proc, and then the pidfd whether the process is still there. ESRCH: it is
+// gone, or a zombie. It requires the right to inspect the process (man 2 ptrace, PTRACE_MODE_READ_FSCREDS), else
+// EACCES.
+func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
+	return p.orOtherThread(func(p *Process) (*FD, error) { return p.openNamespace(t) })
+}
+
+func (p *Process) openNamespace(t species.NamespaceType) (*FD, error) {
+	fd, err := Own(p.askPidfd(t))
+	if err == unix.ENOTTY || err == unix.EINVAL {
+		return p.openIn("/ns/"+t.Name(), OpenNamespace)
+	}
+	return fd, err
+}
+
+// askPidfd has the pidfd open a namespace. ENOTTY or EINVAL: there is no pidfd, or it cannot (before Linux 6.11).
+func (p *Process) askPidfd(t species.NamespaceType) (int, syscall.Errno) {
+	defer runtime.KeepAlive(p)
+	if p.fd == nil || pretended(PidfdNamespaces) {
+		return raw.NoFD, unix.ENOTTY
+	}
+	return raw.PidfdNamespace(p.fd.Int(), raw.PidfdRequest(t))
+}
+
+// openIn opens something in the folder of the process in /proc. ESRCH: the process is gone.
+func (p *Process) openIn(name string, open func(path string) (*FD, error)) (*FD, error) {
+	dir, err := p.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := open(dir + name)
+	if !p.Alive() {
+		err = unix.ESRCH
+	}
+	return orClose(fd, gone(err))
+}
+
+// NamespaceID returns the identity of the process's namespace of type t. Errors are those of OpenNamespace.
+func (p *Process) NamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
+	if fd, errno := p.askPidfd(t); errno == 0 {
+		id, err := IDOf(fd)
+		raw.CloseNoWait(fd)
+		return id, err
+	}
+	return idOfFD(p.OpenNamespace(t))
+}
+
+// BirthNamespaceID returns the identity of the namespace of type t for children of the thread, which differs from its
+// own if it unshared a PID or time namespace. ErrNotSupported: it is a PID namespace without a first process yet.
+func (p *Process) BirthNamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
+	const differ = species.Set(species.CLONE_NEWPID | species.CLONE_NEWTIME)
+	if !differ.Has(t) {
+		return p.NamespaceID(t)
+	}
+	forChildren := raw.PIDForChildren
+	if t == species.CLONE_NEWTIME {
+		forChildren = raw.TimeForChildren
+	}
+	if fd, err := Own(p.askPidfd(forChildren)); err == nil {
+		return idOfFD(fd, nil)
+	}
+	dir, err := p.ProcDir()
+	if err != nil {
+		return species.NoneID, err
+	}
+	id, err := idOfFD(OpenNamespace(dir + "/ns/" + t.Name() + "_for_children"))
+	if err == unix.ENOENT {
+		return species.NoneID, fmt.Errorf("this thread's children start a %s namespace of their own: %w", t.Name(), ErrNotSupported)
+	}
+	return id, err
 }

@@ -1,18 +1,23 @@
 package sys
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
+	"os"
+	"path"
+	"runtime"
 	"syscall"
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
-// The functions of this file put before an EPERM or EACCES what the calling thread lacks. They find out after the fact,
-// and do nothing for other errors.
+// The Explain functions put before an EPERM or EACCES what the calling thread lacks, which they find out afterwards.
+// They return other errors as they are.
 
 // ExplainJoin is for setns(2) of these types, NaNS for whatever it is, and what is opened for it. fd is the namespace or
 // the pidfd that it was called with, raw.NoFD if that is not at hand.
@@ -69,21 +74,10 @@ func ExplainSocket(err error) error {
 
 func because(why string, err error) error { return fmt.Errorf("%s: %w", why, err) }
 
-func capabilityName(capability int) string {
-	switch capability {
-	case unix.CAP_SYS_CHROOT:
-		return "CAP_SYS_CHROOT"
-	case unix.CAP_SYS_PTRACE:
-		return "CAP_SYS_PTRACE"
-	}
-	return "CAP_SYS_ADMIN"
-}
-
-// hasCapability says whether the calling thread has a capability in its own user namespace.
+// hasCapability reports whether the calling thread has a capability in its own user namespace.
 func hasCapability(capability int) bool {
 	var sets [2]unix.CapUserData
-	header := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
-	err := unix.Capget(&header, &sets[0])
+	err := unix.Capget(capHeader(), &sets[0])
 	return err == nil && sets[capability/32].Effective&(1<<(capability%32)) != 0
 }
 
@@ -97,9 +91,10 @@ func refuser() string {
 
 // lacksOwn is about the caller's own user namespace.
 func lacksOwn(capabilities ...int) string {
+	names := map[int]string{unix.CAP_SYS_ADMIN: "CAP_SYS_ADMIN", unix.CAP_SYS_CHROOT: "CAP_SYS_CHROOT"}
 	for _, c := range capabilities {
 		if !hasCapability(c) {
-			return capabilityName(c) + " is lacking in the caller's own user namespace"
+			return names[c] + " is lacking in the caller's own user namespace"
 		}
 	}
 	return "the caller's capabilities suffice, so " + refuser()
@@ -107,18 +102,14 @@ func lacksOwn(capabilities ...int) string {
 
 // lacksOver is about the caller's own user namespace and the one that owns the namespace behind fd.
 func lacksOver(t species.NamespaceType, fd int, capabilities ...int) string {
-	for _, c := range capabilities {
-		if !hasCapability(c) {
-			return lacksOwn(c)
-		}
-	}
+	why := lacksOwn(capabilities...)
 	owner, err := OwnerOf(fd)
 	_ = owner.Close()
-	if errors.Is(err, syscall.EPERM) {
+	if why == lacksOwn() && errors.Is(err, syscall.EPERM) {
 		return "CAP_SYS_ADMIN is lacking in the user namespace that owns the " + t.Name() +
 			" namespace, which is not the caller's own, nor below it"
 	}
-	return lacksOwn()
+	return why
 }
 
 func lacksToInspect() string {
@@ -129,8 +120,7 @@ func lacksToInspect() string {
 		"caller's own, nor below it, or " + refuser()
 }
 
-// lacksToJoin goes through the types in the order of the kernel: a user namespace, if it is among them, gives the rights
-// over what it owns.
+// lacksToJoin goes in the order of the kernel: a user namespace first, which gives the rights over what it owns.
 func lacksToJoin(types species.Set, fd int) string {
 	if types.Has(species.CLONE_NEWUSER) {
 		return lacksToJoinUser(types, fd)
@@ -184,4 +174,84 @@ func openOne(fd int, t species.NamespaceType) (*FD, error) {
 		return DupFD(fd)
 	}
 	return Own(raw.PidfdNamespace(fd, raw.PidfdRequest(t)))
+}
+
+// IsRoot reports whether the directory is the calling thread's root: the same one, of the same mount. It does not ask a
+// file system that a hostile process may serve.
+func IsRoot(dir *FD) bool {
+	defer runtime.KeepAlive(dir)
+	const mask = unix.STATX_INO | unix.STATX_MNT_ID
+	var theirs, ours unix.Statx_t
+	if unix.Statx(dir.Int(), "", unix.AT_EMPTY_PATH|unix.AT_STATX_DONT_SYNC, mask, &theirs) != nil ||
+		unix.Statx(unix.AT_FDCWD, "/", 0, mask, &ours) != nil {
+		return false
+	}
+	return theirs.Ino == ours.Ino && theirs.Dev_major == ours.Dev_major && theirs.Dev_minor == ours.Dev_minor &&
+		theirs.Mnt_id == ours.Mnt_id && theirs.Mask&ours.Mask&unix.STATX_MNT_ID != 0
+}
+
+// Capabilities returns the permitted and the bounding set of the process, as bits, in its own user namespace.
+func (p *Process) Capabilities() (permitted, bounding uint64, err error) {
+	dir, err := p.ProcDir()
+	if err != nil {
+		return 0, 0, err
+	}
+	text, err := os.ReadFile(dir + "/status") // its groups come first, and may be many
+	permitted, bounding, ok := procfs.ParseCapabilities(text)
+	if err == nil && !ok {
+		err = errors.New("no capabilities in the status of a process")
+	}
+	if !p.Alive() {
+		return 0, 0, unix.ESRCH
+	}
+	return permitted, bounding, gone(err)
+}
+
+// SuidDumpable reports whether a process whose credentials have changed can be traced: fs.suid_dumpable is 1.
+func SuidDumpable() bool {
+	text, err := os.ReadFile("/proc/sys/fs/suid_dumpable")
+	return err == nil && string(bytes.TrimSpace(text)) == "1"
+}
+
+// overflowID is what the system shows for an ID that the caller's user namespace does not map.
+const overflowID = 65534
+
+// Trust knows, and remembers, where nobody but root and the calling user may make directories. Zero is ready for use.
+type Trust struct{ known map[string]bool }
+
+// OnlyTrustedMayMake reports whether nobody but root and the calling user could have made the directory dir, which is below
+// root: all the directories above belong to these and cannot be written by others. Who owns dir itself does not matter.
+// Where the caller's user namespace does not map the owner of root, that is taken for the machine's root.
+func (t *Trust) OnlyTrustedMayMake(root, dir string) bool {
+	above := path.Dir(dir)
+	if len(above) < len(root) {
+		return false
+	}
+	trusted, ok := t.known[above]
+	if !ok {
+		trusted = onlyTrustedMayWrite(root, above) && (above == root || t.OnlyTrustedMayMake(root, above))
+		if t.known == nil {
+			t.known = map[string]bool{}
+		}
+		t.known[above] = trusted
+	}
+	return trusted
+}
+
+func onlyTrustedMayWrite(root, dir string) bool {
+	var st, top unix.Stat_t
+	if err := Retry(func() error { return unix.Lstat(dir, &st) }); err != nil {
+		return false
+	}
+	others := uint32(unix.S_IWOTH)
+	if st.Gid != 0 {
+		others |= unix.S_IWGRP
+	}
+	switch {
+	case st.Mode&others != 0:
+		return false
+	case st.Uid == overflowID:
+		return unix.Lstat(root, &top) == nil && top.Uid == overflowID
+	}
+	return st.Uid == 0 || int(st.Uid) == os.Geteuid()
 }

@@ -12,17 +12,12 @@ import (
 	"github.com/nsops/nsops/internal/raw"
 )
 
-func openDir(path string) (*FD, error) {
-	return open(func() (int, error) { return unix.Open(path, unix.O_PATH|unix.O_DIRECTORY|unix.O_CLOEXEC, 0) })
-}
-
 // OpenRootHere opens the calling thread's root directory, as a place to resolve paths from (O_PATH).
 func OpenRootHere() (*FD, error) { return openDir("/") }
 
 // Resolve finds path below root as a process with that root directory would: absolute symbolic links and ".." stay
-// within it, and links of /proc that lead elsewhere are refused (openat2(2) RESOLVE_IN_ROOT). The file is not
-// opened (O_PATH), so that a FIFO, a device or a lack of rights to read it does not matter yet. With nofollow a
-// symbolic link at the end is found itself.
+// within it, and other links of /proc are refused (openat2(2), RESOLVE_IN_ROOT). The file is not opened (O_PATH), so
+// that a FIFO, a device or a lack of rights does not matter yet. With nofollow it may be a symbolic link itself.
 func Resolve(root *FD, path string, nofollow bool) (*FD, error) {
 	if pretended(RootedPaths) {
 		return nil, unix.ENOSYS
@@ -34,26 +29,20 @@ func Resolve(root *FD, path string, nofollow bool) (*FD, error) {
 	if nofollow {
 		how.Flags |= unix.O_NOFOLLOW
 	}
-	return retryEAGAIN(func() (int, error) { return unix.Openat2(root.Int(), path, &how) })
-}
-
-// retryEAGAIN tries again when a rename elsewhere kept the kernel from being sure that ".." stayed within the root.
-func retryEAGAIN(f func() (int, error)) (*FD, error) {
 	const attempts = 128
 	for i := 0; ; i++ {
-		fd, err := open(f)
-		if !errors.Is(err, syscall.EAGAIN) || i == attempts {
-			return fd, err
+		found, err := open(func() (int, error) { return unix.Openat2(root.Int(), path, &how) })
+		if err != unix.EAGAIN || i == attempts { // EAGAIN: a rename elsewhere, and ".." may have left the root
+			return found, err
 		}
 	}
 }
 
-// Reopen opens for reading the very file that Resolve found, through the /proc that is kept open. Only regular files and
-// directories are opened, since opening others may hang or have effects; for others it is EINVAL. A namespace is a
-// regular file.
+// Reopen opens for reading the very file that Resolve found, through the /proc that is kept. EINVAL: it is neither a
+// regular file, as namespaces are, nor a directory: to open others may hang or have effects.
 func Reopen(found *FD) (*FD, error) {
-	var st unix.Stat_t
-	if err := Retry(func() error { return unix.Fstat(found.Int(), &st) }); err != nil {
+	st, err := fstat(found.Int())
+	if err != nil {
 		return nil, err
 	}
 	if kind := st.Mode & unix.S_IFMT; kind != unix.S_IFREG && kind != unix.S_IFDIR {
@@ -63,10 +52,7 @@ func Reopen(found *FD) (*FD, error) {
 	if err != nil {
 		return nil, err
 	}
-	return open(func() (int, error) {
-		path := "thread-self/fd/" + strconv.Itoa(found.Int())
-		return unix.Openat(proc.number, path, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_NOCTTY|unix.O_CLOEXEC, 0)
-	})
+	return openFile(proc.number, "thread-self/fd/"+strconv.Itoa(found.Int()), raw.ForReading)
 }
 
 // Impatient returns a file whose Read says EAGAIN where others wait for something to read. Package os waits for a
@@ -90,8 +76,8 @@ func ReadLink(found *FD) (string, error) {
 	return string(buffer[:max(0, n)]), err
 }
 
-// OpenOn opens for reading what lies at path, if it is on the file system with that device number, and else is EINVAL.
-// Nothing else is opened, whoever exchanges it meanwhile: it might not answer, or be a device for which that means something.
+// OpenOn opens for reading what is at path if it is on the file system with that device number, else EINVAL. It opens
+// nothing else, even if somebody replaces it meanwhile: a device, or a file system that does not answer.
 func OpenOn(dev uint64, dir int, path *raw.Path) (int, syscall.Errno) {
 	found, errno := raw.Open(dir, path, unix.O_PATH)
 	if errno != 0 {

@@ -46,8 +46,8 @@ type Message struct {
 	File   *FD  // the descriptor that came along, of several the first; the caller's to close, nil if none came
 }
 
-// Receive receives one message of a trusted process into buf; an Inbox is for others. A longer one is EMSGSIZE, and
-// EMFILE says that there was no room for a descriptor.
+// Receive receives one message of a trusted process into buf; Inbox is for others. EMSGSIZE: it is longer; EMFILE:
+// there was no room for its descriptor.
 func Receive(socket *FD, buf []byte) (Message, error) {
 	control := make([]byte, unix.CmsgSpace(4*8))
 	n, got, flags, err := recvmsg(socket, buf, control, 0)

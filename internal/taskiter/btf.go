@@ -1,6 +1,7 @@
 package taskiter
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -47,11 +48,7 @@ var after = [kinds]struct{ each, always int }{
 
 var errTypes = errors.New("unreadable description of kernel types")
 
-const (
-	typesMagic = 0xeb9f
-	headSize   = 12
-	memberSize = 12
-)
+const typesMagic, headSize, memberSize = 0xeb9f, 12, 12
 
 // parseTypes reads all of them, and notes where the wanted ones are.
 func parseTypes(b []byte, wanted []typeName) (*types, error) {
@@ -110,11 +107,8 @@ func (t *types) name(at uint32) []byte {
 	if int(at) >= len(t.strings) {
 		return nil
 	}
-	end := int(at)
-	for end < len(t.strings) && t.strings[end] != 0 {
-		end++
-	}
-	return t.strings[at:end]
+	text, _, _ := bytes.Cut(t.strings[at:], []byte{0})
+	return text
 }
 
 // find returns the number of a type.

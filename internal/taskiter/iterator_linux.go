@@ -13,12 +13,10 @@ import (
 // iterator is one that the kernel has checked, which takes longer than to run it for a few hundred processes.
 type iterator struct {
 	program int // in programs
-
 	mu      sync.Mutex
-	kept    *sys.Iterator
+	kept    *sys.FD
 	refused error
-
-	size atomic.Int64 // of what was read last
+	size    atomic.Int64 // of what was read last
 }
 
 // The programs.
@@ -44,13 +42,13 @@ func (i *iterator) read(buf []byte) ([]byte, error) {
 	if room := int(i.size.Load()) + more; cap(buf) < room {
 		buf = make([]byte, 0, room)
 	}
-	all, err := kept.Read(buf)
+	all, err := sys.ReadIterator(kept, buf)
 	i.size.Store(int64(len(all)))
 	return all, err
 }
 
 // get returns what is kept. A kernel that refuses a program is not asked again.
-func (i *iterator) get() (*sys.Iterator, error) {
+func (i *iterator) get() (*sys.FD, error) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	if i.kept != nil || i.refused != nil {
@@ -66,30 +64,23 @@ func (i *iterator) get() (*sys.Iterator, error) {
 	return i.kept, err
 }
 
-// mayPass says whether something may work later: with rights, descriptors or memory, or once /sys is mounted.
+// mayPass reports whether something may work later: with rights, descriptors or memory, or once /sys is mounted.
 func mayPass(err error) bool {
-	return slices.ContainsFunc([]error{syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.ENOENT},
-		func(e error) bool { return errors.Is(err, e) })
+	later := []error{syscall.EPERM, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM, syscall.EAGAIN, syscall.ENOENT}
+	return slices.ContainsFunc(later, func(e error) bool { return errors.Is(err, e) })
 }
 
-// written is a program, and the number of the function that stands for its iterator.
-type written struct {
-	code     []byte
-	function uint32
-}
-
-var writing struct {
+// written are the programs for this kernel, whose types take megabytes and are looked at once.
+var written struct {
 	sync.Mutex
-	programs []written
+	programs []program
 }
 
-// programs returns the programs for this kernel. Its types, which take megabytes, are looked at once: they do not change
-// until the next boot.
-func programs() ([]written, error) {
-	writing.Lock()
-	defer writing.Unlock()
-	if writing.programs != nil {
-		return writing.programs, nil
+func programs() ([]program, error) {
+	written.Lock()
+	defer written.Unlock()
+	if written.programs != nil {
+		return written.programs, nil
 	}
 	text, err := sys.KernelTypes()
 	if err != nil {
@@ -99,17 +90,17 @@ func programs() ([]written, error) {
 	if err != nil {
 		return nil, err
 	}
-	all := make([]written, unixProgram+1)
+	all := make([]program, unixProgram+1)
 	for i := range all {
 		if all[i], err = t.program(i); err != nil {
 			return nil, err
 		}
 	}
-	writing.programs = all
+	written.programs = all
 	return all, nil
 }
 
-func (t *types) program(which int) (written, error) {
+func (t *types) program(which int) (program, error) {
 	w := &writer{types: t}
 	function := fileIterator
 	if which == taskProgram {
@@ -118,9 +109,8 @@ func (t *types) program(which int) (written, error) {
 	} else {
 		w.files(which == unixProgram)
 	}
-	if w.err != nil {
-		return written{}, w.err
+	if w.err == nil {
+		w.function, w.err = t.find(kindFunc, function)
 	}
-	number, err := t.find(kindFunc, function)
-	return written{w.code, number}, err
+	return w.program, w.err
 }

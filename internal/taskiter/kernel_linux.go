@@ -5,7 +5,10 @@
 package taskiter
 
 import (
+	"cmp"
 	"math"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/raw"
@@ -38,11 +41,7 @@ const (
 )
 
 // What a record knows of a namespace.
-const (
-	linkSerial = 0
-	linkOwner  = 8
-	linkInode  = 16
-)
+const linkSerial, linkOwner, linkInode = 0, 8, 16
 
 // A record of a descriptor.
 const (
@@ -58,14 +57,14 @@ const (
 )
 
 // wanted are the types that the programs need to know.
-var wanted = func() (all []typeName) {
-	for _, name := range []string{"task_struct", "signal_struct", "cred", "nsproxy", "pid",
-		"upid", "ns_common", "mnt_namespace", "cgroup_namespace", "uts_namespace", "ipc_namespace", "user_namespace",
-		"pid_namespace", "net", "time_namespace", "file", "inode", "super_block", "socket", "sock",
-		"bpf_iter_meta", "bpf_iter__task", "bpf_iter__task_file"} {
+var wanted = func() []typeName {
+	all := []typeName{{kindFunc, taskIterator}, {kindFunc, fileIterator}}
+	for name := range strings.FieldsSeq("task_struct signal_struct cred nsproxy pid upid ns_common mnt_namespace " +
+		"cgroup_namespace uts_namespace ipc_namespace user_namespace pid_namespace net time_namespace " +
+		"file inode super_block socket sock bpf_iter_meta bpf_iter__task bpf_iter__task_file") {
 		all = append(all, typeName{kindStruct, name})
 	}
-	return append(all, typeName{kindFunc, taskIterator}, typeName{kindFunc, fileIterator})
+	return all
 }()
 
 // The functions that stand for the iterators.
@@ -89,17 +88,13 @@ func (w *writer) at(structure string, path ...string) int {
 	if err == nil && offset > farthest {
 		err = errTypes
 	}
-	if err != nil && w.err == nil {
-		w.err = err
-	}
+	w.err = cmp.Or(w.err, err)
 	return offset
 }
 
 func (w *writer) sizeOf(structure string) int {
 	size, err := w.size(structure)
-	if err != nil && w.err == nil {
-		w.err = err
-	}
+	w.err = cmp.Or(w.err, err)
 	return size
 }
 
@@ -112,9 +107,9 @@ func (w *writer) begin(context string) (end jump) {
 }
 
 // clear fills a record on the stack with zeros.
-func (w *writer) clear(start, size int) {
-	for at := 0; at < size; at += 8 {
-		w.zero(start + at)
+func (w *writer) clear(start int) {
+	for at := start; at < scratch; at += 8 {
+		w.zero(at)
 	}
 }
 
@@ -144,14 +139,7 @@ var proxied = []struct {
 }
 
 func place(t species.NamespaceType) int {
-	i := 0
-	for other := range species.Set(species.AllNS).All() {
-		if other == t {
-			break
-		}
-		i++
-	}
-	return i
+	return slices.Index(slices.Collect(species.Set(species.AllNS).All()), t)
 }
 
 func linkAt(link int) int { return onStackTask + taskLinks + link*linkSize }
@@ -160,7 +148,7 @@ func linkAt(link int) int { return onStackTask + taskLinks + link*linkSize }
 // is copied, which takes ten times as long. A thread that goes to other namespaces meanwhile is left out.
 func (w *writer) tasks() {
 	end := w.begin("bpf_iter__task")
-	w.clear(onStackTask, taskSize)
+	w.clear(onStackTask)
 	word := func(to int, from register, structure, field string) {
 		w.loadWord(r1, from, w.at(structure, field))
 		w.storeWord(onStackTask+to, r1)
@@ -242,7 +230,7 @@ func (w *writer) files(unix bool) {
 	w.load(r8, r1, w.at("bpf_iter__task_file", "file"))
 	skip = append(skip, w.ifEqual(r8, 0))
 	w.loadWord(r9, r1, w.at("bpf_iter__task_file", "fd"))
-	w.clear(onStackFile, fileSize)
+	w.clear(onStackFile)
 	w.storeWord(onStackFile+fileFD, r9)
 	w.load(r9, r8, w.at("file", "f_inode"))
 	w.loadHalf(r1, r9, w.at("inode", "i_mode"))

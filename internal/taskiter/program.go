@@ -4,30 +4,19 @@ import "encoding/binary"
 
 // program is a BPF program that is being written: instructions of 8 bytes, as in the kernel's documentation,
 // bpf/standardization/instruction-set.rst.
-type program struct{ code []byte }
+type program struct {
+	code     []byte
+	function uint32 // the number, among the kernel's types, of the one that stands for its iterator
+}
 
 type register = byte
 
-// The registers: the result, four arguments, three that a helper leaves alone, the end of the stack. Where a program
-// starts, the first argument is its context.
-const (
-	r0 register = 0
-	r1 register = 1
-	r2 register = 2
-	r3 register = 3
-	r6 register = 6
-	r7 register = 7
-	r8 register = 8
-	r9 register = 9
-	fp register = 10
-)
+// The registers: the result, four arguments, of which a program gets its context in the first, three that a helper
+// leaves alone, the end of the stack.
+const r0, r1, r2, r3, r6, r7, r8, r9, fp register = 0, 1, 2, 3, 6, 7, 8, 9, 10
 
 // The helpers of linux/bpf.h.
-const (
-	helperCurrentTask = 35
-	helperReadKernel  = 113
-	helperSeqWrite    = 127
-)
+const helperCurrentTask, helperReadKernel, helperSeqWrite = 35, 113, 127
 
 // scratch is where on the stack deref puts what it reads. Records begin below.
 const scratch = -8

@@ -58,8 +58,7 @@ type File struct {
 	Namespace     Namespace
 }
 
-// Snapshot is what the iterators have told. The threads are in the order of their TIDs, those of one process are not
-// necessarily together.
+// Snapshot is what the iterators tell. The threads are in the order of their TIDs, not by process.
 type Snapshot struct {
 	tasks, files []byte
 	local        map[uint32]int // PIDs in the initial PID namespace to ours

@@ -1,10 +1,9 @@
 package sys
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"runtime"
+	"os"
 	"strconv"
 	"time"
 
@@ -15,9 +14,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// OpenThreadOf takes hold of the thread tid of the process, as numbered in our PID namespace. ESRCH: there is no such
-// thread in that process. Before 6.9 the way leads through /proc/PID/task, which has only threads of that process, but by
-// their numbers in the PID namespace of /proc.
+// OpenThreadOf takes hold of the thread tid of the process, as numbered in our PID namespace, before Linux 6.9 in that
+// of /proc. ESRCH: there is no such thread in that process.
 func (p *Process) OpenThreadOf(tid int) (*Process, error) {
 	thread, err := openThread(tid)
 	switch {
@@ -57,21 +55,16 @@ func isThreadOf(pid, tid int) error {
 	return nil
 }
 
-// openTask takes hold of a thread by its directory in /proc, which becomes empty, and does not become that of another
-// thread, when the thread ends.
+// openTask takes hold of a thread by its directory in /proc, which becomes empty for good when the thread ends.
 func (p *Process) openTask(tid int) (*Process, error) {
-	dir, err := p.ProcDir()
+	task, err := p.openIn("/task/"+strconv.Itoa(tid), openDir)
 	if err != nil {
 		return nil, err
-	}
-	task, err := openDir(dir + "/task/" + strconv.Itoa(tid))
-	if err != nil {
-		return nil, gone(err)
 	}
 	return &Process{task: task, pid: tid}, nil
 }
 
-// taskAlive says whether the thread has namespaces, which it gives up when it ends.
+// taskAlive reports whether the thread has namespaces, which it gives up when it ends.
 func (p *Process) taskAlive() bool {
 	var text [64]byte
 	_, err := unix.Readlinkat(p.task.Int(), "ns/uts", text[:])
@@ -95,21 +88,19 @@ func openTID(tid int) (*Process, error) {
 	if !ok || status.TGID == 0 {
 		return nil, fmt.Errorf("status of a thread is %q", text)
 	}
-	pid := status.TGID
-	fd, err := openPidfd(pid, false)
+	fd, err := openPidfd(status.TGID, false)
 	if err != nil {
 		return nil, err
 	}
-	process := &Process{fd: fd, pid: pid}
+	process := &Process{fd: fd, pid: status.TGID}
 	defer func() { _ = process.Close() }()
-	if err := isThreadOf(pid, tid); err != nil { // if /proc is of another PID namespace than ours
+	if err := isThreadOf(process.pid, tid); err != nil { // if /proc is of another PID namespace than ours
 		return nil, err
 	}
 	return process.OpenThreadOf(tid)
 }
 
-// IsJoinable reports whether there is a pidfd, for which setns(2) joins the namespaces of the process. There is none of a
-// thread before Linux 6.9.
+// IsJoinable reports whether there is a pidfd to join by: setns(2). A thread has none before Linux 6.9.
 func (p *Process) IsJoinable() bool { return p.fd != nil && !pretended(SetnsPidfd) }
 
 // Exists returns ESRCH unless there is a process or thread with that number in our PID namespace.
@@ -117,7 +108,7 @@ func Exists(pid int) error {
 	if pid > math.MaxInt32 {
 		return unix.ESRCH
 	}
-	if err := unix.Kill(pid, 0); !errors.Is(err, unix.EPERM) {
+	if err := unix.Kill(pid, 0); err != unix.EPERM {
 		return err
 	}
 	return nil
@@ -129,29 +120,10 @@ func (p *Process) Start() (uint64, error) {
 	return stat.Start, err
 }
 
-// OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It takes the right to
+// OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It requires the right to
 // inspect the process, but none over its mount namespace.
 func (p *Process) OpenRoot() (*FD, error) {
-	fd, err := p.openRoot()
-	if other := p.insteadOf(err); other != nil {
-		defer func() { _ = other.Close() }()
-		return other.openRoot()
-	}
-	return fd, err
-}
-
-func (p *Process) openRoot() (*FD, error) {
-	defer runtime.KeepAlive(p)
-	dir, err := p.ProcDir()
-	if err != nil {
-		return nil, err
-	}
-	fd, err := openDir(dir + "/root")
-	if err == nil && !p.Alive() {
-		_ = fd.Close()
-		return nil, unix.ESRCH
-	}
-	return fd, gone(err)
+	return p.orOtherThread(func(p *Process) (*FD, error) { return p.openIn("/root", openDir) })
 }
 
 // OpenThread takes hold of the calling thread, whose goroutine is locked to it: OpenNamespace and NamespaceID then tell
@@ -159,11 +131,8 @@ func (p *Process) openRoot() (*FD, error) {
 // (6.9) and they know their namespaces (6.11); otherwise it stands for whichever thread asks, through /proc.
 func OpenThread() *Process {
 	p := &Process{thread: true}
-	if pretended(PidfdThread) || pretended(PidfdNamespaces) {
-		return p
-	}
-	if fd, err := openPidfd(raw.OwnTID(), true); err == nil {
-		p.fd = fd
+	if !pretended(PidfdThread) && !pretended(PidfdNamespaces) {
+		p.fd, _ = openPidfd(raw.OwnTID(), true)
 	}
 	return p
 }
@@ -193,4 +162,68 @@ func AwaitThreadEnd(tid int) {
 func OnMainThread() bool {
 	_, main := raw.Thread()
 	return main
+}
+
+// Living returns p if its first thread has not ended. If it has, as by pthread_exit(3) in main(), the process has no
+// namespaces: then Living closes p and returns the oldest other thread. On an error it returns p.
+func (p *Process) Living() (*Process, error) {
+	if p.hasNamespaces() {
+		return p, nil
+	}
+	thread, err := p.otherThread()
+	if err != nil {
+		return p, err
+	}
+	_ = p.Close()
+	return thread, nil
+}
+
+// hasNamespaces reports whether the thread itself lives. Of a first thread whose process lives on, the pidfd does not tell.
+func (p *Process) hasNamespaces() bool {
+	fd, err := p.openNamespace(species.CLONE_NEWUTS)
+	_ = fd.Close()
+	return err != unix.ESRCH
+}
+
+// orOtherThread opens something of the process, or of another thread if its first one has ended (ESRCH).
+func (p *Process) orOtherThread(open func(*Process) (*FD, error)) (*FD, error) {
+	fd, err := open(p)
+	if err != unix.ESRCH || p.thread || !p.Alive() {
+		return fd, err
+	}
+	thread, noOther := p.otherThread()
+	if noOther != nil {
+		return nil, err
+	}
+	defer func() { _ = thread.Close() }()
+	return open(thread)
+}
+
+// otherThread takes hold of a thread that lives, the oldest. ESRCH: there is none.
+func (p *Process) otherThread() (*Process, error) {
+	dir, err := p.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	tasks, err := os.Open(dir + "/task")
+	if err != nil {
+		return nil, gone(err)
+	}
+	defer func() { _ = tasks.Close() }()
+	names, _ := tasks.Readdirnames(-1) // as /proc has them
+	for _, name := range names {
+		tid, err := strconv.Atoi(name)
+		if err != nil {
+			continue
+		}
+		thread, err := p.OpenThreadOf(tid)
+		if err != nil { // perhaps as /proc is of another PID namespace than ours
+			thread, err = p.openTask(tid)
+		}
+		if err == nil && thread.hasNamespaces() && p.Alive() {
+			return thread, nil
+		}
+		_ = thread.Close()
+	}
+	return nil, unix.ESRCH
 }
