@@ -46,6 +46,10 @@ func TestRowsInJSON(t *testing.T) {
 	p.Namespaces[Mnt], p.Namespaces[PIDForChildren] = 4026531841, 5
 	text, err := json.Marshal(p)
 	require.NoError(t, err)
+	var place Place
+	require.NoError(t, json.Unmarshal([]byte("null"), &place))
+	require.Zero(t, place)
+	require.Error(t, json.Unmarshal([]byte("-1"), &place))
 	var members map[string]any
 	require.NoError(t, json.Unmarshal(text, &members))
 	require.Equal(t, map[string]any{"mnt": 4026531841.0, "pid_for_children": 5.0}, members["namespaces"])

@@ -99,12 +99,14 @@ func (p Place) MarshalJSON() ([]byte, error) { return json.Marshal(int32(p) - 1)
 
 // UnmarshalJSON reads what MarshalJSON writes.
 func (p *Place) UnmarshalJSON(text []byte) error {
-	var index int32
-	err := json.Unmarshal(text, &index)
-	if *p = Place(index + 1); err == nil && *p <= 0 {
+	var index *int32
+	if err := json.Unmarshal(text, &index); err != nil || index == nil {
+		return err
+	}
+	if *p = Place(*index + 1); *p <= 0 {
 		return errors.New("not the index of a container")
 	}
-	return err
+	return nil
 }
 
 // State is the state of a process, as proc_pid_stat(5) has it.

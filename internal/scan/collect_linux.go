@@ -115,7 +115,7 @@ func (c *collector) processes() {
 		p.Name = facts.Text(d.name.of(text))
 		if d.old == nil || d.cmdline != (span{}) {
 			p.Cmdline, room = splitWords(d.cmdline.of(text), room)
-		} else {
+		} else if !p.State.Zombie() {
 			p.Cmdline = d.old.Cmdline
 		}
 		p.PIDs = d.pids.numbers(w)

@@ -47,10 +47,14 @@ func (t *table) opened(fd int, kind species.NamespaceType) *entry {
 	return t.see(entry{inode: st.Ino, kind: kind, fd: int32(fd), state: known})
 }
 
-// described returns a namespace of which the kernel has told all; nil if its owner was not seen yet.
+// described returns a namespace that the kernel has described in full; nil if its owner was not seen yet. Another worker
+// may have added it meanwhile.
 func (t *table) described(is taskiter.Namespace, kind species.NamespaceType) *entry {
 	t.lock()
 	defer t.unlock()
+	if n := present(t.bySerial[is.Serial]); n != nil {
+		return n
+	}
 	owner := t.bySerial[is.Owner]
 	if owner == nil {
 		return nil

@@ -30,8 +30,8 @@ func Run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, err
 		return run(ctx, opts, old)
 	}
 	found, err := Within(math.MaxInt64, ctx.Done(), func() (*facts.Facts, error) { return run(ctx, opts, old) }, func(*facts.Facts) {})
-	if errors.Is(err, syscall.EINTR) {
-		return nil, ctx.Err()
+	if cause := ctx.Err(); cause != nil && errors.Is(err, syscall.EINTR) {
+		return nil, cause
 	}
 	return found, err
 }

@@ -49,6 +49,19 @@ func TestNumberOfANamespaceThatIsGone(t *testing.T) {
 	}
 }
 
+// TestDescribedTwice has two workers find the same namespace new.
+func TestDescribedTwice(t *testing.T) {
+	table, owner := tableOf(t, species.CLONE_NEWUSER)
+	if owner.serial == 0 {
+		testutil.NeedKernel(t, 6, 18)
+	}
+	described := taskiter.Namespace{Serial: 1 << 62, Owner: owner.serial, Inode: 7}
+	n := table.described(described, species.CLONE_NEWUTS)
+	require.Same(t, n, table.described(described, species.CLONE_NEWUTS))
+	require.Equal(t, known, n.state)
+	require.Same(t, n, table.withSerial(1<<62))
+}
+
 // TestOwnerWithoutSerial takes over a mount namespace on a kernel where only these have 64-bit IDs.
 func TestOwnerWithoutSerial(t *testing.T) {
 	table, owner := tableOf(t, species.CLONE_NEWUSER)
