@@ -21,10 +21,10 @@ func TestWorkerWaitsForNoFileThatDoesNotCome(t *testing.T) {
 	defer func() { _, _ = inbox.Close(), theirs.Close() }()
 
 	var old unix.Rlimit
-	require.NoError(t, unix.Getrlimit(unix.RLIMIT_NOFILE, &old))
-	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: old.Max}))
+	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, nil, &old))
+	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 0, Max: old.Max}, nil))
 	file := sendFile(inbox)
-	require.NoError(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &old))
+	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, &old, nil))
 	require.Nil(t, file)
 
 	out := &outlet{channel: theirs}
