@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -201,7 +202,8 @@ func (x *exchange) adopt(pid int) (err error) {
 }
 
 func remoteFailure(text []byte) error {
-	f, err := wire.ParseFailure(text)
+	var f wire.Failure
+	err := json.Unmarshal(text, &f)
 	if err != nil {
 		return &Error{Stage: StageProtocol, Op: "decode failure", Err: err}
 	}
