@@ -114,7 +114,7 @@ func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
 		return err
 	}
 	body := append([]byte(c.name), arg...)
-	err = sendCall(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body)
+	err = send(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body, sys.Buffer)
 	if err == nil && s.cover != nil {
 		err = sys.Send(channel, []byte{wire.MarkCover}, int(s.cover.Fd()))
 	}
