@@ -46,8 +46,7 @@ import (
 // Linked reports whether the bootstrap is part of this program, which requires cgo.
 const Linked = true
 
-// This does not compile if a size, an offset or a number of the frames in C differs from that in package wire: no map
-// literal may have the key false twice.
+// This does not compile if a size, an offset or a number of C is not that of package wire: no map may have false twice.
 var _ = func(q wire.Request, r wire.Record, cq C.struct_nsops_request, cr C.struct_nsops_record) {
 	const request = unsafe.Sizeof(q) == unsafe.Sizeof(cq) &&
 		unsafe.Offsetof(q.Flags) == unsafe.Offsetof(cq.flags) && unsafe.Offsetof(q.Types) == unsafe.Offsetof(cq.types) &&

@@ -28,8 +28,7 @@ func oneLine(s string) string {
 	return strconv.Quote(s)
 }
 
-// escapeJSON replaces characters that are not printable by \u and four digits, except newlines: JSON has them only
-// outside of strings.
+// escapeJSON replaces characters that are not printable by \u and four digits, but no newlines: no string has one.
 func escapeJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 	if !bytes.ContainsFunc(text, odd) {

@@ -9,8 +9,7 @@ import (
 )
 
 // Turns checks the order of the records from a worker and from the process that forks it. A hostile target may control
-// the worker once the bootstrap has ended, and forge records: those out of order are refused. Above all, a worker that
-// has joined cannot report that it failed to join.
+// the worker once the bootstrap has ended: a record out of order, such as a failure to join after the join, is refused.
 type Turns struct {
 	Forks bool // a FORKED record must name the worker
 	came  uint // the kinds of records that have come, as bits
