@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strconv"
 	"strings"
 	"time"
@@ -17,21 +18,24 @@ import (
 // Call describes one call of a handler. Its methods set options; SpawnInNamespaces or SwitchToNamespaces makes the call,
 // and returns the first error of all. A Call may be made again, but only by one goroutine at a time.
 type Call struct {
-	name     string
-	arg      any
-	pid      int
-	identity sys.Identity
-	types    species.NamespaceType
-	differ   species.NamespaceType // types of MustDiffer
-	flags    uint32
-	rights   rights
-	limit    uint64
-	ctx      context.Context
-	env      []string
-	stdin    io.Reader
-	stdout   io.Writer
-	stderr   io.Writer
-	err      error
+	name        string
+	arg         any
+	pid         int
+	identity    sys.Identity
+	types       species.NamespaceType
+	differ      species.NamespaceType // types of MustDiffer
+	flags       uint32
+	uid, gid    uint32 // with wire.FlagUser
+	asTarget    bool   // no capability that the target lacks
+	confined    bool   // no capability for the programs that the handler starts
+	mountedRoot bool   // the root of the mount namespace, not the target's
+	limit       uint64
+	ctx         context.Context
+	env         []string
+	stdin       io.Reader
+	stdout      io.Writer
+	stderr      io.Writer
+	err         error
 }
 
 // Limits.
@@ -105,7 +109,7 @@ func (c *Call) union(op string, types []species.NamespaceType) species.Namespace
 	union := species.NaNS
 	for _, t := range types {
 		if t&^species.AllNS != 0 || t == species.NaNS {
-			c.fail(&Error{Stage: StageTarget, Op: op, Type: t, Err: errNoType})
+			c.fail(&Error{Stage: StageTarget, Op: op, Type: t, Err: errors.New("not a type of namespace")})
 		}
 		union |= t
 	}
@@ -117,6 +121,54 @@ func (c *Call) union(op string, types []species.NamespaceType) species.Namespace
 // old /sys, such as cgroups. It requires CAP_SYS_ADMIN in the owners of the network and mount namespace; see man 5 sysfs.
 func (c *Call) RemountSys() *Call {
 	c.flags |= wire.FlagRemountSys
+	return c
+}
+
+// DropPrivs removes all privileges of the worker for good: it has the UID and GID of User, or without User the caller's
+// real ones, 65534 in place of 0; no supplementary groups, no capabilities in any set, no_new_privs. The IDs are those
+// of the target's user namespace if that is joined. If any of this fails, the call fails in stage privileges: it
+// requires CAP_SETUID, CAP_SETGID and CAP_SETPCAP in the worker's user namespace, which must map the IDs and, for a
+// caller with supplementary groups, allow setgroups(2). See man 7 credentials, man 7 capabilities.
+func (c *Call) DropPrivs() *Call {
+	c.flags |= wire.FlagDropPrivs
+	return c
+}
+
+// User sets the worker's real, effective and saved UID and GID. They are those of the target's user namespace if that
+// is joined, which must map them; without User, the worker is its root then. Supplementary groups are dropped. A worker
+// with a UID other than 0 has no capabilities, as after setuid(2); in a user namespace that maps no root it keeps them,
+// unless DropPrivs is set, too. It requires CAP_SETUID and CAP_SETGID in the worker's user namespace.
+func (c *Call) User(uid, gid int) *Call {
+	if uid < 0 || gid < 0 || int64(uid) >= math.MaxUint32 || int64(gid) >= math.MaxUint32 {
+		c.fail(&Error{Stage: StagePrivileges, Op: "user", Err: fmt.Errorf("%d:%d: not a UID and a GID", uid, gid)})
+	}
+	c.flags |= wire.FlagUser
+	c.uid, c.gid = uint32(uid), uint32(gid)
+	return c
+}
+
+// TargetCapabilities limits the capabilities of the worker, and of what it starts, to those of the target: the permitted
+// and the bounding set become no larger than the target's, before a process in the target's PID namespace can see the
+// worker. If the target's user namespace is neither the caller's nor joined, the worker has none: the target has none
+// outside of its user namespace. So a process that takes over the worker gains no capability; a container that has
+// CAP_SYS_PTRACE and no user namespace of its own can do that. It requires CAP_SETPCAP, unless nothing is to be removed.
+func (c *Call) TargetCapabilities() *Call {
+	c.asTarget = true
+	return c
+}
+
+// ConfinePrograms empties the bounding set and sets SECBIT_NOROOT, for good: no program that the handler starts has any
+// capability, not even as UID 0. The handler keeps its own. Without ConfinePrograms and DropPrivs, a program that a
+// worker with UID 0 starts, such as one of the container, has all capabilities of the worker's bounding set, in the
+// caller's user namespace if no other was joined. It requires CAP_SETPCAP; see man 7 capabilities.
+func (c *Call) ConfinePrograms() *Call {
+	c.confined = true
+	return c
+}
+
+// NamespaceRoot gives the worker the root directory of the mount namespace, also if the target has called chroot(2).
+func (c *Call) NamespaceRoot() *Call {
+	c.mountedRoot = true
 	return c
 }
 
@@ -162,6 +214,30 @@ func (c *Call) Stdout(w io.Writer) *Call {
 func (c *Call) Stderr(w io.Writer) *Call {
 	c.stderr = w
 	return c
+}
+
+// SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
+// its result into ret, a pointer as for json.Unmarshal; nil discards the result. The namespaces, threads and descriptors
+// of the caller do not change, and the caller accepts no descriptor of a worker. A worker that could not join all
+// namespaces runs no Go code. It starts in the calling thread's namespaces.
+//
+// It requires the right to inspect the target (CAP_SYS_PTRACE over it), CAP_SYS_ADMIN in the user namespaces that own
+// the namespaces to be joined (man 2 setns), and Linux 5.10. Every error is an *Error.
+func (c *Call) SpawnInNamespaces(ret any) error {
+	return c.annotate(c.spawn(ret))
+}
+
+// SwitchToNamespaces replaces the process, as execve(2) does, by one in the target's namespaces that runs the handler
+// and exits: with status 0, or if the handler returns an error, with status 1 and a message on standard error. The
+// result is discarded. The process keeps its environment, its standard descriptors and all others that are not
+// close-on-exec; Stdin, Stdout, Stderr and MaxResult have no effect. In a set-user-ID program all IDs become the
+// effective ones. If a PID namespace is joined, the process stays outside: a child runs the handler, and the process
+// ends as that child does. A signal that ends the process kills the child, and no signal is passed on.
+//
+// If it returns, it returns an error, and nothing has changed. A failure to join comes later: it ends the process with
+// status 125 and a message on standard error, before any Go code runs. It requires what SpawnInNamespaces does.
+func (c *Call) SwitchToNamespaces() error {
+	return c.annotate(c.switchTo())
 }
 
 func (c *Call) fail(err error) {

@@ -46,8 +46,8 @@ func closeCover(file *os.File) {
 var workerCover *os.File
 
 func receiveCover(channel *sys.FD) {
-	if m, err := sys.Receive(channel, make([]byte, 1)); err == nil && m.File != nil {
-		workerCover = os.NewFile(uintptr(m.File.Disown()), "coverage")
+	if file, err := receiveFile(channel); err == nil {
+		workerCover = os.NewFile(uintptr(file.Disown()), "coverage")
 	}
 }
 

@@ -30,9 +30,8 @@ func depth() int {
 // workerEnv returns the environment of a worker. With GOMAXPROCS=procs, the Go runtime starts faster and does not watch
 // the limits of a cgroup; MarkProcs says that the worker is to remove it.
 func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
-	env = environment(inherited(), c.env, []string{
-		wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1),
-	})
+	ours := []string{wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1)}
+	env = withoutReplaced(slices.Concat(inherited(), c.env, ours))
 	if len(without(env, procsEnv)) == len(env) {
 		env = append(env, procsEnv+"="+strconv.Itoa(procs))
 		marks |= wire.MarkProcs
@@ -53,22 +52,20 @@ func without(env []string, name string) []string {
 	return slices.DeleteFunc(slices.Clone(env), func(s string) bool { return strings.HasPrefix(s, name+"=") })
 }
 
-// environment joins lists of assignments. A later one replaces an earlier one of the same name.
-func environment(lists ...[]string) []string {
-	var joined []string
+// withoutReplaced returns the environment with one assignment of each name: the last, at the place of the first.
+func withoutReplaced(env []string) []string {
+	kept := env[:0]
 	index := map[string]int{}
-	for _, list := range lists {
-		for _, assignment := range list {
-			name, _, _ := strings.Cut(assignment, "=")
-			if i, seen := index[name]; seen {
-				joined[i] = assignment
-				continue
-			}
-			index[name] = len(joined)
-			joined = append(joined, assignment)
+	for _, assignment := range env {
+		name, _, _ := strings.Cut(assignment, "=")
+		if i, seen := index[name]; seen {
+			kept[i] = assignment
+			continue
 		}
+		index[name] = len(kept)
+		kept = append(kept, assignment)
 	}
-	return joined
+	return kept
 }
 
 // A program that is set-user-ID, set-group-ID or has file capabilities gets its environment from a user with fewer

@@ -22,13 +22,6 @@ var (
 	ErrStale = sys.ErrStale
 	// ErrSameNamespace says that target and calling thread share a namespace of a type that MustDiffer names.
 	ErrSameNamespace = errors.New("the namespace is the caller's own")
-
-	errNoType     = errors.New("not a type of namespace")
-	errNoHandle   = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
-	errGoexit     = errors.New("the handler called runtime.Goexit")
-	errNoResult   = errors.New("the worker ended without running the handler: does every run of the program call HandleReexec?")
-	errTooDeep    = errors.New("too many nested calls: does a handler run its own program?")
-	errForeignMnt = errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
 )
 
 // Stage is the part of a call that failed.
@@ -79,6 +72,8 @@ func (e *Error) Unwrap() error { return e.Err }
 
 // Is reports that a target which has ended (ESRCH) is also fs.ErrNotExist.
 func (e *Error) Is(target error) bool { return e.Stage <= StageJoin && sys.IsGone(e.Err, target) }
+
+func spawnError(op string, err error) error { return &Error{Stage: StageSpawn, Op: op, Err: err} }
 
 // RemoteError is an error that the handler returned in the worker. Its text may hold any bytes: quote it before you
 // print it if the target may be hostile. errors.Is finds every errno that the error wraps, and these sentinels of

@@ -2,6 +2,7 @@ package call
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -39,7 +40,7 @@ type exchange struct {
 // run waits for the worker's end and returns its result. It leaves no child behind, see kill.
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	x.file = sendFile(x.channel)
-	if err := x.followWithContext(ctx); err != nil {
+	if err := x.follow(ctx); err != nil {
 		over := time.Now().Add(killTimeout)
 		x.abort(over)
 		_ = streams.finish(max(time.Until(over), killTimeout/10))
@@ -65,32 +66,27 @@ func (x *exchange) close() {
 	closeAll(x.file)
 }
 
-// followWithContext calls follow with an eventfd that becomes readable when the context ends.
-func (x *exchange) followWithContext(ctx context.Context) error {
-	if ctx.Done() == nil {
-		return x.follow(ctx, -1)
+// follow waits until the worker has ended, and receives its records. The end of the context makes an eventfd readable.
+func (x *exchange) follow(ctx context.Context) (err error) {
+	var event *sys.FD
+	if ctx.Done() != nil {
+		if event, err = sys.Eventfd(); err != nil {
+			return spawnError("eventfd", err)
+		}
+		signalled := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			sys.Signal(event)
+			close(signalled)
+		})
+		defer func() {
+			if !stop() {
+				<-signalled
+			}
+			_ = event.Close()
+		}()
 	}
-	event, err := sys.Eventfd()
-	if err != nil {
-		return spawnError("eventfd", err)
-	}
-	defer func() { _ = event.Close() }()
-	signalled := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		sys.Signal(event)
-		close(signalled)
-	})
-	err = x.follow(ctx, event.Int())
-	if !stop() {
-		<-signalled
-	}
-	return err
-}
-
-// follow waits until the worker has ended, and receives its records.
-func (x *exchange) follow(ctx context.Context, event int) error {
 	x.start = time.Now().Add(startTimeout)
-	err := x.await(ctx, event, x.child)
+	err = x.await(ctx, event, x.child)
 	if err == nil && x.worker != nil {
 		err = x.await(ctx, event, x.worker)
 	}
@@ -98,9 +94,9 @@ func (x *exchange) follow(ctx context.Context, event int) error {
 }
 
 // await waits until the process has ended, and receives its records; it is an error if a deadline or the context is over.
-func (x *exchange) await(ctx context.Context, event int, child *sys.Child) error {
+func (x *exchange) await(ctx context.Context, event *sys.FD, child *sys.Child) error {
 	for {
-		ready, err := sys.WaitReadable(x.deadline(), child.Pidfd(), event)
+		ready, err := sys.WaitReadable(x.deadline(), child.Pidfd(), event.Int())
 		switch {
 		case err != nil:
 			return &Error{Stage: StageProtocol, Op: "wait for the worker", Err: err}
@@ -201,7 +197,8 @@ func (x *exchange) adopt(pid int) (err error) {
 }
 
 func remoteFailure(text []byte) error {
-	f, err := wire.ParseFailure(text)
+	var f wire.Failure
+	err := json.Unmarshal(text, &f)
 	if err != nil {
 		return &Error{Stage: StageProtocol, Op: "decode failure", Err: err}
 	}
@@ -209,7 +206,7 @@ func remoteFailure(text []byte) error {
 	case wire.CausePanic:
 		err = &PanicError{Value: f.Text, Stack: f.Stack}
 	case wire.CauseGoexit:
-		err = errGoexit
+		err = errors.New("the handler called runtime.Goexit")
 	case wire.CauseNotRegistered:
 		err = fmt.Errorf("in the worker: %w", ErrNotRegistered)
 	default:
@@ -220,12 +217,12 @@ func remoteFailure(text []byte) error {
 
 // exitError returns the error of a worker that has ended without a result.
 func (x *exchange) exitError(status syscall.WaitStatus) error {
-	e := &Error{Stage: x.stage(), Err: errNoResult}
+	err := errors.New("the worker ended without running the handler: does every run of the program call HandleReexec?")
 	switch {
 	case status.Signaled():
-		e.Err = &ExitError{Code: -1, Signal: status.Signal()}
+		err = &ExitError{Code: -1, Signal: status.Signal()}
 	case x.turns.Ready() || status.ExitStatus() != 0:
-		e.Err = &ExitError{Code: status.ExitStatus()}
+		err = &ExitError{Code: status.ExitStatus()}
 	}
-	return e
+	return &Error{Stage: x.stage(), Err: err}
 }

@@ -27,9 +27,8 @@ func TestWorkerWaitsForNoFileThatDoesNotCome(t *testing.T) {
 	require.NoError(t, unix.Prlimit(0, unix.RLIMIT_NOFILE, &old, nil))
 	require.Nil(t, file)
 
-	out := &outlet{channel: theirs}
-	require.ErrorIs(t, out.send(wire.OutcomeFailure, make([]byte, wire.MaxInline+1)), errNoFile)
-	require.NoError(t, out.send(wire.OutcomeFailure, []byte("{}")))
+	require.ErrorIs(t, sendOutcome(theirs, wire.OutcomeFailure, make([]byte, wire.MaxInline+1)), errNoFile)
+	require.NoError(t, sendOutcome(theirs, wire.OutcomeFailure, []byte("{}")))
 	m, err := receive(inbox, make([]byte, wire.MaxMessage))
 	require.NoError(t, err)
 	require.Equal(t, "{}", string(m.inline))

@@ -113,9 +113,7 @@ func (l *lifelines) close() {
 	if l == nil {
 		return
 	}
-	if l.theirGroup != nil {
-		_ = sys.OwnGroup(l.theirGroup, 0)
-	}
+	_ = sys.OwnGroup(l.theirGroup, 0)
 	closeAll(l.our, l.their, l.ourGroup, l.theirGroup)
 }
 

@@ -9,13 +9,14 @@ import (
 	"github.com/nsops/nsops/internal/wire"
 )
 
-// sendCall sends the name of the handler and its argument; a long body in a file that comes with the record.
-func sendCall(channel *sys.FD, record wire.Record, body []byte) error {
+// send sends a record and its body; a long body in the file that open returns, which goes along with a call.
+func send(channel *sys.FD, record wire.Record, body []byte, open func() (*sys.FD, error)) error {
 	record.Size = uint64(len(body))
 	if len(body) <= wire.MaxInline {
-		return sendInline(channel, record, body)
+		message := wire.AppendRecord(make([]byte, 0, wire.RecordSize+len(body)), record)
+		return sys.Send(channel, append(message, body...))
 	}
-	file, err := sys.Buffer()
+	file, err := open()
 	if err != nil {
 		return err
 	}
@@ -23,13 +24,10 @@ func sendCall(channel *sys.FD, record wire.Record, body []byte) error {
 	if err := sys.Fill(file, body); err != nil {
 		return err
 	}
-	return sys.Send(channel, wire.AppendRecord(nil, record), file.Int())
-}
-
-// sendInline sends a record with a body of at most MaxInline bytes.
-func sendInline(channel *sys.FD, record wire.Record, body []byte) error {
-	message := wire.AppendRecord(make([]byte, 0, wire.RecordSize+len(body)), record)
-	return sys.Send(channel, append(message, body...))
+	if record.Kind == wire.KindCall {
+		return sys.Send(channel, wire.AppendRecord(nil, record), file.Int())
+	}
+	return sys.Send(channel, wire.AppendRecord(nil, record)) // the caller, who accepts no descriptors, has made the file
 }
 
 // parse returns the record of a message, and what follows it.
@@ -81,34 +79,22 @@ func sendFile(channel *sys.Inbox) *sys.FD {
 	return file
 }
 
-// outlet sends the result of a worker.
-type outlet struct {
-	channel *sys.FD
-	tried   bool // to receive the file of sendFile
+// sendOutcome sends the result of a worker, or its failure. A long body can be sent once: the caller has sent one file.
+func sendOutcome(channel *sys.FD, outcome uint16, body []byte) error {
+	record := wire.Record{Kind: wire.KindResult, Stage: outcome}
+	return send(channel, record, body, func() (*sys.FD, error) { return receiveFile(channel) })
 }
 
-// send sends an outcome; a long body in the caller's file.
-func (o *outlet) send(outcome uint16, body []byte) error {
-	record := wire.Record{Kind: wire.KindResult, Stage: outcome, Size: uint64(len(body))}
-	if len(body) <= wire.MaxInline {
-		return sendInline(o.channel, record, body)
-	}
-	if o.tried {
-		return errNoFile
-	}
-	o.tried = true
-	m, err := sys.Receive(o.channel, make([]byte, 1))
+// receiveFile receives a message that brings a file.
+func receiveFile(channel *sys.FD) (*sys.FD, error) {
+	m, err := sys.Receive(channel, make([]byte, 1))
 	if err != nil {
-		return fmt.Errorf("receive a file: %w", err)
+		return nil, fmt.Errorf("receive a file: %w", err)
 	}
 	if m.File == nil {
-		return errNoFile
+		return nil, errNoFile
 	}
-	defer func() { _ = m.File.Close() }()
-	if err := sys.Fill(m.File, body); err != nil {
-		return err
-	}
-	return sys.Send(o.channel, wire.AppendRecord(nil, record))
+	return m.File, nil
 }
 
 // message is a record that the caller has received, with what follows it in its message.

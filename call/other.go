@@ -8,12 +8,6 @@ func handle() {}
 
 func identify(int) (sys.Identity, error) { return sys.Identity{}, nil }
 
-// SpawnInNamespaces returns ErrNotLinked: it requires Linux.
-func (c *Call) SpawnInNamespaces(any) error {
-	return c.annotate(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
-}
+func (c *Call) spawn(any) error { return spawnError("check", ErrNotLinked) }
 
-// SwitchToNamespaces returns ErrNotLinked: it requires Linux.
-func (c *Call) SwitchToNamespaces() error {
-	return c.annotate(&Error{Stage: StageSpawn, Op: "check", Err: ErrNotLinked})
-}
+func (c *Call) switchTo() error { return spawnError("check", ErrNotLinked) }

@@ -16,20 +16,20 @@ const (
 	noRoot, noRootLocked = 1, 2
 )
 
-// apply writes the worker's user and capabilities into the request.
-func (r rights) apply(request *wire.Request, t *target) error {
+// applyRights writes the worker's user and capabilities into the request.
+func (c *Call) applyRights(request *wire.Request, t *target) error {
 	request.UID, request.GID = uint32(cmp.Or(os.Getuid(), nobody)), uint32(cmp.Or(os.Getgid(), nobody))
 	if request.Flags&wire.FlagUser != 0 {
-		request.UID, request.GID = r.uid, r.gid
+		request.UID, request.GID = c.uid, c.gid
 	}
-	if r.asTarget {
+	if c.asTarget {
 		permitted, bounding, err := t.capabilities()
 		if err != nil {
 			return &Error{Stage: StageTarget, Op: "capabilities", Err: err}
 		}
 		request.Lose, request.Unbound = ^permitted, ^bounding
 	}
-	if r.confined {
+	if c.confined {
 		request.Unbound = ^uint64(0)
 		request.Securebits = noRoot | noRootLocked
 	}
@@ -91,8 +91,8 @@ func (t *target) hidesWorker() (bool, error) {
 }
 
 // findRoot opens the target's root directory if it becomes the worker's.
-func (t *target) findRoot(wanted species.NamespaceType, r rights) error {
-	if wanted&species.CLONE_NEWNS == 0 || r.mountedRoot {
+func (t *target) findRoot(c *Call) error {
+	if c.types&species.CLONE_NEWNS == 0 || c.mountedRoot {
 		return nil
 	}
 	root, err := t.process.OpenRoot()

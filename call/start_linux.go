@@ -3,38 +3,27 @@ package call
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"os"
 	"reflect"
 	"runtime"
 	"time"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/nsenter"
 	"github.com/nsops/nsops/species"
 )
 
 // Descriptors of a worker after stdio.
 const workerChannel, workerGroup, workerLifeline = 3, 4, 5
 
-// SpawnInNamespaces starts a worker in the target's namespaces, runs the handler there, waits for its end, and decodes
-// its result into ret, a pointer as for json.Unmarshal; nil discards the result. The namespaces, threads and descriptors
-// of the caller do not change, and the caller accepts no descriptor of a worker. A worker that could not join all
-// namespaces runs no Go code. It starts in the calling thread's namespaces.
-//
-// It requires the right to inspect the target (CAP_SYS_PTRACE over it), CAP_SYS_ADMIN in the user namespaces that own
-// the namespaces to be joined (man 2 setns), and Linux 5.10. Every error is an *Error.
-func (c *Call) SpawnInNamespaces(ret any) error {
-	return c.annotate(c.spawn(ret))
-}
-
 func (c *Call) spawn(ret any) error {
 	if v := reflect.ValueOf(ret); ret != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
 		return &Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: not a pointer", ret)}
 	}
 	ctx, until := c.context()
-	if ctx.Err() != nil {
-		return &Error{Stage: StageTarget, Op: "context", Err: context.Cause(ctx)}
-	}
 	// PDEATHSIG kills the worker when the thread that has started it ends: so it must not end before the worker.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -92,23 +81,7 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	return x.run(ctx, streams)
 }
 
-// SwitchToNamespaces replaces the process, as execve(2) does, by one in the target's namespaces that runs the handler
-// and exits: with status 0, or if the handler returns an error, with status 1 and a message on standard error. The
-// result is discarded. The process keeps its environment, its standard descriptors and all others that are not
-// close-on-exec; Stdin, Stdout, Stderr and MaxResult have no effect. In a set-user-ID program all IDs become the
-// effective ones. If a PID namespace is joined, the process stays outside: a child runs the handler, and the process
-// ends as that child does. A signal that ends the process kills the child, and no signal is passed on.
-//
-// If it returns, it returns an error, and nothing has changed. A failure to join comes later: it ends the process with
-// status 125 and a message on standard error, before any Go code runs. It requires what SpawnInNamespaces does.
-func (c *Call) SwitchToNamespaces() error {
-	return c.annotate(c.switchTo())
-}
-
 func (c *Call) switchTo() error {
-	if c.ctx != nil && c.ctx.Err() != nil {
-		return &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
-	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	s, err := c.prepare(false)
@@ -119,4 +92,160 @@ func (c *Call) switchTo() error {
 	return spawnError("start the program again", sys.WithFullRights(func() error {
 		return sys.Exec(sys.PathOf(s.program), argv(), s.env, s.theirs)
 	}))
+}
+
+// setup is what is needed to start a worker or a switched process.
+type setup struct {
+	target  *target
+	ours    *sys.Inbox // our end of the channel
+	theirs  *sys.FD    // the other end, with all messages for the worker
+	program *sys.FD
+	fresh   bool // the program is a copy for this call, to be closed
+	env     []string
+	cover   *os.File
+}
+
+// prepare opens the target and the program, and sends the messages for the worker. It starts nothing.
+func (c *Call) prepare(spawn bool) (*setup, error) {
+	arg, err := c.check()
+	if err != nil {
+		return nil, err
+	}
+	s := &setup{target: &target{}}
+	if err := s.open(c, spawn, arg); err != nil {
+		s.close()
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *setup) open(c *Call, spawn bool, arg []byte) error {
+	if err := s.target.find(c); err != nil {
+		return err
+	}
+	request, err := c.request(s.target, spawn)
+	if err != nil {
+		return err
+	}
+	s.cover = coverFile()
+	// A process in the target's PID namespace must find no file to overwrite in /proc/PID/exe. And a worker must not start
+	// as a set-user-ID program, or the bootstrap would ignore the request.
+	sealed := s.target.joins(species.CLONE_NEWPID) || sys.ExecutableChangesRights()
+	if s.program, s.fresh, err = sys.Executable(sealed); err != nil {
+		return spawnError("open the program", err)
+	}
+	if err := s.sendAll(c, request, arg); err != nil {
+		return spawnError("channel", err)
+	}
+	return nil
+}
+
+// check returns the errors of the call itself, before anything is opened, and encodes the argument.
+func (c *Call) check() ([]byte, error) {
+	if c.ctx != nil && c.ctx.Err() != nil {
+		return nil, &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
+	}
+	if c.err != nil {
+		return nil, c.err
+	}
+	w, isWorker := nsenter.Current()
+	_, registered := lookUp(c.name)
+	var err error
+	switch {
+	case !nsenter.Linked:
+		err = ErrNotLinked
+	case !nsenter.Executed():
+		err = fmt.Errorf("executing the file of this process again would not run the bootstrap: this code is in a library, "+
+			"or the program was started through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
+	case !handlesReexec.Load():
+		err = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
+	case !registered:
+		err = ErrNotRegistered
+	case isWorker && w.Foreign:
+		err = errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
+	case depth() >= maxDepth:
+		err = errors.New("too many nested calls: does a handler run its own program?")
+	}
+	if err != nil {
+		return nil, spawnError("check", err)
+	}
+	arg, err := json.Marshal(c.arg)
+	if err != nil {
+		return nil, &Error{Stage: StageHandler, Op: "encode argument", Err: err}
+	}
+	return arg, nil
+}
+
+// sendAll creates the channel, sends the request and the call before the worker is started, and sets its environment.
+func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
+	channel, theirs, err := sys.Socketpair()
+	if err != nil {
+		return err
+	}
+	s.theirs = theirs
+	if s.ours, err = sys.NewInbox(channel); err != nil {
+		_ = channel.Close()
+		return err
+	}
+	number, procs, spawn := s.theirs.Int(), runtime.GOMAXPROCS(0), request.Flags&wire.FlagSpawn != 0
+	if spawn {
+		number, procs = workerChannel, 1
+	}
+	var marks uint32
+	s.env, marks = c.workerEnv(number, procs)
+	if s.cover != nil {
+		s.env = without(s.env, coverEnv)
+		marks |= wire.MarkCover
+	}
+	if spawn && !mayKillAllUsers() {
+		marks |= wire.MarkWatch
+	}
+	if err := sys.Send(channel, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
+		return err
+	}
+	body := append([]byte(c.name), arg...)
+	err = send(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body, sys.Buffer)
+	if err == nil && s.cover != nil {
+		err = sys.Send(channel, []byte{wire.MarkCover}, int(s.cover.Fd()))
+	}
+	return err
+}
+
+// request returns the request for the bootstrap.
+func (c *Call) request(t *target, spawn bool) (wire.Request, error) {
+	r := wire.Request{Flags: c.flags, Types: uint32(t.types), Lifeline: -1}
+	if spawn {
+		r.Flags |= wire.FlagSpawn
+		r.Lifeline = workerLifeline
+	}
+	if len(t.files) > 0 {
+		r.Flags |= wire.FlagByFD
+	}
+	if t.root != nil {
+		r.Flags |= wire.FlagRoot
+	}
+	r.FDs = uint32(len(t.descriptors()))
+	i := 0
+	for ns := range species.Set(t.types).All() {
+		r.Order[i] = uint32(ns)
+		i++
+	}
+	err := c.applyRights(&r, t)
+	return r, err
+}
+
+func (s *setup) close() {
+	s.target.close()
+	_ = s.ours.Close()
+	_ = s.theirs.Close()
+	if s.fresh {
+		_ = s.program.Close()
+	}
+	closeCover(s.cover)
+}
+
+func closeAll(fds ...*sys.FD) {
+	for _, f := range fds {
+		_ = f.Close()
+	}
 }

@@ -13,16 +13,11 @@ import (
 
 // streams are the worker's standard descriptors, and the goroutines that copy them.
 type streams struct {
-	files  [3]*os.File // the worker's
-	opened []*os.File  // those of them that were opened for it: closed when it has been started, or has failed to
-	ours   []stream    // our ends of its pipes and sockets
-	copies []chan error
-}
-
-// stream is our end of a pipe or socket. SetReadDeadline ends a Read.
-type stream interface {
-	io.Closer
-	SetReadDeadline(time.Time) error
+	files   [3]*os.File   // the worker's
+	opened  []*os.File    // those of them that were opened for it: closed when it has been started, or has failed to
+	stdin   *os.File      // our end of the pipe for its input, if there is one
+	outputs []*sys.Output // our ends of its sockets
+	copies  []chan error
 }
 
 func (c *Call) streams() (*streams, error) {
@@ -57,7 +52,8 @@ func (s *streams) input(r io.Reader) error {
 	if err != nil {
 		return err
 	}
-	s.open(0, theirs, ours)
+	s.open(0, theirs)
+	s.stdin = ours
 	go func() {
 		_, _ = io.Copy(ours, r)
 		_ = ours.Close()
@@ -76,7 +72,8 @@ func (s *streams) output(fd int, w io.Writer, inherited *os.File) error {
 	if err != nil {
 		return err
 	}
-	s.open(fd, theirs, ours)
+	s.open(fd, theirs)
+	s.outputs = append(s.outputs, ours)
 	done := make(chan error, 1)
 	s.copies = append(s.copies, done)
 	go func() { done <- copyOutput(w, ours) }()
@@ -101,22 +98,24 @@ func (s *streams) pass(fd int, readerOrWriter any) (done bool, err error) {
 	return true, err
 }
 
-// open makes a file that was opened for the worker one of its descriptors, with our end of it if there is one.
-func (s *streams) open(fd int, theirs *os.File, ours ...stream) {
+// open makes a file that was opened for the worker one of its descriptors.
+func (s *streams) open(fd int, theirs *os.File) {
 	s.files[fd] = theirs
 	s.opened = append(s.opened, theirs)
-	s.ours = append(s.ours, ours...)
 }
 
-// copyOutput copies until the output ends or finish stops it, then what is left. It reads on when the writer has failed:
-// the worker must not block.
+// copyOutput copies until the output ends or finish stops it, then what is buffered. It does not wait for other processes,
+// which may hold the other end and write. It reads on when the writer has failed: the worker must not block.
 func copyOutput(w io.Writer, output *sys.Output) error {
 	sink := &sink{w: w}
 	_, err := io.Copy(sink, struct{ io.Reader }{output}) // without the methods of the file, such as WriteTo
 	if errors.Is(err, sys.ErrDescriptors) {
 		return err
 	}
-	drain(sink, output)
+	rest := sys.Buffered(output.File)
+	if rest > 0 && output.SetReadDeadline(time.Now().Add(exitTimeout)) == nil {
+		_, _ = io.CopyN(sink, output, int64(rest))
+	}
 	return sink.err
 }
 
@@ -137,28 +136,18 @@ func (s *sink) Write(data []byte) (int, error) {
 	return len(data), nil
 }
 
-// drain copies what is buffered now. It does not wait for other processes, which may hold the other end and write.
-func drain(w io.Writer, output *sys.Output) {
-	rest := sys.Buffered(output.File)
-	if rest == 0 || output.SetReadDeadline(time.Now().Add(exitTimeout)) != nil {
-		return
-	}
-	_, _ = io.CopyN(w, output, int64(rest))
-}
-
 // closeWorkerFiles closes the files that were opened for the worker.
 func (s *streams) closeWorkerFiles() {
 	for _, f := range s.opened {
 		_ = f.Close()
 	}
-	s.opened = nil
 }
 
 // finish copies what the worker has left in its sockets, and returns the first error of a writer. It does not wait for
 // other processes that still hold the sockets, and for a writer no longer than patience.
 func (s *streams) finish(patience time.Duration) error {
-	for _, f := range s.ours {
-		_ = f.SetReadDeadline(time.Now()) // an error for its input
+	for _, f := range s.outputs {
+		_ = f.SetReadDeadline(time.Now())
 	}
 	late := time.After(patience)
 	var first error
@@ -170,14 +159,14 @@ func (s *streams) finish(patience time.Duration) error {
 			return fmt.Errorf("the writer did not return within %v: %w", patience, os.ErrDeadlineExceeded)
 		}
 	}
-	s.copies = nil
 	return first
 }
 
 // close closes what is still open. A writer that hangs keeps its goroutine.
 func (s *streams) close() {
 	s.closeWorkerFiles()
-	for _, f := range s.ours {
+	_ = s.stdin.Close()
+	for _, f := range s.outputs {
 		_ = f.Close()
 	}
 }

@@ -3,7 +3,6 @@ package call
 import (
 	"errors"
 	"fmt"
-	"math"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -34,9 +33,6 @@ func openProcess(pid int) (*sys.Process, error) {
 	if pid <= 0 {
 		return nil, fmt.Errorf("a PID must be positive: %w", syscall.EINVAL)
 	}
-	if pid > math.MaxInt32 { // pidfd_open(2) uses only the lower 32 bits
-		return nil, fmt.Errorf("no process has this PID: %w", syscall.ESRCH)
-	}
 	p, err := sys.OpenProcess(pid)
 	if errors.Is(err, syscall.ESRCH) {
 		return nil, fmt.Errorf("no process has this PID: %w", err)
@@ -44,26 +40,22 @@ func openProcess(pid int) (*sys.Process, error) {
 	return p, err
 }
 
-// findTarget opens the call's target and compares its namespaces with ours. It starts nothing.
-func (c *Call) findTarget() (*target, error) {
-	p, err := openProcess(c.pid)
-	if err != nil {
-		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
+// find opens the call's target and its root directory, and compares its namespaces with ours. It starts nothing.
+func (t *target) find(c *Call) (err error) {
+	if t.process, err = openProcess(c.pid); err == nil {
+		err = t.verify(c.identity)
 	}
-	t := &target{process: p}
-	if err := t.verify(c.identity); err != nil {
-		t.close()
-		return nil, &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
+	if err != nil {
+		return &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
 	}
 	self := sys.OpenThread()
 	defer func() { _ = self.Close() }()
 	for ns := range species.Set(c.types | c.differ).All() {
 		if err := t.compare(ns, self, c); err != nil {
-			t.close()
-			return nil, &Error{Stage: StageTarget, Type: ns, Op: describe(c.pid), Err: t.explain(err)}
+			return &Error{Stage: StageTarget, Type: ns, Op: describe(c.pid), Err: t.explain(err)}
 		}
 	}
-	return t, nil
+	return t.findRoot(c)
 }
 
 // verify returns an error for a process that cannot be a target: another one than at TargetPid, a zombie, a kernel

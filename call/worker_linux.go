@@ -71,7 +71,6 @@ func work(w nsenter.Worker) {
 		}
 		exit(0)
 	}
-	out := &outlet{channel: channel}
 	if err == nil {
 		err = becomeReady(channel, w.Lifeline)
 	}
@@ -84,9 +83,9 @@ func work(w nsenter.Worker) {
 		if errors.Is(err, ErrNotRegistered) {
 			f.Cause = wire.CauseNotRegistered
 		}
-		out.fail(f)
+		fail(channel, f)
 	}
-	runAndFinish(out, r, arg)
+	runAndFinish(channel, r, arg)
 }
 
 // becomeReady starts a new session, arms the lifeline of the process group and sends READY. If the bootstrap started the
@@ -104,44 +103,38 @@ func becomeReady(channel *sys.FD, lifeline int) error {
 
 // runAndFinish runs the handler. The deferred function sends the result, the error, the panic or that runtime.Goexit was
 // called, also if encoding the result or printing the error panics.
-func runAndFinish(out *outlet, r registration, arg []byte) {
-	failure := &wire.Failure{Cause: wire.CauseGoexit}
-	var text []byte
+func runAndFinish(channel *sys.FD, r registration, arg []byte) {
+	failure := wire.Failure{Cause: wire.CauseGoexit}
+	var text []byte // of the result, nil if there is none
 	defer func() {
 		if value := recover(); value != nil {
-			text, stack := fmt.Sprint(value), debug.Stack()
-			failure = &wire.Failure{Text: text[:min(len(text), wire.MaxText)], Cause: wire.CausePanic}
+			printed, stack := fmt.Sprint(value), debug.Stack()
+			failure = wire.Failure{Text: printed[:min(len(printed), wire.MaxText)], Cause: wire.CausePanic}
 			failure.Stack = stack[:min(len(stack), wire.MaxText)]
 		}
-		if failure == nil {
-			out.finish(text)
+		if text != nil {
+			err := sendOutcome(channel, wire.OutcomeResult, text)
+			if err == nil {
+				exit(0)
+			}
+			failure = wire.NewFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err))
 		}
-		out.fail(*failure)
+		fail(channel, failure)
 	}()
 	result, err := r.run(arg)
 	if err == nil {
 		text, err = json.Marshal(result)
 	}
-	if err == nil {
-		failure = nil
-		return
+	if err != nil {
+		failure = wire.NewFailure(err)
 	}
-	*failure = wire.NewFailure(err)
-}
-
-// finish sends the result, or why it could not be sent, and ends the worker.
-func (o *outlet) finish(text []byte) {
-	if err := o.send(wire.OutcomeResult, text); err != nil {
-		o.fail(wire.NewFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err)))
-	}
-	exit(0)
 }
 
 // fail sends a failure, or a short one if it cannot be sent, and ends the worker.
-func (o *outlet) fail(f wire.Failure) {
-	err := o.send(wire.OutcomeFailure, encode(f))
+func fail(channel *sys.FD, f wire.Failure) {
+	err := sendOutcome(channel, wire.OutcomeFailure, encode(f))
 	if err != nil {
-		err = o.send(wire.OutcomeFailure, encode(f.Short(fmt.Errorf("send all of this: %w", err))))
+		err = sendOutcome(channel, wire.OutcomeFailure, encode(f.Short(fmt.Errorf("send all of this: %w", err))))
 	}
 	if err != nil {
 		exit(exitNoCaller)

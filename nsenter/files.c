@@ -25,8 +25,7 @@ static void unshare_mounts(void)
 	check(mount(NULL, "/", NULL, MS_SLAVE | MS_REC, NULL), STAGE_MOUNTS, "slave");
 }
 
-/* A seccomp filter may refuse close_range(2). Then /proc/self/fd lists the open descriptors. It is opened before the join,
- * while /proc is the caller's. */
+/* A seccomp filter may refuse close_range(2). Then /proc/self/fd is read; opened before the join, it is ours. */
 void nsops_find_inherited(void)
 {
 	if (has(NSOPS_SPAWN) && syscall(CLOSE_RANGE, ~0U, ~0U, 0) < 0)

@@ -8,9 +8,6 @@ package nsenter
 #include <sys/auxv.h>
 #include "nsenter.h"
 
-static int nsops_secure(void) { return getauxval(AT_SECURE) != 0; }
-static int nsops_set_id(void) { return getauxval(AT_UID) != getauxval(AT_EUID) || getauxval(AT_GID) != getauxval(AT_EGID); }
-
 static int nsops_started;
 
 __attribute__((constructor)) static void nsops_start(void) { nsops_started = 1; }
@@ -49,8 +46,7 @@ import (
 // Linked reports whether the bootstrap is part of this program, which requires cgo.
 const Linked = true
 
-// This does not compile if a size, an offset or a number of the frames in C differs from that in package wire: no map
-// literal may have the key false twice.
+// This does not compile if a size, an offset or a number of C is not that of package wire: no map may have false twice.
 var _ = func(q wire.Request, r wire.Record, cq C.struct_nsops_request, cr C.struct_nsops_record) {
 	const request = unsafe.Sizeof(q) == unsafe.Sizeof(cq) &&
 		unsafe.Offsetof(q.Flags) == unsafe.Offsetof(cq.flags) && unsafe.Offsetof(q.Types) == unsafe.Offsetof(cq.types) &&
@@ -82,10 +78,12 @@ func Current() (Worker, bool) {
 
 // Secure reports whether this program was started with more rights than its caller had (AT_SECURE, man 3 getauxval): by
 // set-user-ID, set-group-ID, file capabilities or a security module. The bootstrap does nothing then.
-func Secure() bool { return C.nsops_secure() != 0 }
+func Secure() bool { return C.getauxval(C.AT_SECURE) != 0 }
 
 // SetID reports whether this program was started set-user-ID or set-group-ID by another user. A worker never is.
-func SetID() bool { return C.nsops_set_id() != 0 }
+func SetID() bool {
+	return C.getauxval(C.AT_UID) != C.getauxval(C.AT_EUID) || C.getauxval(C.AT_GID) != C.getauxval(C.AT_EGID)
+}
 
 // Executed reports whether the bootstrap would run if the kernel executed the file of this process (/proc/self/exe)
 // again. It would not if this code is a shared library of another program, if the program was started as ld.so PROGRAM,

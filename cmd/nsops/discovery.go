@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"io"
 	"os"
 	"slices"
 
@@ -18,10 +19,21 @@ type discovery struct {
 	input string
 }
 
-func (d *discovery) flags(cmd *cobra.Command) {
+// newSubcommand completes a command that makes a discovery and writes something of its result.
+func newSubcommand(cmd *cobra.Command, write func(io.Writer, *discover.Result) error) *cobra.Command {
+	var d discovery
 	cmd.Flags().StringVarP(&d.types, "types", "t", "", "only these `TYPES`, such as net,mnt")
 	cmd.Flags().BoolVar(&d.full, "full", false, "search everywhere, which takes longer")
 	cmd.Flags().StringVarP(&d.input, "input", "i", "", "read the JSON of nsops dump from `FILE`, - for stdin, instead of the machine")
+	cmd.Args = cobra.NoArgs
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error {
+		r, err := d.result(cmd)
+		if err != nil {
+			return err
+		}
+		return write(cmd.OutOrStdout(), r)
+	}
+	return cmd
 }
 
 // result returns the result of a discovery, whose problems it writes to stderr, or of a file.

@@ -14,22 +14,12 @@ import (
 )
 
 func newDump() *cobra.Command {
-	var d discovery
-	cmd := &cobra.Command{
+	cmd := newSubcommand(&cobra.Command{
 		Use:   "dump",
 		Short: "Write the whole result of a discovery as JSON",
 		Long: `dump writes the whole result to stdout, as JSON that docs/discovery.schema.json describes.
 What could not be seen is in the JSON, and is written to stderr, too.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := d.result(cmd)
-			if err != nil {
-				return err
-			}
-			return writeJSON(cmd.OutOrStdout(), r)
-		},
-	}
-	d.flags(cmd)
+	}, func(out io.Writer, r *discover.Result) error { return writeJSON(out, r) })
 	cmd.MarkFlagsMutuallyExclusive("types", "input") // processes refer to namespaces of all types
 	return cmd
 }
@@ -50,7 +40,7 @@ var (
 	errTrailing = errors.New("something follows the JSON")
 )
 
-// readResult reads the JSON of nsops dump.
+// readResult reads the JSON of nsops dump, and stops at the first byte that is invalid.
 func readResult(name string, stdin io.Reader) (*discover.Result, error) {
 	in := stdin
 	if name != "-" {
@@ -61,26 +51,18 @@ func readResult(name string, stdin io.Reader) (*discover.Result, error) {
 		defer func() { _ = f.Close() }()
 		in = f
 	}
-	r := &discover.Result{}
-	if err := decode(in, r); err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
-	}
-	return r, nil
-}
-
-// decode reads one JSON value, and stops at the first byte that is invalid.
-func decode(in io.Reader, r *discover.Result) error {
 	limited := &io.LimitedReader{R: in, N: maxInput}
 	decoder := json.NewDecoder(limited)
+	r := &discover.Result{}
 	err := decoder.Decode(r)
 	if err == nil {
 		if _, err = decoder.Token(); err == io.EOF {
-			return nil
+			return r, nil
 		}
 		err = errTrailing
 	}
 	if limited.N == 0 {
-		return errTooLong
+		err = errTooLong
 	}
-	return err
+	return nil, fmt.Errorf("%s: %w", name, err)
 }

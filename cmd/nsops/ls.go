@@ -15,27 +15,19 @@ import (
 )
 
 func newLs() *cobra.Command {
-	var d discovery
 	var asJSON bool
-	cmd := &cobra.Command{
+	cmd := newSubcommand(&cobra.Command{
 		Use:   "ls",
 		Short: "List the namespaces",
 		Long: `ls lists namespaces: the number of processes in each, its leader process, the user namespace that owns it and the
 user who has created that, and what else keeps it alive. A question mark means that the caller cannot see it. A
 namespace without all of this is known only as the owner or parent of others.`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			r, err := d.result(cmd)
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), rows(r))
-			}
-			return writeTable(cmd.OutOrStdout(), rows(r))
-		},
-	}
-	d.flags(cmd)
+	}, func(out io.Writer, r *discover.Result) error {
+		if asJSON {
+			return writeJSON(out, rows(r))
+		}
+		return writeTable(out, rows(r))
+	})
 	cmd.Flags().BoolVar(&asJSON, "json", false, "write the table as JSON")
 	return cmd
 }
@@ -109,13 +101,10 @@ func (r *row) owner() string {
 
 // user is the name of the user who has created the owner, or the UID if it has no name.
 func (r *row) user() string {
-	switch {
-	case r.OwnerName != "":
-		return shortened(printable(r.OwnerName), 32)
-	case r.OwnerUID < 0:
+	if r.OwnerName == "" && r.OwnerUID < 0 {
 		return "?"
 	}
-	return strconv.Itoa(r.OwnerUID)
+	return shortened(printable(cmp.Or(r.OwnerName, strconv.Itoa(r.OwnerUID))), 32)
 }
 
 // held is the first reference that keeps the namespace alive, and the number of others.

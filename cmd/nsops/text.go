@@ -28,8 +28,7 @@ func oneLine(s string) string {
 	return strconv.Quote(s)
 }
 
-// escapeJSON replaces characters that are not printable by \u and four digits, except newlines: JSON has them only
-// outside of strings.
+// escapeJSON replaces characters that are not printable by \u and four digits, but no newlines: no string has one.
 func escapeJSON(text []byte) []byte {
 	odd := func(r rune) bool { return r != '\n' && !unicode.IsPrint(r) }
 	if !bytes.ContainsFunc(text, odd) {
@@ -37,14 +36,12 @@ func escapeJSON(text []byte) []byte {
 	}
 	escaped := make([]byte, 0, len(text)+len(text)/8)
 	for _, r := range string(text) {
-		switch {
-		case !odd(r):
+		if !odd(r) {
 			escaped = utf8.AppendRune(escaped, r)
-		case r < 0x10000:
-			escaped = fmt.Appendf(escaped, `\u%04x`, r)
-		default:
-			high, low := utf16.EncodeRune(r)
-			escaped = fmt.Appendf(escaped, `\u%04x\u%04x`, high, low)
+			continue
+		}
+		for _, unit := range utf16.AppendRune(nil, r) {
+			escaped = fmt.Appendf(escaped, `\u%04x`, unit)
 		}
 	}
 	return escaped

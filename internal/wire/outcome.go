@@ -2,12 +2,10 @@ package wire
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
-	"sync"
 	"syscall"
 )
 
@@ -21,8 +19,8 @@ const (
 type Failure struct {
 	Text      string          `json:"text"`
 	Errnos    []syscall.Errno `json:"errnos,omitempty"`
-	Sentinels []string        `json:"sentinels,omitempty"`
-	Cause     string          `json:"cause,omitempty"` // such as CausePanic; "" for an error that the handler returned
+	Sentinels []int           `json:"sentinels,omitempty"` // their numbers
+	Cause     string          `json:"cause,omitempty"`     // such as CausePanic; "" for an error that the handler returned
 	Stack     []byte          `json:"stack,omitempty"`
 }
 
@@ -41,29 +39,16 @@ const (
 	CauseNotRegistered = "not registered"
 )
 
-// sentinels are the errors that errors.Is finds in the caller, by the name that is sent. The map is made when a call
-// fails: it must not slow down the start of programs.
-var sentinels = sync.OnceValue(func() map[string]error {
-	return map[string]error{
-		"fs.ErrInvalid":            fs.ErrInvalid,
-		"fs.ErrPermission":         fs.ErrPermission,
-		"fs.ErrExist":              fs.ErrExist,
-		"fs.ErrNotExist":           fs.ErrNotExist,
-		"fs.ErrClosed":             fs.ErrClosed,
-		"io.EOF":                   io.EOF,
-		"io.ErrUnexpectedEOF":      io.ErrUnexpectedEOF,
-		"io.ErrClosedPipe":         io.ErrClosedPipe,
-		"io.ErrShortBuffer":        io.ErrShortBuffer,
-		"io.ErrShortWrite":         io.ErrShortWrite,
-		"io.ErrNoProgress":         io.ErrNoProgress,
-		"os.ErrNoDeadline":         os.ErrNoDeadline,
-		"os.ErrDeadlineExceeded":   os.ErrDeadlineExceeded,
-		"os.ErrProcessDone":        os.ErrProcessDone,
-		"context.Canceled":         context.Canceled,
-		"context.DeadlineExceeded": context.DeadlineExceeded,
-		"errors.ErrUnsupported":    errors.ErrUnsupported,
+// sentinels returns the errors that errors.Is finds in the caller. Their numbers are sent: worker and caller are the same
+// program. The list is made when a call fails: it must not slow down the start of programs.
+func sentinels() []error {
+	return []error{
+		fs.ErrInvalid, fs.ErrPermission, fs.ErrExist, fs.ErrNotExist, fs.ErrClosed,
+		io.EOF, io.ErrUnexpectedEOF, io.ErrClosedPipe, io.ErrShortBuffer, io.ErrShortWrite, io.ErrNoProgress,
+		os.ErrNoDeadline, os.ErrDeadlineExceeded, os.ErrProcessDone,
+		context.Canceled, context.DeadlineExceeded, errors.ErrUnsupported,
 	}
-})
+}
 
 // NewFailure describes an error by its text and the errnos and sentinels that it wraps.
 func NewFailure(err error) Failure {
@@ -78,9 +63,9 @@ func (f *Failure) collect(err error) {
 	if errno, ok := err.(syscall.Errno); ok {
 		f.Errnos = append(f.Errnos, errno)
 	}
-	for name, sentinel := range sentinels() {
+	for number, sentinel := range sentinels() {
 		if err == sentinel {
-			f.Sentinels = append(f.Sentinels, name)
+			f.Sentinels = append(f.Sentinels, number)
 		}
 	}
 	switch e := err.(type) {
@@ -105,22 +90,17 @@ func (f Failure) Short(why error) Failure {
 	}
 }
 
-// Causes returns the errnos and sentinels as errors. It leaves out unknown names.
+// Causes returns the errnos and sentinels as errors. It leaves out unknown numbers.
 func (f Failure) Causes() []error {
 	var causes []error
 	for _, errno := range f.Errnos {
 		causes = append(causes, errno)
 	}
-	for _, name := range f.Sentinels {
-		if err, ok := sentinels()[name]; ok {
-			causes = append(causes, err)
+	known := sentinels()
+	for _, number := range f.Sentinels {
+		if number >= 0 && number < len(known) {
+			causes = append(causes, known[number])
 		}
 	}
 	return causes
-}
-
-// ParseFailure parses the JSON text of a Failure.
-func ParseFailure(text []byte) (f Failure, err error) {
-	err = json.Unmarshal(text, &f)
-	return f, err
 }

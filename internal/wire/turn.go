@@ -9,13 +9,10 @@ import (
 )
 
 // Turns checks the order of the records from a worker and from the process that forks it. A hostile target may control
-// the worker once the bootstrap has ended, and forge records: those out of order are refused. Above all, a worker that
-// has joined cannot report that it failed to join.
+// the worker once the bootstrap has ended: a record out of order, such as a failure to join after the join, is refused.
 type Turns struct {
-	Forks  bool   // a FORKED record must name the worker
-	forked bool   // that record has come
-	ready  bool   // the handler was started
-	last   uint16 // kind of the last record, FORKED left out
+	Forks bool // a FORKED record must name the worker
+	came  uint // the kinds of records that have come, as bits
 }
 
 // Next accepts the next record or returns an error. fromChild: the kernel names our child as its sender, which is the
@@ -27,36 +24,33 @@ func (t *Turns) Next(r Record, fromChild bool) error {
 	if !t.allows(r, fromChild) {
 		return fmt.Errorf("record of kind %d out of turn", r.Kind)
 	}
-	if r.Kind == KindForked {
-		t.forked = true
-		return nil
-	}
-	t.last = r.Kind
-	t.ready = t.ready || r.Kind == KindReady
+	t.came |= 1 << r.Kind
 	return nil
 }
+
+func (t *Turns) has(kind uint16) bool { return t.came&(1<<kind) != 0 }
 
 // allows reports whether the record may come now. There are two orders: JOINED, READY, RESULT, and FAILED alone. Without
 // READY the result must be a failure. FORKED may come at any time: its sender and the worker run concurrently.
 func (t *Turns) allows(r Record, fromChild bool) bool {
 	switch r.Kind {
 	case KindForked:
-		return t.Forks && !t.forked && fromChild
+		return t.Forks && !t.has(KindForked) && fromChild
 	case KindJoined, KindFailed:
-		return t.last == 0
+		return !t.has(KindJoined) && !t.Done()
 	case KindReady:
-		return t.last == KindJoined
+		return t.has(KindJoined) && !t.has(KindReady) && !t.Done()
 	case KindResult:
-		return t.last == KindReady || t.last == KindJoined && r.Stage == OutcomeFailure
+		return t.has(KindJoined) && !t.Done() && (t.has(KindReady) || r.Stage == OutcomeFailure)
 	}
 	return false
 }
 
 // Ready reports whether the handler was started.
-func (t *Turns) Ready() bool { return t.ready }
+func (t *Turns) Ready() bool { return t.has(KindReady) }
 
 // Done reports whether the last record has come: a result or a failure.
-func (t *Turns) Done() bool { return t.last == KindFailed || t.last == KindResult }
+func (t *Turns) Done() bool { return t.has(KindFailed) || t.has(KindResult) }
 
 // Check returns an error if a field of the record is one that no honest sender sets. Print nothing of a record before.
 func (r Record) Check() error {
@@ -86,23 +80,11 @@ func (r Record) Check() error {
 const maxErrno = 4095 // the kernel's MAX_ERRNO
 
 // failureIsPlausible reports whether the bootstrap may have sent the failure: of one type of namespace, or of several if
-// the request itself was invalid.
+// the request itself was invalid. The step must be printable ASCII text, followed by zeros only.
 func (r Record) failureIsPlausible() bool {
-	switch r.Stage {
-	case StageSpawn, StageJoin, StageMounts, StagePrivileges:
-		if bits.OnesCount32(r.Type) > 1 {
-			return false
-		}
-	case StageProtocol:
-	default:
-		return false
-	}
-	return r.Type&^uint32(species.AllNS) == 0 && r.Errno >= 0 && r.Errno <= maxErrno && r.stepIsText()
-}
-
-// stepIsText reports whether the step is printable ASCII text, followed by zeros only.
-func (r Record) stepIsText() bool {
-	name := r.StepName()
+	ofOneType := r.Stage >= StageSpawn && r.Stage <= StagePrivileges && bits.OnesCount32(r.Type) <= 1
+	step := strings.TrimRight(string(r.Step[:]), "\x00")
 	odd := func(c rune) bool { return c < ' ' || c > '~' }
-	return strings.TrimRight(string(r.Step[:]), "\x00") == name && !strings.ContainsFunc(name, odd)
+	return (ofOneType || r.Stage == StageProtocol) && r.Type&^uint32(species.AllNS) == 0 &&
+		r.Errno >= 0 && r.Errno <= maxErrno && !strings.ContainsFunc(step, odd)
 }
