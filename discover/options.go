@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -35,19 +36,11 @@ type Options struct {
 const defaultPatience = time.Second
 
 func (o Options) withDefaults() Options {
-	o.Types &= species.Set(species.AllNS)
-	if o.Types == 0 {
-		o.Types = species.Set(species.AllNS)
-	}
-	if o.Sources == 0 {
-		o.Sources = Standard
-	}
-	if o.Proc == "" {
-		o.Proc = "/proc"
-	}
-	if o.Patience == 0 {
-		o.Patience = defaultPatience
-	}
+	const all = species.Set(species.AllNS)
+	o.Types = cmp.Or(o.Types&all, all)
+	o.Sources = cmp.Or(o.Sources, Standard)
+	o.Proc = cmp.Or(o.Proc, "/proc")
+	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	return o
 }
 
