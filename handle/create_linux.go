@@ -39,7 +39,7 @@ func (c Creator) Create(types ...species.NamespaceType) ([]*NamespaceFile, error
 	}
 	if !set.Has(species.CLONE_NEWUSER) && len(c.UIDs)+len(c.GIDs) > 0 {
 		err := fmt.Errorf("ID mappings are those of a user namespace, which is not among the types: %w", syscall.EINVAL)
-		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "new", Err: err}
+		return nil, Of(set).err("create", "new", err)
 	}
 	if set&inChild != 0 {
 		return c.inChild(types, set)
@@ -55,8 +55,7 @@ func (c Creator) inChild(types []species.NamespaceType, set species.Set) ([]*Nam
 	defer runtime.UnlockOSThread()
 	child, err := sys.MakeNewborn(set, c.UIDs, c.GIDs)
 	if err != nil {
-		err = sys.ExplainCreate(err, species.NamespaceType(set))
-		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "child", Err: err}
+		return nil, Of(set).err("create", "child", sys.ExplainCreate(err, species.NamespaceType(set)))
 	}
 	defer child.End()
 	return openAll(types, child.OpenNamespace)
@@ -65,8 +64,7 @@ func (c Creator) inChild(types []species.NamespaceType, set species.Set) ([]*Nam
 // onThread moves a thread into the new namespaces, which ends then.
 func onThread(types []species.NamespaceType, set species.Set) (found []*NamespaceFile, err error) {
 	runOnOwnThread(func() {
-		if err = unshare(int(set) | cloneFS); err != nil {
-			err = &Error{Op: "create", Type: species.NamespaceType(set), Ref: "thread", Err: err}
+		if err = Of(set).err("create", "thread", unshare(int(set)|cloneFS)); err != nil {
 			return
 		}
 		found, err = openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
@@ -91,7 +89,7 @@ func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*s
 			for _, f := range found {
 				_ = f.Close()
 			}
-			return nil, &Error{Op: "create", Type: t, Ref: "new", Err: err}
+			return nil, Of(t).err("create", "new", err)
 		}
 		found = append(found, ownFile("new "+t.Name(), fd))
 	}

@@ -119,9 +119,6 @@ func execute[T any](ctx context.Context, f func() T, refs []Relation) (result T,
 func (e *execution[T]) run(f func() T, found []step) {
 	defer close(e.done)
 	defer func() {
-		if e.returned {
-			return
-		}
 		if value := recover(); value != nil {
 			e.panicked = &PanicError{Value: value, Stack: debug.Stack()}
 		}

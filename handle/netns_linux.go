@@ -110,14 +110,12 @@ func GetFromSocket(fd int) (NsHandle, error) {
 
 // GetFromConn is GetFromSocket for a connection or listener of package net.
 func GetFromConn(conn syscall.Conn) (NsHandle, error) {
-	ns := None()
+	ns, found := None(), error(nil)
 	raw, err := conn.SyscallConn()
-	if err != nil {
-		return ns, network.err("open", "connection", err)
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { ns, found = GetFromSocket(int(fd)) })
+		runtime.KeepAlive(conn)
 	}
-	var found error
-	err = raw.Control(func(fd uintptr) { ns, found = GetFromSocket(int(fd)) })
-	runtime.KeepAlive(conn)
 	if err != nil {
 		return None(), network.err("open", "connection", err)
 	}

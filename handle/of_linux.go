@@ -19,7 +19,11 @@ type Of species.NamespaceType
 
 func (o Of) t() species.NamespaceType { return species.NamespaceType(o) }
 
+// err makes an *Error of the cause, and nil of nil.
 func (o Of) err(op, ref string, cause error) error {
+	if cause == nil {
+		return nil
+	}
 	return &Error{Op: op, Type: o.t(), Ref: ref, Err: cause}
 }
 
@@ -134,7 +138,7 @@ func uninspected(p *sys.Process, err error) error { return ended(p, sys.ExplainI
 // directory of its own first, which cannot be undone, so the goroutine must end locked (never runtime.UnlockOSThread),
 // and must not be on the main thread. User and time: ErrNeedsReexec.
 func (o Of) Set(ns NsHandle) error {
-	if err := o.canSwitch("join", ns.String()); err != nil {
+	if err := o.canSwitch("join", ns.String(), needsReexec); err != nil {
 		return err
 	}
 	if o.t() == species.CLONE_NEWNS {
@@ -162,27 +166,27 @@ func notJoined(err error, fd int, t species.NamespaceType) error {
 // all threads.
 const cloneFS = syscall.CLONE_FS
 
-// canSwitch returns an error for the types that threads of a Go program cannot join.
-func (o Of) canSwitch(op, ref string) error {
+// canSwitch returns an error for the types that threads of a Go program cannot join, or cannot make and join.
+func (o Of) canSwitch(op, ref string, cannot species.Set) error {
 	if err := o.valid(op, ref); err != nil {
 		return err
 	}
-	if needsReexec.Has(o.t()) {
+	if cannot.Has(o.t()) {
 		return o.err(op, ref, ErrNeedsReexec)
 	}
 	return nil
 }
 
-const needsReexec = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
+const (
+	needsReexec    = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
+	newNeedsReexec = needsReexec | species.Set(species.CLONE_NEWPID)
+)
 
 // New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. On
 // an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
 // ErrNeedsReexec; see [Create].
 func (o Of) New() (NsHandle, error) {
-	if o.t() == species.CLONE_NEWPID {
-		return None(), o.err("create", "thread-self", ErrNeedsReexec)
-	}
-	if err := o.canSwitch("create", "thread-self"); err != nil {
+	if err := o.canSwitch("create", "thread-self", newNeedsReexec); err != nil {
 		return None(), err
 	}
 	runtime.LockOSThread()
@@ -192,11 +196,11 @@ func (o Of) New() (NsHandle, error) {
 		return None(), err
 	}
 	defer func() { _ = before.Close() }()
-	var ns NsHandle
-	if err = unshare(int(o)); err != nil {
-		err = o.err("create", "thread-self", err)
-	} else if ns, err = o.Get(); err == nil {
-		return ns, nil
+	if err = o.err("create", "thread-self", unshare(int(o))); err == nil {
+		var ns NsHandle
+		if ns, err = o.Get(); err == nil {
+			return ns, nil
+		}
 	}
 	if back := comeBack(int(before), o.t()); back != nil {
 		runtime.LockOSThread() // and never unlock it

@@ -77,8 +77,8 @@ func (o Of) NewNamed(name string) (NsHandle, error) {
 	if err := o.checkName("create", name); err != nil {
 		return None(), err
 	}
-	if o.t() == species.CLONE_NEWPID || needsReexec.Has(o.t()) {
-		return None(), o.err("create", name, ErrNeedsReexec)
+	if err := o.canSwitch("create", name, newNeedsReexec); err != nil {
+		return None(), err
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -117,10 +117,7 @@ func (o Of) Pin(name string, ref Relation) error {
 	if err = o.prepareDir(dir); err == nil {
 		err = mountPin(fd, filepath.Join(dir, name))
 	}
-	if err != nil {
-		return o.err("pin", name, err)
-	}
-	return nil
+	return o.err("pin", name, err)
 }
 
 // mountPin leaves no file if it cannot mount there.
@@ -177,23 +174,17 @@ func (o Of) DeleteNamed(name string) error {
 	if err := o.checkName("delete", name); err != nil {
 		return err
 	}
-	if err := o.inPinDirs(name, deletePin); err != nil {
-		return o.err("delete", name, err)
-	}
-	return nil
+	return o.err("delete", name, o.inPinDirs(name, deletePin))
 }
 
 // deletePin unmounts everything that is mounted there, and removes the file.
 func deletePin(path string) error {
-	err := sys.Detach(path)
-	for layers := 1; err == nil && layers < 1000; layers++ {
+	var err error
+	for layers := 0; err == nil && layers < 1000; layers++ {
 		err = sys.Detach(path)
 	}
-	if err == nil {
-		err = syscall.EBUSY
-	}
-	if !errors.Is(err, syscall.EINVAL) {
-		return mountError("unmount", path, err)
+	if !errors.Is(err, syscall.EINVAL) { // something is still mounted
+		return mountError("unmount", path, cmp.Or(err, error(syscall.EBUSY)))
 	}
 	info, err := os.Lstat(path)
 	if err != nil {

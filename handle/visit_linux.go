@@ -1,9 +1,11 @@
 package handle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
@@ -24,8 +26,7 @@ import (
 //
 // It requires the capabilities of [Go]. User and time namespaces are ErrNeedsReexec, mount namespaces ErrNeedsThread.
 func Visit(f func(), refs ...Relation) error {
-	th := Thread{}
-	th.tid, th.free = lockOffMain()
+	th := LockThread()
 	defer th.Unlock()
 	return th.Visit(f, refs...)
 }
@@ -79,17 +80,12 @@ func (th *Thread) Visit(f func(), refs ...Relation) error {
 
 // visitNetwork is visit for a network namespace, without allocations. done is false if it is something else, or fails.
 func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
-	home, err := th.home(species.CLONE_NEWNET)
-	if err != nil || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
+	if _, err := th.home(species.CLONE_NEWNET); err != nil || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
 		return false, nil
 	}
+	joined := species.Set(species.CLONE_NEWNET)
 	th.visiting = true
-	defer func() {
-		th.visiting = false
-		if err = comeBack(home, species.CLONE_NEWNET); err != nil {
-			th.end()
-		}
-	}()
+	defer th.leave(&joined, &err)
 	f()
 	return true, nil
 }
@@ -105,13 +101,7 @@ func (th *Thread) visit(f func(), refs []Relation) (err error) {
 	}
 	var joined species.Set
 	th.visiting = true
-	defer func() {
-		th.visiting = false
-		if back := th.back(joined); back != nil {
-			th.end()
-			err = back
-		}
-	}()
+	defer th.leave(&joined, &err)
 	for _, s := range found {
 		joined = joined.With(s.mask)
 		if err := s.join(); err != nil {
@@ -152,16 +142,19 @@ func (th *Thread) home(t species.NamespaceType) (int, error) {
 	return fd, err
 }
 
-// back returns to the thread's own namespaces of these types. The error is of the first one that cannot be returned to.
-func (th *Thread) back(types species.Set) (err error) {
-	for i := th.opened - 1; i >= 0; i-- {
-		if h := th.homes[i]; types.Has(h.t) {
-			if failed := comeBack(h.fd, h.t); err == nil {
-				err = failed
-			}
+// leave ends a visit to namespaces of these types. The error is of the first one that cannot be left.
+func (th *Thread) leave(types *species.Set, err *error) {
+	th.visiting = false
+	var tainted error
+	for _, h := range slices.Backward(th.homes[:th.opened]) {
+		if types.Has(h.t) {
+			tainted = cmp.Or(tainted, comeBack(h.fd, h.t))
 		}
 	}
-	return err
+	if tainted != nil {
+		th.end()
+		*err = tainted
+	}
 }
 
 // Unlock closes what was kept and unlocks the goroutine from its thread; again, or after ErrTainted, it does nothing.
