@@ -135,3 +135,33 @@ func (e *execution[T]) await() {
 		panic(e.panicked)
 	}
 }
+
+// onOwnThread runs body in a new goroutine that is locked to a thread and never unlocked: the runtime ends the thread
+// with the goroutine. It is not the main thread, which cannot be ended: a goroutine that starts there occupies it until
+// another one has a thread.
+func onOwnThread(body func()) { go startThread(body, nil) }
+
+// runOnOwnThread waits for body.
+func runOnOwnThread(body func()) {
+	done := make(chan struct{})
+	onOwnThread(func() {
+		defer close(done)
+		body()
+	})
+	<-done
+}
+
+func startThread(body func(), started chan<- struct{}) {
+	runtime.LockOSThread()
+	if started != nil {
+		close(started)
+	}
+	if !sys.OnMainThread() {
+		body()
+		return
+	}
+	elsewhere := make(chan struct{})
+	go startThread(body, elsewhere)
+	<-elsewhere
+	runtime.UnlockOSThread()
+}

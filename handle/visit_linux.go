@@ -208,3 +208,40 @@ func comeBack(home int, t species.NamespaceType) error {
 	err := fmt.Errorf("%w: %w", ErrTainted, sys.ExplainJoin(errno, t, home))
 	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: err}
 }
+
+// lockOffMain locks the calling goroutine to its thread, having moved it away from the main thread, and returns the
+// TID. The main thread is occupied until free is closed; free is nil if it is not. A goroutine that was locked to the
+// main thread before stays there.
+func lockOffMain() (tid int, free chan struct{}) {
+	const attempts = 100
+	runtime.LockOSThread()
+	for range attempts {
+		tid, main := raw.Thread()
+		if !main {
+			return tid, free
+		}
+		runtime.UnlockOSThread()
+		free = occupyMain()
+		runtime.LockOSThread()
+	}
+	return raw.OwnTID(), free
+}
+
+// occupyMain starts a goroutine, which is the next one to run on the thread that the caller leaves by waiting for it.
+// If that is the main thread, it stays there until free is closed. Otherwise free is nil.
+func occupyMain() (free chan struct{}) {
+	occupied, release := make(chan bool), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		main := sys.OnMainThread()
+		occupied <- main
+		if main {
+			<-release
+		}
+	}()
+	if <-occupied {
+		return release
+	}
+	return nil
+}
