@@ -13,8 +13,7 @@ import (
 )
 
 var (
-	// ErrStale says that a namespace that was discovered is gone, and that what refers to it leads to another one or
-	// to none.
+	// ErrStale says that a discovered namespace is gone, and that what refers to it leads to another one or to none.
 	ErrStale = sys.ErrStale
 	// ErrNotSupported says that the system or the kernel cannot do it; the error around it says what.
 	ErrNotSupported = sys.ErrNotSupported

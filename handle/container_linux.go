@@ -82,8 +82,7 @@ func openShared(cgroups []cgroup, t species.NamespaceType) (fd *sys.FD, err erro
 	return nil, err
 }
 
-// openCommon opens the namespace of all the cgroups, which have no process in common: they may be two containers' with
-// the same name.
+// openCommon opens the namespace of cgroups that have no process in common: they may be those of two containers.
 func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err error) {
 	err = ErrUnknownContainer
 	for _, c := range cgroups {

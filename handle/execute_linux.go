@@ -136,9 +136,8 @@ func (e *execution[T]) await() {
 	}
 }
 
-// onOwnThread runs body in a new goroutine that is locked to a thread and never unlocked: the runtime ends the thread
-// with the goroutine. It is not the main thread, which cannot be ended: a goroutine that starts there occupies it until
-// another one has a thread.
+// onOwnThread runs body in a new goroutine on a thread that ends with it. That is not the main thread, which cannot
+// end: a goroutine that starts there occupies it until another one has a thread.
 func onOwnThread(body func()) { go startThread(body, nil) }
 
 // runOnOwnThread waits for body.

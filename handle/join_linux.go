@@ -81,8 +81,7 @@ func (s step) err(op string, cause error) error {
 	return &Error{Op: op, Type: s.mask, Ref: s.ref.String(), Err: cause}
 }
 
-// join moves the calling thread. The thread shares no file system state with others (CLONE_FS) if a mount namespace is
-// among the types.
+// join moves the calling thread. To join a mount namespace, it shares no root and working directory with others.
 func (s step) join() error {
 	err := error(syscall.ESRCH)
 	if s.process == nil || s.process.p.IsJoinable() {

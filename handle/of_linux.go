@@ -61,8 +61,7 @@ func (o Of) Get() (NsHandle, error) {
 }
 
 // GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/uts or a pin. The caller closes it.
-// Anything else at path, also a namespace of another type, is EINVAL; a file that is no namespace is not opened, so
-// that a FIFO cannot hang it.
+// Anything else, also a namespace of another type, is EINVAL; what is no namespace, such as a FIFO, is not opened.
 func (o Of) GetFromPath(path string) (NsHandle, error) {
 	if err := o.valid("open", path); err != nil {
 		return None(), err
@@ -84,8 +83,7 @@ func (o Of) GetFromPid(pid int) (NsHandle, error) {
 	return o.fromProcess(pid, "process "+strconv.Itoa(pid), (*sys.Process).OpenNamespace)
 }
 
-// GetFromThread returns a handle of the namespace of the thread tid of a process, otherwise as GetFromPid. ESRCH: also
-// if the process has no such thread.
+// GetFromThread is GetFromPid for the thread tid of a process. ESRCH: also if the process has no such thread.
 func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
 	return o.fromProcess(pid, ref, func(p *sys.Process, t species.NamespaceType) (*sys.FD, error) {
@@ -162,8 +160,7 @@ func notJoined(err error, fd int, t species.NamespaceType) error {
 	return sys.ExplainJoin(err, t, fd)
 }
 
-// cloneFS is for unshare(2). Without it, joining a mount namespace could change the root and the working directory of
-// all threads.
+// cloneFS is for unshare(2). Without it, joining a mount namespace could change root and working directory for all.
 const cloneFS = syscall.CLONE_FS
 
 // canSwitch returns an error for the types that threads of a Go program cannot join, or cannot make and join.

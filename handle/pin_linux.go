@@ -168,8 +168,7 @@ func mountError(op, path string, err error) error {
 	return nil
 }
 
-// DeleteNamed removes a pin of this type; see the function DeleteNamed. A file that is no pin and not empty, or that is
-// not a regular file, is left alone.
+// DeleteNamed removes a pin of this type; see the function DeleteNamed. What is neither a pin nor an empty file stays.
 func (o Of) DeleteNamed(name string) error {
 	if err := o.checkName("delete", name); err != nil {
 		return err
@@ -196,8 +195,7 @@ func deletePin(path string) error {
 	return os.Remove(path)
 }
 
-// List returns the names of the pinned namespaces of this type, sorted, without files on which nothing is mounted. It
-// requires no capability.
+// List returns the names of the pinned namespaces of this type, sorted, without stale files. It requires no capability.
 func (o Of) List() ([]string, error) {
 	if err := o.valid("list", "pins"); err != nil {
 		return nil, err

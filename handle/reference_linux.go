@@ -139,8 +139,7 @@ type TypedNamespaceFile struct {
 	file *NamespaceFile
 }
 
-// NewTypedNamespacePath returns a reference to the namespace of type t that is at path at the time of use; NaNS stands
-// for the type that it has then.
+// NewTypedNamespacePath returns a reference to the namespace of type t, or with NaNS any, at path at the time of use.
 func NewTypedNamespacePath(path string, t species.NamespaceType) *TypedNamespacePath {
 	return &TypedNamespacePath{typed{NamespacePath(path), t}}
 }

@@ -14,9 +14,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Portable is a reference as plain data, for another program or a later time: where the namespace was found, and how to
-// tell that it is still the same. It keeps nothing alive, and is valid until the next boot, where it was made or where
-// paths and PIDs mean the same.
+// Portable is a reference as plain data, for another program or a later time: where the namespace was, and how to tell
+// that it is the same. It keeps nothing alive, and is valid until the next boot, where paths and PIDs mean the same.
 //
 // One that was not made by NewPortable must have NSID, which may lack the device number, and NSType, and a path, a PID
 // or a 64-bit ID; EINVAL otherwise. Other fields that are zero are not compared.

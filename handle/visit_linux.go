@@ -209,9 +209,8 @@ func comeBack(home int, t species.NamespaceType) error {
 	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: err}
 }
 
-// lockOffMain locks the calling goroutine to its thread, having moved it away from the main thread, and returns the
-// TID. The main thread is occupied until free is closed; free is nil if it is not. A goroutine that was locked to the
-// main thread before stays there.
+// lockOffMain moves the calling goroutine away from the main thread, unless it was locked there, locks it to its thread
+// and returns the TID. The main thread is occupied until free is closed; free is nil if it is not.
 func lockOffMain() (tid int, free chan struct{}) {
 	const attempts = 100
 	runtime.LockOSThread()

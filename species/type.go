@@ -112,8 +112,7 @@ func (t NamespaceType) MarshalText() ([]byte, error) {
 	return []byte(name), nil
 }
 
-// UnmarshalText sets the type to the one of that name, and to [NaNS] if the text is empty. Any other text is an
-// [*Error] that names it.
+// UnmarshalText sets the type to that of the name, [NaNS] for the empty text. Other text is an [*Error] that names it.
 func (t *NamespaceType) UnmarshalText(text []byte) error {
 	found := NameToType(string(text))
 	if found == NaNS && len(text) != 0 {
