@@ -60,12 +60,12 @@ func (c Creator) inChild(types []species.NamespaceType, set species.Set) ([]*Nam
 }
 
 // onThread moves a thread into the new namespaces, which ends then.
-func onThread(types []species.NamespaceType, set species.Set) (found []*NamespaceFile, err error) {
-	runOnOwnThread(func() {
-		if err = Of(set).err("create", "thread", unshare(int(set)|cloneFS)); err != nil {
-			return
+func onThread(types []species.NamespaceType, set species.Set) ([]*NamespaceFile, error) {
+	return inside(func() ([]*NamespaceFile, error) {
+		if err := unshare(int(set)); err != nil {
+			return nil, Of(set).err("create", "thread", err)
 		}
-		found, err = openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
+		return openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
 			if t == species.CLONE_NEWTIME { // unshare(2) does not move the thread itself
 				fd, err := sys.OpenForChildren()
 				if err != nil {
@@ -76,7 +76,6 @@ func onThread(types []species.NamespaceType, set species.Set) (found []*Namespac
 			return sys.OpenThreadNamespace(t)
 		})
 	})
-	return found, err
 }
 
 func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*sys.FD, error)) ([]*NamespaceFile, error) {

@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -67,6 +68,15 @@ func ExecuteContext[T any](ctx context.Context, f func(context.Context) T, refs 
 		return none, &Error{Op: "execute", Ref: "function", Err: err}
 	}
 	return execute(ctx, func() T { return f(ctx) }, refs)
+}
+
+// inside returns what look returns in the namespaces referred to, or the error of getting there.
+func inside[T any](look func() (T, error), refs ...Relation) (result T, err error) {
+	failed, err := Execute(func() (err error) {
+		result, err = look()
+		return err
+	}, refs...)
+	return result, cmp.Or(err, failed)
 }
 
 // PanicError is what Execute panics with when its function did.
@@ -139,16 +149,6 @@ func (e *execution[T]) await() {
 // onOwnThread runs body in a new goroutine on a thread that ends with it. That is not the main thread, which cannot
 // end: a goroutine that starts there occupies it until another one has a thread.
 func onOwnThread(body func()) { go startThread(body, nil) }
-
-// runOnOwnThread waits for body.
-func runOnOwnThread(body func()) {
-	done := make(chan struct{})
-	onOwnThread(func() {
-		defer close(done)
-		body()
-	})
-	<-done
-}
 
 func startThread(body func(), started chan<- struct{}) {
 	runtime.LockOSThread()

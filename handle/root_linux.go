@@ -40,9 +40,10 @@ func OpenRoot(ref Relation) (*Root, error) {
 		return nil, err
 	}
 	defer closer()
-	root, err := rootOf(fd)
+	root, err := inside(sys.OpenRootHere, NamespaceFd(fd))
 	if p, ok := ref.(ProcessNamespace); ok && errors.Is(err, syscall.EPERM) {
 		root, err = p.process.p.OpenRoot()
+		err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
 	}
 	if err == nil {
 		var ns *sys.FD
@@ -51,21 +52,7 @@ func OpenRoot(ref Relation) (*Root, error) {
 		}
 		_ = root.Close()
 	}
-	err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
 	return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
-}
-
-// rootOf opens the root of a mount namespace, on a thread that joins it and ends then.
-func rootOf(fd int) (root *sys.FD, err error) {
-	runOnOwnThread(func() {
-		if err = sys.Unshare(cloneFS); err == nil {
-			err = sys.Setns(fd, int(species.CLONE_NEWNS))
-		}
-		if err == nil {
-			root, err = sys.OpenRootHere()
-		}
-	})
-	return root, err
 }
 
 // Close closes the root; the mount namespace is not kept alive any more. Files that were opened stay open.

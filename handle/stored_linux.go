@@ -1,7 +1,6 @@
 package handle
 
 import (
-	"cmp"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -258,18 +257,10 @@ func Serial(ref Relation) (uint64, error) {
 		}
 		serial, err := sys.SerialOf(fd, t)
 		if sys.IsMissing(err) && t == species.CLONE_NEWNET {
-			serial, err = cookie(fd)
+			serial, err = inside(sys.NetworkCookie, NamespaceFd(fd))
 		}
 		return serial, notSupported(err, feature)
 	})
-}
-
-func cookie(fd int) (cookie uint64, err error) {
-	failed, err := Execute(func() (err error) {
-		cookie, err = sys.NetworkCookie()
-		return err
-	}, NamespaceFd(fd))
-	return cookie, cmp.Or(err, failed)
 }
 
 // notSupported names the feature and its first kernel, if that is what the error is about.
