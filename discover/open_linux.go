@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"syscall"
@@ -50,18 +51,13 @@ func (n *Namespace) open(detour int) (*sys.FD, error) {
 
 // verify reports whether fd is of this very namespace.
 func (n *Namespace) verify(fd *sys.FD) error {
-	id, err := sys.IDOf(fd.Int())
-	if err != nil {
+	id, idErr := sys.IDOf(fd.Int())
+	t, typeErr := sys.TypeOf(fd.Int())
+	if err := cmp.Or(idErr, typeErr); err != nil {
 		return err
 	}
-	t, err := sys.TypeOf(fd.Int())
-	if err != nil {
-		return err
-	}
-	if id != n.ID || t != n.Type {
-		return ErrStale
-	}
-	if serial, err := sys.SerialOf(fd.Int(), n.Type); err == nil && n.Serial != 0 && serial != n.Serial {
+	serial, err := sys.SerialOf(fd.Int(), n.Type)
+	if id != n.ID || t != n.Type || err == nil && n.Serial != 0 && serial != n.Serial {
 		return ErrStale
 	}
 	return nil

@@ -75,10 +75,7 @@ func (l *linker) at(ref facts.Ref) *Namespace {
 }
 
 func (l *linker) id(inode uint64) species.NamespaceID {
-	if inode == 0 {
-		return species.NoneID
-	}
-	return species.NamespaceID{Dev: l.facts.Device, Ino: inode}
+	return species.NamespaceIDFromInode(inode).WithDev(l.facts.Device)
 }
 
 func (l *linker) namespace(n *Namespace, row *facts.Namespace) {

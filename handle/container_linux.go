@@ -110,20 +110,17 @@ func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err 
 // openMember opens a namespace of a process of cgroups. If the cgroups have the PID after the pidfd was opened, and the
 // process has not ended, it is the right process.
 func openMember(cgroups []cgroup, pid int, t species.NamespaceType) (*sys.FD, error) {
-	p, err := openProcess(pid)
+	fd, err := ofProcess(pid, func(p *sys.Process) (*sys.FD, error) {
+		left := func(c cgroup) bool { return !slices.Contains(c.processes(), pid) }
+		if slices.ContainsFunc(cgroups, left) || !p.Alive() {
+			return nil, syscall.ESRCH
+		}
+		return p.OpenNamespace(t)
+	})
 	if errors.Is(err, syscall.ESRCH) {
-		return nil, fmt.Errorf("process %d has ended: %w: %w", pid, ErrStale, err)
+		err = fmt.Errorf("process %d has ended, or left: %w: %w", pid, ErrStale, err)
 	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = p.Close() }()
-	left := func(c cgroup) bool { return !slices.Contains(c.processes(), pid) }
-	if slices.ContainsFunc(cgroups, left) || !p.Alive() {
-		return nil, fmt.Errorf("process %d has left: %w: %w", pid, ErrStale, syscall.ESRCH)
-	}
-	fd, err := p.OpenNamespace(t)
-	return fd, uninspected(p, err)
+	return fd, err
 }
 
 // cgroup is one of a container's.

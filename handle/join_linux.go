@@ -18,8 +18,7 @@ type step struct {
 	process *Process // for a pidfd
 }
 
-// steps opens all references and reads their types, so that nothing is looked up after the first join, and returns an
-// error for what cannot be joined before anything is.
+// steps opens all references and checks their types: nothing is looked up after the first join.
 func steps(refs []Relation) (found []step, err error) {
 	var seen species.Set
 	for _, ref := range refs {

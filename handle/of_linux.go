@@ -101,13 +101,19 @@ func (o Of) fromProcess(pid int, ref string,
 	if err := o.valid("open", ref); err != nil {
 		return None(), err
 	}
+	fd, err := ofProcess(pid, func(p *sys.Process) (*sys.FD, error) { return open(p, o.t()) })
+	return o.own(fd, ref, err)
+}
+
+// ofProcess opens a namespace of a process, for which it requires the right to inspect that.
+func ofProcess(pid int, open func(*sys.Process) (*sys.FD, error)) (*sys.FD, error) {
 	p, err := openProcess(pid)
 	if err != nil {
-		return None(), o.err("open", ref, err)
+		return nil, err
 	}
 	defer func() { _ = p.Close() }()
-	fd, err := open(p, o.t())
-	return o.own(fd, ref, uninspected(p, err))
+	fd, err := open(p)
+	return fd, uninspected(p, err)
 }
 
 // openProcess opens a pidfd of a process: from then on it does not matter if its PID is given to another one.

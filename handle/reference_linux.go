@@ -38,8 +38,7 @@ func openPath(path string) (*sys.FD, error) {
 	return nil, err
 }
 
-// instead describes a file that is no namespace. It is empty after a crash of the tool that made it for a pin, or in
-// mount namespaces that do not have the mount of the pin.
+// instead describes a file that is no namespace. A tool that crashed may have left it empty, for a pin.
 func instead(path string) string {
 	info, err := os.Stat(path)
 	switch {
@@ -62,8 +61,7 @@ type NamespaceFile struct {
 	os.File // by value, as an os.File is a pointer itself: &f.File is the *os.File
 }
 
-// isNone reports whether there is no file: User and Parent return nil with an error, and the zero value has none. All
-// methods but those of os.File return an error then.
+// isNone reports whether there is no file, as with an error of User and Parent; methods but those of os.File fail then.
 func (f *NamespaceFile) isNone() bool { return f == nil || f.File == os.File{} }
 
 // NewNamespaceFile makes a reference of an open file, which it owns from then on. It takes the two results of os.Open,
@@ -120,8 +118,7 @@ func (n NamespaceFd) NsFd() (int, FdCloser, error) { return int(n), noCloser, ni
 // String returns the number.
 func (n NamespaceFd) String() string { return "fd " + strconv.Itoa(int(n)) }
 
-// typed is a reference together with the type that its namespace must have: for another type every query is an
-// *InvalidNamespaceError with EINVAL.
+// typed is a reference with the type that its namespace must have: for another type, queries are EINVAL.
 type typed struct {
 	ref  Relation
 	want species.NamespaceType

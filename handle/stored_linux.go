@@ -125,19 +125,14 @@ func (p Portable) lacking() string {
 func (p Portable) find() (*sys.FD, error) {
 	switch {
 	case p.PID != 0:
-		return p.findProcess()
+		return ofProcess(p.PID, p.findIn)
 	case p.Path != "":
 		return openPath(p.Path)
 	}
 	return sys.Own(sys.OpenHandle(raw.Handle{Serial: p.Serial, Type: p.NSType, Inode: uint32(p.NSID.Ino)}))
 }
 
-func (p Portable) findProcess() (*sys.FD, error) {
-	process, err := openProcess(p.PID)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = process.Close() }()
+func (p Portable) findIn(process *sys.Process) (*sys.FD, error) {
 	start, err := process.Start()
 	if err != nil {
 		return nil, err
@@ -145,22 +140,17 @@ func (p Portable) findProcess() (*sys.FD, error) {
 	if start != p.Start && p.Start != 0 {
 		return nil, fmt.Errorf("%w: the PID is that of another process", ErrStale)
 	}
-	fd, err := process.OpenNamespace(p.NSType)
-	return fd, uninspected(process, err)
+	return process.OpenNamespace(p.NSType)
 }
 
 // compare returns ErrStale unless it is the same namespace.
 func (p Portable) compare(fd int) error {
-	found, err := sys.TypeOf(fd)
-	if err != nil {
-		return err
-	}
-	now, err := identify(fd, found)
+	now, err := query("identity", NamespaceFd(fd), identify)
 	switch {
 	case err != nil:
 		return err
-	case found != p.NSType:
-		return fmt.Errorf("%w: it is a %s namespace", ErrStale, found.Name())
+	case now.NSType != p.NSType:
+		return fmt.Errorf("%w: it is a %s namespace", ErrStale, now.NSType.Name())
 	case now.NSID.Ino != p.NSID.Ino || now.NSID != p.NSID && p.NSID.Dev != 0:
 		return fmt.Errorf("%w: the namespace is %s", ErrStale, now.NSID)
 	case now.Serial != p.Serial && now.Serial != 0 && p.Serial != 0:

@@ -192,8 +192,7 @@ func openHome(t species.NamespaceType, tid int) (fd int, err error) {
 	return fd, err
 }
 
-// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even of a thread that is there
-// already; one that lacked them could not leave.
+// comeBack returns to a namespace of the thread's own. A thread that is there already may lack what setns(2) requires.
 func comeBack(home int, t species.NamespaceType) error {
 	errno := raw.SetnsNoWait(home, t)
 	if errno == 0 {

@@ -49,10 +49,7 @@ func (s Set) With(types ...NamespaceType) Set {
 
 // Without returns the set with the given types, or masks of types, removed.
 func (s Set) Without(types ...NamespaceType) Set {
-	for _, t := range types {
-		s &^= Set(t)
-	}
-	return s
+	return s &^ Set(0).With(types...)
 }
 
 // Len returns the number of types in the set, 0 to 8.
