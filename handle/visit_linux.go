@@ -80,7 +80,7 @@ func (th *Thread) Visit(f func(), refs ...Relation) error {
 
 // visitNetwork is visit for a network namespace, without allocations. done is false if it is something else, or fails.
 func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
-	if _, err := th.home(species.CLONE_NEWNET); err != nil || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
+	if err := th.keepHome(species.CLONE_NEWNET); err != nil || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
 		return false, nil
 	}
 	joined := species.Set(species.CLONE_NEWNET)
@@ -119,7 +119,7 @@ func (th *Thread) openHomes(found []step) error {
 			return s.err("visit", ErrNeedsThread)
 		}
 		for t := range species.Set(s.mask).All() {
-			if _, err := th.home(t); err != nil {
+			if err := th.keepHome(t); err != nil {
 				return s.err("leave", err)
 			}
 		}
@@ -127,11 +127,11 @@ func (th *Thread) openHomes(found []step) error {
 	return nil
 }
 
-// home returns the descriptor of the thread's own namespace of type t.
-func (th *Thread) home(t species.NamespaceType) (int, error) {
+// keepHome opens the thread's own namespace of type t, unless it is open.
+func (th *Thread) keepHome(t species.NamespaceType) error {
 	for _, h := range th.homes[:th.opened] {
 		if h.t == t {
-			return h.fd, nil
+			return nil
 		}
 	}
 	fd, err := openHome(t, th.tid)
@@ -139,7 +139,7 @@ func (th *Thread) home(t species.NamespaceType) (int, error) {
 		th.homes[th.opened] = home{fd, t}
 		th.opened++
 	}
-	return fd, err
+	return err
 }
 
 // leave ends a visit to namespaces of these types. The error is of the first one that cannot be left.
