@@ -145,6 +145,10 @@ func (th *Thread) keepHome(t species.NamespaceType) error {
 // leave ends a visit to namespaces of these types. The error is of the first one that cannot be left.
 func (th *Thread) leave(types *species.Set, err *error) {
 	th.visiting = false
+	if th.ended { // a visit during this one could not be left
+		*err = &Error{Op: "leave", Ref: "thread-self", Err: ErrTainted}
+		return
+	}
 	var tainted error
 	for _, h := range slices.Backward(th.homes[:th.opened]) {
 		if types.Has(h.t) {
