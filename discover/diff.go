@@ -43,20 +43,12 @@ func sameIn(r *Result, n *Namespace) *Namespace {
 }
 
 func changed(a, b *Namespace) bool {
-	return name(a.Owner) != name(b.Owner) || name(a.Parent) != name(b.Parent) || a.OwnerUID != b.OwnerUID ||
-		a.Tasks != b.Tasks ||
+	return a.Owner.String() != b.Owner.String() || a.Parent.String() != b.Parent.String() ||
+		a.OwnerUID != b.OwnerUID || a.Tasks != b.Tasks ||
 		!slices.EqualFunc(a.Processes, b.Processes, sameProcess) ||
 		!slices.EqualFunc(a.Leaders, b.Leaders, sameProcess) ||
 		!slices.EqualFunc(a.StrayTasks, b.StrayTasks, sameTask) ||
 		!slices.EqualFunc(a.References, b.References, sameReference)
-}
-
-// name is what tells namespaces of two results apart.
-func name(n *Namespace) string {
-	if n == nil {
-		return ""
-	}
-	return n.String()
 }
 
 func sameProcess(a, b *Process) bool { return a.PID == b.PID && a.Start == b.Start }
@@ -65,7 +57,7 @@ func sameTask(a, b *Task) bool { return a.TID == b.TID && a.Start == b.Start }
 
 // sameReference leaves aside which process sees a pin: it stays the same when that one ends.
 func sameReference(a, b Reference) bool {
-	inSame := name(a.MountNamespace) == name(b.MountNamespace)
+	inSame := a.MountNamespace.String() == b.MountNamespace.String()
 	a.MountNamespace, b.MountNamespace = nil, nil
 	if a.Kind == ByPin {
 		a.PID = b.PID

@@ -26,9 +26,8 @@ func Discover(ctx context.Context, opts Options) (*Result, error) { return disco
 // the mounts of a mount namespace that has the same, by their 64-bit IDs (Linux 6.8). From a result of some types only, it
 // takes no descriptors and mounts. Namespaces, threads and parents are looked at again.
 //
-// So it can miss a descriptor that was exchanged for one of a namespace, a new command line of a program that executed
-// itself, and that a mount was moved, or changed in its options, or lies in a directory with another name; Discover does
-// not.
+// It can miss a descriptor that was exchanged for one of a namespace, a new command line of a program that executed
+// itself, and a mount that was moved, or got other options, or is below a renamed directory; Discover does not.
 //
 // Errors and privileges are those of Discover. The result that it starts from is not changed, and may have come from
 // JSON, which saves less, and has neither Patience nor Workers nor NoSnapshot nor Namers. From nil it is Discover with the zero Options.

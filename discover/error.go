@@ -3,7 +3,6 @@ package discover
 import (
 	"cmp"
 	"errors"
-	"fmt"
 	"strconv"
 	"strings"
 	"syscall"
@@ -14,8 +13,7 @@ import (
 )
 
 var (
-	// ErrStale says that a namespace that was discovered is gone, and that what refers to it leads to another one or
-	// to none.
+	// ErrStale says that a discovered namespace is gone, and that what refers to it leads to another one or to none.
 	ErrStale = sys.ErrStale
 	// ErrNotSupported says that the system or the kernel cannot do it; the error around it says what.
 	ErrNotSupported = sys.ErrNotSupported
@@ -60,29 +58,27 @@ type Problem struct {
 
 // String returns what could not be seen, and why.
 func (p Problem) String() string {
-	var b strings.Builder
-	b.WriteString(p.Source.String())
+	text := p.Source.String()
 	if p.PID != 0 {
-		b.WriteString(" of process " + strconv.Itoa(p.PID))
+		text += " of process " + strconv.Itoa(p.PID)
 	}
 	if p.TID != 0 {
-		b.WriteString(", task " + strconv.Itoa(p.TID))
+		text += ", task " + strconv.Itoa(p.TID)
 	}
 	if p.FD != 0 {
-		b.WriteString(", descriptor " + strconv.Itoa(p.FD))
+		text += ", descriptor " + strconv.Itoa(p.FD)
 	}
 	switch {
 	case p.Type == species.NaNS:
 	case p.Namespace.Ino == 0:
-		b.WriteString(" of type " + p.Type.Name())
+		text += " of type " + p.Type.Name()
 	default:
-		b.WriteString(" of " + p.Namespace.LinkText(p.Type))
+		text += " of " + p.Namespace.LinkText(p.Type)
 	}
 	if p.Path != "" {
-		b.WriteString(" at " + strconv.Quote(p.Path))
+		text += " at " + strconv.Quote(p.Path)
 	}
-	fmt.Fprintf(&b, ": %v", p.Errno)
-	return b.String()
+	return text + ": " + p.Errno.Error()
 }
 
 func compareProblems(a, b Problem) int {

@@ -63,11 +63,7 @@ func circle[T any](list []*T, above func(*T) *T) bool {
 }
 
 func inodes(list []*Namespace) []uint64 {
-	found := make([]uint64, 0, len(list))
-	for _, n := range list {
-		found = append(found, n.ID.Ino)
-	}
-	return found
+	return convert(list, func(n *Namespace) uint64 { return n.ID.Ino })
 }
 
 // pidPairs returns for each PID namespace but the outermost pairs of a PID in there and that in Process.PID.

@@ -6,8 +6,7 @@ import (
 	"strings"
 )
 
-// MountTable is the mounts of one mount namespace, as its root sees them; where only processes with another root can be
-// asked, as those see them.
+// MountTable is the mounts of one mount namespace, as its root sees them, or else as processes with another root do.
 type MountTable struct {
 	Namespace *Namespace
 	Mounts    []*Mount     // sorted by ID
@@ -27,8 +26,7 @@ type Mount struct {
 	SuperOptions string // of the file system; "" as Options is
 	Propagation  string // such as "shared:1 master:2"; "" is private
 
-	// Hidden reports that nothing of it can be reached, since something else is mounted over it or over a directory
-	// above.
+	// Hidden reports that nothing of it can be reached, since something else is mounted over it or a directory above.
 	Hidden bool
 
 	Parent   *Mount   // nil: it is the root, or its parent is out of sight

@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"errors"
 	"strconv"
 	"syscall"
@@ -50,18 +51,13 @@ func (n *Namespace) open(detour int) (*sys.FD, error) {
 
 // verify reports whether fd is of this very namespace.
 func (n *Namespace) verify(fd *sys.FD) error {
-	id, err := sys.IDOf(fd.Int())
-	if err != nil {
+	id, idErr := sys.IDOf(fd.Int())
+	t, typeErr := sys.TypeOf(fd.Int())
+	if err := cmp.Or(idErr, typeErr); err != nil {
 		return err
 	}
-	t, err := sys.TypeOf(fd.Int())
-	if err != nil {
-		return err
-	}
-	if id != n.ID || t != n.Type {
-		return ErrStale
-	}
-	if serial, err := sys.SerialOf(fd.Int(), n.Type); err == nil && n.Serial != 0 && serial != n.Serial {
+	serial, err := sys.SerialOf(fd.Int(), n.Type)
+	if id != n.ID || t != n.Type || err == nil && n.Serial != 0 && serial != n.Serial {
 		return ErrStale
 	}
 	return nil
@@ -69,8 +65,11 @@ func (n *Namespace) verify(fd *sys.FD) error {
 
 type way func() (*sys.FD, error)
 
-// maxDetour is how many namespaces may be opened on the way to one that is only an owner or parent.
-const maxDetour = 8
+const (
+	maxDetour    = 8 // namespaces that may be opened on the way to one that is only an owner or parent
+	maxPinDetour = 2 // how deep the mount namespaces may be pinned in each other on the way to a pin
+	enough       = 8 // ways of a kind: if these are stale, the next are most likely too
+)
 
 func (n *Namespace) ways(detour int) []way {
 	var ways []way
@@ -80,19 +79,31 @@ func (n *Namespace) ways(detour int) []way {
 			return sys.Own(sys.OpenHandle(raw.Handle{Serial: n.Serial, Type: n.Type, Inode: uint32(n.ID.Ino)}))
 		})
 	}
-	const enough = 8 // of a kind: if these are stale, the next are most likely too
 	count := map[HolderKind]int{}
 	for r := range n.Holders() {
 		if count[r.Kind]++; count[r.Kind] > enough {
 			continue
 		}
-		ways = append(ways, n.wayOf(r))
+		w := func() (*sys.FD, error) { return n.follow(r) }
 		if r.Kind == ByPin {
-			ways[len(ways)-1] = patient(&stuck, ways[len(ways)-1])
-			ways = append(ways, patient(&stuck, func() (*sys.FD, error) { return n.openInside(r, detour) }))
+			w = patient(&stuck, w)
+		}
+		ways = append(ways, w)
+		if r.Kind == ByPin && r.MountNamespace != nil && detour < maxPinDetour {
+			// the processes there may have roots of their own, or be none
+			inside := func(fd int) (*sys.FD, error) { return scan.OpenPin(fd, r.Path, n.ID) }
+			ways = append(ways, patient(&stuck, r.MountNamespace.lead(detour, inside)))
 		}
 	}
-	return append(ways, n.relativesWays(detour)...)
+	if n.Hidden() && detour < maxDetour {
+		if len(n.Owned) > 0 {
+			ways = append(ways, n.Owned[0].lead(detour, sys.OwnerOf))
+		}
+		if n.Type == species.CLONE_NEWPID && len(n.Children) > 0 {
+			ways = append(ways, n.Children[0].lead(detour, sys.ParentOf))
+		}
+	}
+	return ways
 }
 
 // patient goes a way that may lead through a file system which does not answer: no further one, once one did not.
@@ -107,77 +118,39 @@ func patient(stuck *bool, w way) way {
 	}
 }
 
-// wayOf leads through a reference. Anything but a namespace is not opened.
-func (n *Namespace) wayOf(r Reference) way {
-	dir := "/proc/" + strconv.Itoa(r.PID)
+// follow opens what a reference leads to. Anything but a namespace is not opened.
+func (n *Namespace) follow(r Reference) (*sys.FD, error) {
+	path := "/proc/" + strconv.Itoa(r.PID) // PID 0, of a pin that no process sees, is none
 	if r.TID != 0 {
-		dir += "/task/" + strconv.Itoa(r.TID)
+		path += "/task/" + strconv.Itoa(r.TID)
 	}
 	switch r.Kind {
 	case ByProcess, ByTask:
-		return n.opening(dir + "/ns/" + n.Type.Name())
+		path += "/ns/" + n.Type.Name()
 	case ForChildren:
-		return n.opening(dir + "/ns/" + n.Type.Name() + "_for_children")
+		path += "/ns/" + n.Type.Name() + "_for_children"
 	case ByFD:
-		return n.opening(dir + "/fd/" + strconv.Itoa(r.FD))
-	case BySocket, ByTun:
-		return func() (*sys.FD, error) { return sys.NetworkOfOther(r.PID, r.FD, r.Kind == ByTun) }
-	case ByMessage:
-		return func() (*sys.FD, error) { return sys.NamespaceInFlight(r.PID, r.FD, n.ID) }
+		path += "/fd/" + strconv.Itoa(r.FD)
 	case ByPin:
-		if r.PID != 0 {
-			return n.opening(dir + "/root" + r.Path)
-		}
-	}
-	return func() (*sys.FD, error) { return nil, errNoWay }
-}
-
-func (n *Namespace) opening(path string) way {
-	return func() (*sys.FD, error) { return sys.OpenNamespaceOn(n.ID.Dev, path) }
-}
-
-// maxPinDetour is how deep the mount namespaces may be pinned in each other on the way to a pin.
-const maxPinDetour = 2
-
-// openInside opens a pin from inside the mount namespace. The processes there may have roots of their own, or be none.
-func (n *Namespace) openInside(r Reference, detour int) (*sys.FD, error) {
-	if r.MountNamespace == nil || detour >= maxPinDetour {
+		path += "/root" + r.Path
+	case BySocket, ByTun:
+		return sys.NetworkOfOther(r.PID, r.FD, r.Kind == ByTun)
+	case ByMessage:
+		return sys.NamespaceInFlight(r.PID, r.FD, n.ID)
+	default:
 		return nil, errNoWay
 	}
-	in, err := r.MountNamespace.open(detour + 1)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = in.Close() }()
-	return scan.OpenPin(in.Int(), r.Path, n.ID)
+	return sys.OpenNamespaceOn(n.ID.Dev, path)
 }
 
-// relativesWays leads from a namespace that it is the owner or parent of.
-func (n *Namespace) relativesWays(detour int) []way {
-	if detour == maxDetour {
-		return nil
-	}
-	var ways []way
-	add := func(from *Namespace, climb func(int) (*sys.FD, error)) {
-		for _, w := range from.ways(detour + 1) {
-			ways = append(ways, func() (*sys.FD, error) {
-				fd, err := w()
-				if err != nil {
-					return nil, err
-				}
-				defer func() { _ = fd.Close() }()
-				if err := from.verify(fd); err != nil {
-					return nil, err
-				}
-				return climb(fd.Int())
-			})
+// lead is the way from a namespace to another one that it knows.
+func (n *Namespace) lead(detour int, to func(fd int) (*sys.FD, error)) way {
+	return func() (*sys.FD, error) {
+		fd, err := n.open(detour + 1)
+		if err != nil {
+			return nil, err
 		}
+		defer func() { _ = fd.Close() }()
+		return to(fd.Int())
 	}
-	if n.Hidden() && len(n.Owned) > 0 {
-		add(n.Owned[0], sys.OwnerOf)
-	}
-	if n.Hidden() && n.Type == species.CLONE_NEWPID && len(n.Children) > 0 {
-		add(n.Children[0], sys.ParentOf)
-	}
-	return ways
 }

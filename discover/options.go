@@ -1,6 +1,7 @@
 package discover
 
 import (
+	"cmp"
 	"time"
 
 	"github.com/nsops/nsops/internal/facts"
@@ -20,10 +21,9 @@ type Options struct {
 	// Workers is how many threads share the work, 0 for one, and a second where there are thousands of processes. Two
 	// take up to a fifth more of CPU time than one.
 	Workers int
-	// Patience is how long to wait for one file, which may be on a file system that does not answer, or for one call about
-	// a process, whose user may keep it waiting; 0 for a second, and only a quarter of it while two do not answer.
-	// What takes longer becomes a Problem. What was waited for is left waiting, 16 calls of a program at most, on a
-	// thread each.
+	// Patience is how long to wait for one file, which may be on a file system that does not answer, or for one call
+	// about a process, whose user may keep it waiting; 0 for a second, only a quarter of it while two do not answer.
+	// What takes longer becomes a Problem, and is left waiting, 16 calls of a program at most, on a thread each.
 	Patience time.Duration
 	// NoSnapshot has all be looked at in /proc, also where the kernel would tell it at once: without bpf(2), for
 	// which a filter of system calls may end the program.
@@ -35,19 +35,11 @@ type Options struct {
 const defaultPatience = time.Second
 
 func (o Options) withDefaults() Options {
-	o.Types &= species.Set(species.AllNS)
-	if o.Types == 0 {
-		o.Types = species.Set(species.AllNS)
-	}
-	if o.Sources == 0 {
-		o.Sources = Standard
-	}
-	if o.Proc == "" {
-		o.Proc = "/proc"
-	}
-	if o.Patience == 0 {
-		o.Patience = defaultPatience
-	}
+	const all = species.Set(species.AllNS)
+	o.Types = cmp.Or(o.Types&all, all)
+	o.Sources = cmp.Or(o.Sources, Standard)
+	o.Proc = cmp.Or(o.Proc, "/proc")
+	o.Patience = cmp.Or(o.Patience, defaultPatience)
 	return o
 }
 
@@ -75,8 +67,7 @@ const (
 	// Cgroups are the cgroups of leaders, from which containers are known; with Details, where there is only version 2, or
 	// where the kernel tells of all processes at once (Linux 6.18), of all processes.
 	Cgroups
-	// Details are the command lines of all processes, not only of those that lead somewhere, and the names of all
-	// threads.
+	// Details are the command lines of all processes, also of those that lead nowhere, and the names of all threads.
 	Details
 
 	// TunTap are the network namespaces of TUN and TAP devices that are held by a descriptor elsewhere. It requires FDs.

@@ -39,14 +39,19 @@ func distribute[T any](n int, pairs iter.Seq2[int, *T], list func(i int) *[]*T) 
 	}
 }
 
-func (l *linker) relateProcesses() {
-	children := func(yield func(int, *Process) bool) {
-		for i := range l.processes {
-			if parent := l.facts.Parent(i); parent >= 0 && !yield(parent, &l.processes[i]) {
+// pairs yields what is referred to, by index, with each of all that has such a reference.
+func pairs[T any](all []T, ref func(i int) facts.Ref) iter.Seq2[int, *T] {
+	return func(yield func(int, *T) bool) {
+		for i := range all {
+			if to := ref(i); to != 0 && !yield(int(to-1), &all[i]) {
 				return
 			}
 		}
 	}
+}
+
+func (l *linker) relateProcesses() {
+	children := pairs(l.processes, func(i int) facts.Ref { return facts.Ref(l.facts.Parent(i) + 1) })
 	for parent, p := range children {
 		p.Parent = &l.processes[parent]
 	}
@@ -54,19 +59,10 @@ func (l *linker) relateProcesses() {
 }
 
 func (l *linker) relateNamespaces() {
-	below := func(above func(*facts.Namespace) facts.Ref) iter.Seq2[int, *Namespace] {
-		return func(yield func(int, *Namespace) bool) {
-			for i := range l.namespaces {
-				if ref := above(&l.facts.Namespaces[i]); ref != 0 && !yield(int(ref-1), &l.namespaces[i]) {
-					return
-				}
-			}
-		}
-	}
-	parent := func(n *facts.Namespace) facts.Ref { return n.Parent }
-	owner := func(n *facts.Namespace) facts.Ref { return n.Owner }
-	distribute(len(l.namespaces), below(parent), func(i int) *[]*Namespace { return &l.namespaces[i].Children })
-	distribute(len(l.namespaces), below(owner), func(i int) *[]*Namespace { return &l.namespaces[i].Owned })
+	children := pairs(l.namespaces, func(i int) facts.Ref { return l.facts.Namespaces[i].Parent })
+	owned := pairs(l.namespaces, func(i int) facts.Ref { return l.facts.Namespaces[i].Owner })
+	distribute(len(l.namespaces), children, func(i int) *[]*Namespace { return &l.namespaces[i].Children })
+	distribute(len(l.namespaces), owned, func(i int) *[]*Namespace { return &l.namespaces[i].Owned })
 }
 
 // fillNamespaces puts each process into its namespaces, and each thread into those that its process is not in.

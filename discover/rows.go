@@ -13,15 +13,11 @@ func link(f *facts.Facts, opts Options) *Result {
 		facts:      f,
 		namespaces: make([]Namespace, len(f.Namespaces)),
 		processes:  make([]Process, len(f.Processes)),
-		containers: make([]Container, len(f.Containers)),
+		containers: convert(f.Containers, newContainer),
 		byPath:     map[string]*MountPath{},
 	}
 	for i := range l.namespaces {
 		l.namespace(&l.namespaces[i], &f.Namespaces[i])
-	}
-	for i, c := range f.Containers {
-		l.containers[i] = Container{ID: string(c.ID), Runtime: c.Runtime, Name: string(c.Name), Pod: string(c.Pod),
-			PodName: string(c.PodName), Cgroup: string(c.Cgroup)}
 	}
 	l.fillProcesses()
 	l.relate()
@@ -31,15 +27,11 @@ func link(f *facts.Facts, opts Options) *Result {
 		Namespaces: pointers(l.namespaces),
 		Processes:  pointers(l.processes),
 		Containers: pointers(l.containers),
+		Mounts:     convert(f.Mounts, l.mounts),
+		Problems:   convert(f.Problems, l.problem),
 		facts:      f,
 	}
-	for i := range f.Mounts {
-		r.Mounts = append(r.Mounts, l.mounts(&f.Mounts[i]))
-	}
 	slices.SortFunc(r.Mounts, func(a, b *MountTable) int { return compareNamespaces(a.Namespace, b.Namespace) })
-	for i := range f.Problems {
-		r.Problems = append(r.Problems, l.problem(&f.Problems[i]))
-	}
 	slices.SortFunc(r.Problems, compareProblems)
 	return r
 }
@@ -54,6 +46,15 @@ func pointers[T any](all []T) []*T {
 		list[i] = &all[i]
 	}
 	return list
+}
+
+// convert returns what each of a list is converted to.
+func convert[T, U any](list []T, to func(T) U) []U {
+	all := make([]U, len(list))
+	for i, one := range list {
+		all[i] = to(one)
+	}
+	return all
 }
 
 // linker turns rows into what they are about.
@@ -74,10 +75,7 @@ func (l *linker) at(ref facts.Ref) *Namespace {
 }
 
 func (l *linker) id(inode uint64) species.NamespaceID {
-	if inode == 0 {
-		return species.NoneID
-	}
-	return species.NamespaceID{Dev: l.facts.Device, Ino: inode}
+	return species.NamespaceIDFromInode(inode).WithDev(l.facts.Device)
 }
 
 func (l *linker) namespace(n *Namespace, row *facts.Namespace) {
@@ -86,13 +84,9 @@ func (l *linker) namespace(n *Namespace, row *facts.Namespace) {
 		Owner: l.at(row.Owner), OwnerHidden: row.OwnerHidden, OwnerUID: row.OwnerUID, OwnerName: string(row.OwnerName),
 		Parent: l.at(row.Parent), ParentHidden: row.ParentHidden,
 	}
-	if len(row.References) == 0 {
-		return
-	}
-	n.References = make([]Reference, len(row.References))
-	for i, ref := range row.References {
-		n.References[i] = Reference{HolderKind(ref.Kind), int(ref.PID), int(ref.TID), int(ref.FD), l.at(ref.MountNamespace), string(ref.Path)}
-	}
+	n.References = convert(row.References, func(ref facts.Reference) Reference {
+		return Reference{HolderKind(ref.Kind), int(ref.PID), int(ref.TID), int(ref.FD), l.at(ref.MountNamespace), string(ref.Path)}
+	})
 	slices.SortFunc(n.References, func(a, b Reference) int { return compareReferences(&a, &b) })
 }
 
@@ -134,19 +128,23 @@ func (l *linker) links(from *facts.Links, in *NamespacesSet, pid, time **Namespa
 	*pid, *time = l.at(from[facts.PIDForChildren]), l.at(from[facts.TimeForChildren])
 }
 
-func (l *linker) mounts(row *facts.MountTable) *MountTable {
-	all := make([]Mount, len(row.Mounts))
-	for i, m := range row.Mounts {
-		all[i] = Mount{ID: m.ID, ParentID: m.Parent, Serial: m.Serial, Dev: m.Dev, Root: string(m.Root),
+func newContainer(c facts.Container) Container {
+	return Container{ID: string(c.ID), Runtime: c.Runtime, Name: string(c.Name), Pod: string(c.Pod),
+		PodName: string(c.PodName), Cgroup: string(c.Cgroup)}
+}
+
+func (l *linker) mounts(row facts.MountTable) *MountTable {
+	all := convert(row.Mounts, func(m facts.Mount) Mount {
+		return Mount{ID: m.ID, ParentID: m.Parent, Serial: m.Serial, Dev: m.Dev, Root: string(m.Root),
 			Point: string(m.Point), Options: string(m.Options), Type: string(m.Type), Source: string(m.Source),
 			SuperOptions: string(m.SuperOptions), Propagation: m.Propagation}
-	}
+	})
 	t := &MountTable{Namespace: l.at(row.Namespace), Mounts: pointers(all)}
 	t.arrange(l.byPath)
 	return t
 }
 
-func (l *linker) problem(row *facts.Problem) Problem {
+func (l *linker) problem(row facts.Problem) Problem {
 	return Problem{Sources(row.Source), row.PID, row.TID, row.FD, row.Type, l.id(row.Namespace), string(row.Path), row.Errno}
 }
 
@@ -155,28 +153,26 @@ func (r *Result) flatten() *facts.Facts {
 	f := &facts.Facts{
 		Version: facts.Version, Device: r.Device, Types: r.Options.Types, Sources: facts.Sources(r.Options.Sources),
 		Proc:       facts.Text(r.Options.Proc),
-		Namespaces: make([]facts.Namespace, 0, len(r.Namespaces)), Processes: make([]facts.Process, 0, len(r.Processes)),
-		Containers: make([]facts.Container, 0, len(r.Containers)), Problems: make([]facts.Problem, 0, len(r.Problems)),
+		Namespaces: convert(r.Namespaces, (*Namespace).row),
+		Processes:  convert(r.Processes, (*Process).row),
+		Containers: convert(r.Containers, (*Container).row),
+		Mounts:     convert(r.Mounts, (*MountTable).rows),
+		Problems:   convert(r.Problems, Problem.row),
 	}
-	for _, n := range r.Namespaces {
-		f.Namespaces = append(f.Namespaces, n.row())
-	}
-	for _, p := range r.Processes {
-		f.Processes = append(f.Processes, p.row())
-		f.Processes[len(f.Processes)-1].Container = facts.Place(slices.Index(r.Containers, p.Container) + 1)
-	}
-	for _, c := range r.Containers {
-		f.Containers = append(f.Containers, facts.Container{ID: facts.Text(c.ID), Runtime: c.Runtime, Name: facts.Text(c.Name),
-			Pod: facts.Text(c.Pod), PodName: facts.Text(c.PodName), Cgroup: facts.Text(c.Cgroup)})
-	}
-	for _, t := range r.Mounts {
-		f.Mounts = append(f.Mounts, t.rows())
-	}
-	for _, p := range r.Problems {
-		f.Problems = append(f.Problems, facts.Problem{Source: facts.Sources(p.Source), PID: p.PID, TID: p.TID, FD: p.FD, Type: p.Type,
-			Namespace: p.Namespace.Ino, Path: facts.Text(p.Path), Errno: p.Errno, Text: p.Errno.Error()})
+	for i, p := range r.Processes {
+		f.Processes[i].Container = facts.Place(slices.Index(r.Containers, p.Container) + 1)
 	}
 	return f
+}
+
+func (c *Container) row() facts.Container {
+	return facts.Container{ID: facts.Text(c.ID), Runtime: c.Runtime, Name: facts.Text(c.Name), Pod: facts.Text(c.Pod),
+		PodName: facts.Text(c.PodName), Cgroup: facts.Text(c.Cgroup)}
+}
+
+func (p Problem) row() facts.Problem {
+	return facts.Problem{Source: facts.Sources(p.Source), PID: p.PID, TID: p.TID, FD: p.FD, Type: p.Type,
+		Namespace: p.Namespace.Ino, Path: facts.Text(p.Path), Errno: p.Errno, Text: p.Errno.Error()}
 }
 
 // inode returns what stands for a namespace, 0 for nil.
@@ -226,11 +222,9 @@ func links(in *NamespacesSet, pid, time *Namespace) (l facts.Links) {
 }
 
 func (t *MountTable) rows() facts.MountTable {
-	rows := facts.MountTable{Namespace: inode(t.Namespace), Mounts: make([]facts.Mount, 0, len(t.Mounts))}
-	for _, m := range t.Mounts {
-		rows.Mounts = append(rows.Mounts, facts.Mount{ID: m.ID, Parent: m.ParentID, Serial: m.Serial, Dev: m.Dev, Root: facts.Text(m.Root),
+	return facts.MountTable{Namespace: inode(t.Namespace), Mounts: convert(t.Mounts, func(m *Mount) facts.Mount {
+		return facts.Mount{ID: m.ID, Parent: m.ParentID, Serial: m.Serial, Dev: m.Dev, Root: facts.Text(m.Root),
 			Point: facts.Text(m.Point), Options: facts.Text(m.Options), Type: facts.Text(m.Type), Source: facts.Text(m.Source),
-			SuperOptions: facts.Text(m.SuperOptions), Propagation: m.Propagation, Hidden: m.Hidden})
-	}
-	return rows
+			SuperOptions: facts.Text(m.SuperOptions), Propagation: m.Propagation, Hidden: m.Hidden}
+	})}
 }

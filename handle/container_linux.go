@@ -1,15 +1,19 @@
 package handle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/engines"
+	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -78,8 +82,7 @@ func openShared(cgroups []cgroup, t species.NamespaceType) (fd *sys.FD, err erro
 	return nil, err
 }
 
-// openCommon opens the namespace of all the cgroups, which have no process in common: they may be two containers' with
-// the same name.
+// openCommon opens the namespace of cgroups that have no process in common: they may be those of two containers.
 func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err error) {
 	err = ErrUnknownContainer
 	for _, c := range cgroups {
@@ -107,18 +110,185 @@ func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err 
 // openMember opens a namespace of a process of cgroups. If the cgroups have the PID after the pidfd was opened, and the
 // process has not ended, it is the right process.
 func openMember(cgroups []cgroup, pid int, t species.NamespaceType) (*sys.FD, error) {
-	p, err := openProcess(pid)
+	fd, err := ofProcess(pid, func(p *sys.Process) (*sys.FD, error) {
+		left := func(c cgroup) bool { return !slices.Contains(c.processes(), pid) }
+		if slices.ContainsFunc(cgroups, left) || !p.Alive() {
+			return nil, syscall.ESRCH
+		}
+		return p.OpenNamespace(t)
+	})
 	if errors.Is(err, syscall.ESRCH) {
-		return nil, fmt.Errorf("process %d has ended: %w: %w", pid, ErrStale, err)
+		err = fmt.Errorf("process %d has ended, or left: %w: %w", pid, ErrStale, err)
 	}
-	if err != nil {
-		return nil, err
+	return fd, err
+}
+
+// cgroup is one of a container's.
+type cgroup struct {
+	dir  string // below the mount point of its hierarchy
+	path string // in its hierarchy
+}
+
+func listed(cgroups []cgroup) string {
+	dirs := make([]string, len(cgroups))
+	for i, c := range cgroups {
+		dirs[i] = c.dir
 	}
-	defer func() { _ = p.Close() }()
-	left := func(c cgroup) bool { return !slices.Contains(c.processes(), pid) }
-	if slices.ContainsFunc(cgroups, left) || !p.Alive() {
-		return nil, fmt.Errorf("process %d has left: %w: %w", pid, ErrStale, syscall.ESRCH)
+	slices.Sort(dirs)
+	return strings.Join(dirs, ", ")
+}
+
+// candidate is a container that may be the one that is searched for, with its proven cgroups in all hierarchies.
+type candidate struct {
+	container.Container
+	cgroups []cgroup
+}
+
+// search looks for a container by its ID, the beginning of one, or its name.
+type search struct {
+	known    *engines.Engines
+	word     string
+	found    map[string]*candidate // by ID
+	unproven []cgroup              // with that ID or name, which a user or another container may have made
+}
+
+// findContainer returns the cgroups of the running container with that ID or name, or else of that whose ID begins so.
+func findContainer(word string, hierarchies []container.Hierarchy, known *engines.Engines) ([]cgroup, error) {
+	if word == "" || strings.ContainsAny(word, "/\x00") {
+		return nil, fmt.Errorf("no ID or name of a container: %w", syscall.EINVAL)
 	}
-	fd, err := p.OpenNamespace(t)
-	return fd, uninspected(p, err)
+	s := &search{known: known, word: word, found: map[string]*candidate{}}
+	var walkErr error
+	for i := range hierarchies {
+		walkErr = cmp.Or(walkErr, s.walk(&hierarchies[i]))
+	}
+	cgroups, err := s.running()
+	if walkErr != nil && errors.Is(err, ErrUnknownContainer) {
+		err = fmt.Errorf("%w: %w", err, walkErr)
+	}
+	return cgroups, err
+}
+
+// walk adds the containers of a hierarchy. The error is that it cannot be read.
+func (s *search) walk(h *container.Hierarchy) error {
+	var trust sys.Trust
+	return filepath.WalkDir(h.Point, func(dir string, entry os.DirEntry, err error) error {
+		switch {
+		case err != nil && dir == h.Point:
+			return err
+		case err != nil || !entry.IsDir(): // a cgroup that was removed meanwhile, or may not be read
+			return nil //nolint:nilerr // the rest can still be searched
+		}
+		at := s.known.At(h.Cgroup(dir))
+		switch {
+		case at == nil:
+		case h.Proves(at, s.known.At, trust.OnlyTrustedMayMake):
+			s.add(at, dir)
+		case at.ID == s.word || at.Name == s.word || s.begins(at.ID):
+			s.unproven = append(s.unproven, cgroup{dir, at.Cgroup})
+		}
+		return nil
+	})
+}
+
+func (s *search) add(at *container.Container, dir string) {
+	c := s.found[at.ID]
+	if c == nil {
+		c = &candidate{}
+		s.found[at.ID] = c
+	}
+	if c.Runtime == "" {
+		c.Container = *at
+	}
+	c.cgroups = append(c.cgroups, cgroup{dir, at.Cgroup})
+}
+
+func (s *search) begins(id string) bool { return container.IsID(id) && strings.HasPrefix(id, s.word) }
+
+// best returns the candidates with that ID or name, or if there are none, those whose ID begins so.
+func (s *search) best() []*candidate {
+	var exact, begin []*candidate
+	for id, c := range s.found {
+		switch {
+		case id == s.word || c.Name == s.word || s.isNamed(c):
+			exact = append(exact, c)
+		case s.begins(id):
+			begin = append(begin, c)
+		}
+	}
+	if len(exact) > 0 {
+		return exact
+	}
+	return begin
+}
+
+// isNamed reports whether a container has that name according to the state of its runtime.
+func (s *search) isNamed(c *candidate) bool {
+	if c.Name != "" || looksLikeID(s.word) {
+		return false
+	}
+	described := c.Container
+	s.known.Describe(&described)
+	return described.Name == s.word
+}
+
+// looksLikeID reports whether a word is an ID or, as engines print them, the beginning of one, and not a name.
+func looksLikeID(word string) bool {
+	const short = 12
+	return len(word) >= short && strings.Trim(word, "0123456789abcdef") == ""
+}
+
+// running returns the cgroups of the only candidate that runs.
+func (s *search) running() (cgroups []cgroup, err error) {
+	var ids []string
+	for _, c := range s.best() {
+		if slices.ContainsFunc(c.cgroups, cgroup.runs) {
+			ids, cgroups = append(ids, c.ID), c.cgroups
+		}
+	}
+	unproven := slices.DeleteFunc(s.unproven, func(c cgroup) bool { return !c.runs() })
+	switch {
+	case len(ids) > 1:
+		slices.Sort(ids)
+		return nil, fmt.Errorf("%w: %s", ErrAmbiguous, strings.Join(ids, ", "))
+	case len(ids) == 1:
+		return cgroups, nil
+	case len(unproven) > 0:
+		return nil, fmt.Errorf("%w: another user or a container may have made these cgroups, whose name proves nothing: %s",
+			ErrUnknownContainer, listed(unproven))
+	}
+	return nil, ErrUnknownContainer
+}
+
+func (c cgroup) runs() bool { return len(c.processes()) > 0 }
+
+// processes returns the PIDs of a container's processes, first those in its own cgroup, then those in the cgroups
+// below, which an init may have made; but not those of containers in the container, nor those of its supervisor.
+func (c cgroup) processes() []int {
+	pids := readPIDs(c.dir)
+	entries, _ := os.ReadDir(c.dir)
+	for _, entry := range entries {
+		below := cgroup{filepath.Join(c.dir, entry.Name()), c.path + "/" + entry.Name()}
+		if !entry.IsDir() || container.IsSupervisor(entry.Name()) || container.At(below.path) != nil {
+			continue
+		}
+		pids = append(pids, below.processes()...)
+	}
+	return pids
+}
+
+// readPIDs returns the processes of a cgroup, without those that have no PID in our PID namespace, which are 0. A
+// threaded cgroup of version 2 has a list of threads only; the TID of a first thread is a PID, too.
+func readPIDs(dir string) []int {
+	text, err := os.ReadFile(filepath.Join(dir, "cgroup.procs"))
+	if errors.Is(err, syscall.EOPNOTSUPP) {
+		text, _ = os.ReadFile(filepath.Join(dir, "cgroup.threads"))
+	}
+	var pids []int
+	for word := range strings.FieldsSeq(string(text)) {
+		if pid, ok := procfs.PID([]byte(word)); ok && pid > 0 {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
 }

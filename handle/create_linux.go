@@ -10,14 +10,12 @@ import (
 )
 
 // Create makes a new namespace of each of the types and returns them in that order; the caller closes them. The calling
-// thread is not moved. It requires CAP_SYS_ADMIN; with a user namespace among the types, no capability, and that owns
-// the others (user_namespaces(7)). What is not new is that of the process, with a user namespace that of the calling
-// thread.
+// thread is not moved. It requires CAP_SYS_ADMIN; with a user namespace among the types, nothing, and that owns the
+// others (user_namespaces(7)). What is not new is that of the process, or with a user namespace, of the thread.
 //
 // A new user namespace has no IDs mapped; see [Creator]. In a new mount namespace all mounts are private. The offsets
 // of a new time namespace cannot be set any more. A new PID namespace has no process and can have none any more
-// (fork(2): ENOMEM), so that it can only be looked at. To start a process in a new one, set Cloneflags of
-// syscall.SysProcAttr.
+// (fork(2): ENOMEM): it can only be looked at. To start a process in one, use Cloneflags of syscall.SysProcAttr.
 func Create(types ...species.NamespaceType) ([]*NamespaceFile, error) {
 	return Creator{}.Create(types...)
 }
@@ -39,7 +37,7 @@ func (c Creator) Create(types ...species.NamespaceType) ([]*NamespaceFile, error
 	}
 	if !set.Has(species.CLONE_NEWUSER) && len(c.UIDs)+len(c.GIDs) > 0 {
 		err := fmt.Errorf("ID mappings are those of a user namespace, which is not among the types: %w", syscall.EINVAL)
-		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "new", Err: err}
+		return nil, Of(set).err("create", "new", err)
 	}
 	if set&inChild != 0 {
 		return c.inChild(types, set)
@@ -55,21 +53,19 @@ func (c Creator) inChild(types []species.NamespaceType, set species.Set) ([]*Nam
 	defer runtime.UnlockOSThread()
 	child, err := sys.MakeNewborn(set, c.UIDs, c.GIDs)
 	if err != nil {
-		err = sys.ExplainCreate(err, species.NamespaceType(set))
-		return nil, &Error{Op: "create", Type: species.NamespaceType(set), Ref: "child", Err: err}
+		return nil, Of(set).err("create", "child", sys.ExplainCreate(err, species.NamespaceType(set)))
 	}
 	defer child.End()
 	return openAll(types, child.OpenNamespace)
 }
 
 // onThread moves a thread into the new namespaces, which ends then.
-func onThread(types []species.NamespaceType, set species.Set) (found []*NamespaceFile, err error) {
-	runOnOwnThread(func() {
-		if err = unshare(int(set) | cloneFS); err != nil {
-			err = &Error{Op: "create", Type: species.NamespaceType(set), Ref: "thread", Err: err}
-			return
+func onThread(types []species.NamespaceType, set species.Set) ([]*NamespaceFile, error) {
+	return inside(func() ([]*NamespaceFile, error) {
+		if err := unshare(int(set)); err != nil {
+			return nil, Of(set).err("create", "thread", err)
 		}
-		found, err = openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
+		return openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
 			if t == species.CLONE_NEWTIME { // unshare(2) does not move the thread itself
 				fd, err := sys.OpenForChildren()
 				if err != nil {
@@ -80,7 +76,6 @@ func onThread(types []species.NamespaceType, set species.Set) (found []*Namespac
 			return sys.OpenThreadNamespace(t)
 		})
 	})
-	return found, err
 }
 
 func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*sys.FD, error)) ([]*NamespaceFile, error) {
@@ -91,7 +86,7 @@ func openAll(types []species.NamespaceType, open func(species.NamespaceType) (*s
 			for _, f := range found {
 				_ = f.Close()
 			}
-			return nil, &Error{Op: "create", Type: t, Ref: "new", Err: err}
+			return nil, Of(t).err("create", "new", err)
 		}
 		found = append(found, ownFile("new "+t.Name(), fd))
 	}

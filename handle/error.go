@@ -9,8 +9,7 @@ import (
 )
 
 var (
-	// ErrStale says that a reference leads to another namespace or process than the one it was made for, or to none
-	// any more.
+	// ErrStale says that a reference leads to another namespace or process than the one it was made for, or to none.
 	ErrStale = sys.ErrStale
 	// ErrNotSupported says that the kernel lacks a feature; the error around it names the feature and its first kernel.
 	ErrNotSupported = sys.ErrNotSupported
@@ -89,8 +88,7 @@ func (e *InvalidNamespaceError) as(target any, op string) bool {
 	return ok
 }
 
-// NamespaceOperationError says that a namespace did not answer a query: it has no such property, or the caller may not
-// know it.
+// NamespaceOperationError says that a namespace did not answer a query: there is no answer, or not for the caller.
 type NamespaceOperationError struct {
 	InvalidNamespaceError
 	Op string // the query, such as "owner"

@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"runtime"
@@ -69,6 +70,15 @@ func ExecuteContext[T any](ctx context.Context, f func(context.Context) T, refs 
 	return execute(ctx, func() T { return f(ctx) }, refs)
 }
 
+// inside returns what look returns in the namespaces referred to, or the error of getting there.
+func inside[T any](look func() (T, error), refs ...Relation) (result T, err error) {
+	failed, err := Execute(func() (err error) {
+		result, err = look()
+		return err
+	}, refs...)
+	return result, cmp.Or(err, failed)
+}
+
 // PanicError is what Execute panics with when its function did.
 type PanicError struct {
 	Value any    // of the function's panic
@@ -119,9 +129,6 @@ func execute[T any](ctx context.Context, f func() T, refs []Relation) (result T,
 func (e *execution[T]) run(f func() T, found []step) {
 	defer close(e.done)
 	defer func() {
-		if e.returned {
-			return
-		}
 		if value := recover(); value != nil {
 			e.panicked = &PanicError{Value: value, Stack: debug.Stack()}
 		}
@@ -137,4 +144,23 @@ func (e *execution[T]) await() {
 	if e.panicked != nil {
 		panic(e.panicked)
 	}
+}
+
+// onOwnThread runs body in a new goroutine on a thread that ends with it. That is not the main thread, which cannot
+// end: a goroutine that starts there occupies it until another one has a thread.
+func onOwnThread(body func()) { go startThread(body, nil) }
+
+func startThread(body func(), started chan<- struct{}) {
+	runtime.LockOSThread()
+	if started != nil {
+		close(started)
+	}
+	if !sys.OnMainThread() {
+		body()
+		return
+	}
+	elsewhere := make(chan struct{})
+	go startThread(body, elsewhere)
+	<-elsewhere
+	runtime.UnlockOSThread()
 }

@@ -18,27 +18,22 @@ type step struct {
 	process *Process // for a pidfd
 }
 
-// steps opens all references and reads their types, so that nothing is looked up after the first join, and returns an
-// error for what cannot be joined before anything is.
+// steps opens all references and checks their types: nothing is looked up after the first join.
 func steps(refs []Relation) (found []step, err error) {
-	defer func() {
-		if err != nil {
-			closeSteps(found)
-			found = nil
-		}
-	}()
 	var seen species.Set
 	for _, ref := range refs {
 		s, err := newStep(ref)
-		if err != nil {
-			return found, err
+		if err == nil {
+			found = appendStep(found, s)
+			if seen.Has(s.mask) {
+				err = s.err("join", fmt.Errorf("a second namespace of that type: %w", syscall.EINVAL))
+			} else if needsReexec.Has(s.mask) {
+				err = s.err("join", ErrNeedsReexec)
+			}
 		}
-		found = appendStep(found, s)
-		switch {
-		case seen.Has(s.mask):
-			return found, s.err("join", fmt.Errorf("a second namespace of that type: %w", syscall.EINVAL))
-		case needsReexec.Has(s.mask):
-			return found, s.err("join", ErrNeedsReexec)
+		if err != nil {
+			closeSteps(found)
+			return nil, err
 		}
 		seen = seen.With(s.mask)
 	}
@@ -53,10 +48,7 @@ func newStep(ref Relation) (step, error) {
 		return step{fd: p.process.p.Int(), mask: p.t, closer: noCloser, ref: p, process: p.process}, nil
 	}
 	fd, t, closer, err := open(ref, species.NaNS)
-	if err != nil {
-		return step{}, err
-	}
-	return step{fd: fd, mask: t, closer: closer, ref: ref}, nil
+	return step{fd: fd, mask: t, closer: closer, ref: ref}, err
 }
 
 // appendStep makes one step of several namespaces of one process.
@@ -81,8 +73,7 @@ func (s step) err(op string, cause error) error {
 	return &Error{Op: op, Type: s.mask, Ref: s.ref.String(), Err: cause}
 }
 
-// join moves the calling thread. The thread shares no file system state with others (CLONE_FS) if a mount namespace is
-// among the types.
+// join moves the calling thread. To join a mount namespace, it shares no root and working directory with others.
 func (s step) join() error {
 	err := error(syscall.ESRCH)
 	if s.process == nil || s.process.p.IsJoinable() {

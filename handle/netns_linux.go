@@ -92,14 +92,12 @@ func GetFromPid(pid int) (NsHandle, error) { return peers(network.GetFromPid(pid
 func GetFromThread(pid, tid int) (NsHandle, error) { return peers(network.GetFromThread(pid, tid)) }
 
 // GetFromDocker returns a handle of the network namespace of a running container by its ID, the beginning of it, or its
-// name: of docker, containerd, Kubernetes (CRI), podman, LXC, systemd-nspawn, runc, crun and others whose cgroups have
-// the ID for a name; see [Of.GetFromDocker]. The caller closes it. ErrUnknownContainer: there is none; ErrAmbiguous:
-// several.
+// name: of docker, containerd, Kubernetes (CRI), podman, LXC, systemd-nspawn, runc, crun and others that name cgroups
+// by IDs; see [Of.GetFromDocker]. The caller closes it. ErrUnknownContainer: there is none; ErrAmbiguous: several.
 func GetFromDocker(id string) (NsHandle, error) { return peers(network.GetFromDocker(id)) }
 
-// GetFromSocket returns a handle of the network namespace of a socket, which is that in which the socket was made, not
-// where its user is. The caller closes it. It requires CAP_NET_ADMIN over the namespace (EPERM); EINVAL: fd is no
-// socket.
+// GetFromSocket returns a handle of the network namespace in which a socket was made, which need not be its user's. The
+// caller closes it. It requires CAP_NET_ADMIN over the namespace (EPERM); EINVAL: fd is no socket.
 func GetFromSocket(fd int) (NsHandle, error) {
 	found, err := sys.NetworkOfSocket(fd)
 	if err == syscall.ENOTTY { //nolint:errorlint // it comes from the system call
@@ -110,14 +108,12 @@ func GetFromSocket(fd int) (NsHandle, error) {
 
 // GetFromConn is GetFromSocket for a connection or listener of package net.
 func GetFromConn(conn syscall.Conn) (NsHandle, error) {
-	ns := None()
+	ns, found := None(), error(nil)
 	raw, err := conn.SyscallConn()
-	if err != nil {
-		return ns, network.err("open", "connection", err)
+	if err == nil {
+		err = raw.Control(func(fd uintptr) { ns, found = GetFromSocket(int(fd)) })
+		runtime.KeepAlive(conn)
 	}
-	var found error
-	err = raw.Control(func(fd uintptr) { ns, found = GetFromSocket(int(fd)) })
-	runtime.KeepAlive(conn)
 	if err != nil {
 		return None(), network.err("open", "connection", err)
 	}

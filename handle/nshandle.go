@@ -1,8 +1,7 @@
 package handle
 
-// NsHandle is an open namespace, or None. It is a plain descriptor number: the caller closes it, once, and it converts
-// to and from int and netns.NsHandle. Copies share the descriptor, and go stale with it. The zero value is descriptor
-// 0, not None.
+// NsHandle is an open namespace, or None. It is a descriptor number: the caller closes it, once, and it converts to and
+// from int and netns.NsHandle. Copies share it, and go stale with it. The zero value is descriptor 0, not None.
 type NsHandle int
 
 // None returns the handle of no namespace.

@@ -40,8 +40,7 @@ func (ns NsHandle) text(prefix, separator string) string {
 	return fmt.Sprintf("NS(%s%d%s%d)", prefix, id.Dev, separator, id.Ino)
 }
 
-// Close closes the handle and sets it to None; again, or on None, it is EBADF. Copies of the handle are not set: they
-// must not be used any more.
+// Close closes the handle and sets it to None; again, or on None, it is EBADF. Copies are not set: do not use them.
 func (ns *NsHandle) Close() error {
 	err := syscall.Close(int(*ns))
 	*ns = None()

@@ -19,7 +19,11 @@ type Of species.NamespaceType
 
 func (o Of) t() species.NamespaceType { return species.NamespaceType(o) }
 
+// err makes an *Error of the cause, and nil of nil.
 func (o Of) err(op, ref string, cause error) error {
+	if cause == nil {
+		return nil
+	}
 	return &Error{Op: op, Type: o.t(), Ref: ref, Err: cause}
 }
 
@@ -57,8 +61,7 @@ func (o Of) Get() (NsHandle, error) {
 }
 
 // GetFromPath returns a handle of the namespace at path, such as /proc/PID/ns/uts or a pin. The caller closes it.
-// Anything else at path, also a namespace of another type, is EINVAL; a file that is no namespace is not opened, so
-// that a FIFO cannot hang it.
+// Anything else, also a namespace of another type, is EINVAL; what is no namespace, such as a FIFO, is not opened.
 func (o Of) GetFromPath(path string) (NsHandle, error) {
 	if err := o.valid("open", path); err != nil {
 		return None(), err
@@ -80,8 +83,7 @@ func (o Of) GetFromPid(pid int) (NsHandle, error) {
 	return o.fromProcess(pid, "process "+strconv.Itoa(pid), (*sys.Process).OpenNamespace)
 }
 
-// GetFromThread returns a handle of the namespace of the thread tid of a process, otherwise as GetFromPid. ESRCH: also
-// if the process has no such thread.
+// GetFromThread is GetFromPid for the thread tid of a process. ESRCH: also if the process has no such thread.
 func (o Of) GetFromThread(pid, tid int) (NsHandle, error) {
 	ref := "thread " + strconv.Itoa(tid) + " of process " + strconv.Itoa(pid)
 	return o.fromProcess(pid, ref, func(p *sys.Process, t species.NamespaceType) (*sys.FD, error) {
@@ -99,13 +101,19 @@ func (o Of) fromProcess(pid int, ref string,
 	if err := o.valid("open", ref); err != nil {
 		return None(), err
 	}
+	fd, err := ofProcess(pid, func(p *sys.Process) (*sys.FD, error) { return open(p, o.t()) })
+	return o.own(fd, ref, err)
+}
+
+// ofProcess opens a namespace of a process, for which it requires the right to inspect that.
+func ofProcess(pid int, open func(*sys.Process) (*sys.FD, error)) (*sys.FD, error) {
 	p, err := openProcess(pid)
 	if err != nil {
-		return None(), o.err("open", ref, err)
+		return nil, err
 	}
 	defer func() { _ = p.Close() }()
-	fd, err := open(p, o.t())
-	return o.own(fd, ref, uninspected(p, err))
+	fd, err := open(p)
+	return fd, uninspected(p, err)
 }
 
 // openProcess opens a pidfd of a process: from then on it does not matter if its PID is given to another one.
@@ -134,7 +142,7 @@ func uninspected(p *sys.Process, err error) error { return ended(p, sys.ExplainI
 // directory of its own first, which cannot be undone, so the goroutine must end locked (never runtime.UnlockOSThread),
 // and must not be on the main thread. User and time: ErrNeedsReexec.
 func (o Of) Set(ns NsHandle) error {
-	if err := o.canSwitch("join", ns.String()); err != nil {
+	if err := o.canSwitch("join", ns.String(), needsReexec); err != nil {
 		return err
 	}
 	if o.t() == species.CLONE_NEWNS {
@@ -158,31 +166,30 @@ func notJoined(err error, fd int, t species.NamespaceType) error {
 	return sys.ExplainJoin(err, t, fd)
 }
 
-// cloneFS is for unshare(2). Without it, joining a mount namespace could change the root and the working directory of
-// all threads.
+// cloneFS is for unshare(2). Without it, joining a mount namespace could change root and working directory for all.
 const cloneFS = syscall.CLONE_FS
 
-// canSwitch returns an error for the types that threads of a Go program cannot join.
-func (o Of) canSwitch(op, ref string) error {
+// canSwitch returns an error for the types that threads of a Go program cannot join, or cannot make and join.
+func (o Of) canSwitch(op, ref string, cannot species.Set) error {
 	if err := o.valid(op, ref); err != nil {
 		return err
 	}
-	if needsReexec.Has(o.t()) {
+	if cannot.Has(o.t()) {
 		return o.err(op, ref, ErrNeedsReexec)
 	}
 	return nil
 }
 
-const needsReexec = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
+const (
+	needsReexec    = species.Set(species.CLONE_NEWUSER | species.CLONE_NEWTIME)
+	newNeedsReexec = needsReexec | species.Set(species.CLONE_NEWPID)
+)
 
 // New makes a namespace, moves the calling thread into it as Set does, and returns a handle that the caller closes. On
 // an error, the thread is where it was. In a new mount namespace all mounts are private. PID, user and time:
 // ErrNeedsReexec; see [Create].
 func (o Of) New() (NsHandle, error) {
-	if o.t() == species.CLONE_NEWPID {
-		return None(), o.err("create", "thread-self", ErrNeedsReexec)
-	}
-	if err := o.canSwitch("create", "thread-self"); err != nil {
+	if err := o.canSwitch("create", "thread-self", newNeedsReexec); err != nil {
 		return None(), err
 	}
 	runtime.LockOSThread()
@@ -192,11 +199,11 @@ func (o Of) New() (NsHandle, error) {
 		return None(), err
 	}
 	defer func() { _ = before.Close() }()
-	var ns NsHandle
-	if err = unshare(int(o)); err != nil {
-		err = o.err("create", "thread-self", err)
-	} else if ns, err = o.Get(); err == nil {
-		return ns, nil
+	if err = o.err("create", "thread-self", unshare(int(o))); err == nil {
+		var ns NsHandle
+		if ns, err = o.Get(); err == nil {
+			return ns, nil
+		}
 	}
 	if back := comeBack(int(before), o.t()); back != nil {
 		runtime.LockOSThread() // and never unlock it

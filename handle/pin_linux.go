@@ -77,8 +77,8 @@ func (o Of) NewNamed(name string) (NsHandle, error) {
 	if err := o.checkName("create", name); err != nil {
 		return None(), err
 	}
-	if o.t() == species.CLONE_NEWPID || needsReexec.Has(o.t()) {
-		return None(), o.err("create", name, ErrNeedsReexec)
+	if err := o.canSwitch("create", name, newNeedsReexec); err != nil {
+		return None(), err
 	}
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -117,10 +117,7 @@ func (o Of) Pin(name string, ref Relation) error {
 	if err = o.prepareDir(dir); err == nil {
 		err = mountPin(fd, filepath.Join(dir, name))
 	}
-	if err != nil {
-		return o.err("pin", name, err)
-	}
-	return nil
+	return o.err("pin", name, err)
 }
 
 // mountPin leaves no file if it cannot mount there.
@@ -171,29 +168,22 @@ func mountError(op, path string, err error) error {
 	return nil
 }
 
-// DeleteNamed removes a pin of this type; see the function DeleteNamed. A file that is no pin and not empty, or that is
-// not a regular file, is left alone.
+// DeleteNamed removes a pin of this type; see the function DeleteNamed. What is neither a pin nor an empty file stays.
 func (o Of) DeleteNamed(name string) error {
 	if err := o.checkName("delete", name); err != nil {
 		return err
 	}
-	if err := o.inPinDirs(name, deletePin); err != nil {
-		return o.err("delete", name, err)
-	}
-	return nil
+	return o.err("delete", name, o.inPinDirs(name, deletePin))
 }
 
 // deletePin unmounts everything that is mounted there, and removes the file.
 func deletePin(path string) error {
-	err := sys.Detach(path)
-	for layers := 1; err == nil && layers < 1000; layers++ {
+	var err error
+	for layers := 0; err == nil && layers < 1000; layers++ {
 		err = sys.Detach(path)
 	}
-	if err == nil {
-		err = syscall.EBUSY
-	}
-	if !errors.Is(err, syscall.EINVAL) {
-		return mountError("unmount", path, err)
+	if !errors.Is(err, syscall.EINVAL) { // something is still mounted
+		return mountError("unmount", path, cmp.Or(err, error(syscall.EBUSY)))
 	}
 	info, err := os.Lstat(path)
 	if err != nil {
@@ -205,8 +195,7 @@ func deletePin(path string) error {
 	return os.Remove(path)
 }
 
-// List returns the names of the pinned namespaces of this type, sorted, without files on which nothing is mounted. It
-// requires no capability.
+// List returns the names of the pinned namespaces of this type, sorted, without stale files. It requires no capability.
 func (o Of) List() ([]string, error) {
 	if err := o.valid("list", "pins"); err != nil {
 		return nil, err

@@ -18,8 +18,7 @@ type Process struct {
 // OpenProcess opens a pidfd of the process with that PID in the caller's PID namespace, or of the thread with that TID;
 // the caller closes it. It requires no capability; to use it does. ESRCH, also fs.ErrNotExist: there is none.
 //
-// The namespaces of a process are those of its first thread, or if that has ended while others run, those of its
-// oldest.
+// The namespaces of a process are those of its first thread, or if that has ended while others run, of its oldest.
 func OpenProcess(pid int) (*Process, error) {
 	p, err := openProcess(pid)
 	if err != nil {
@@ -38,8 +37,7 @@ func (p *Process) String() string { return "process " + strconv.Itoa(p.pid) }
 // is none of the eight is EINVAL when the reference is used.
 func (p *Process) Namespace(t species.NamespaceType) ProcessNamespace { return ProcessNamespace{p, t} }
 
-// Namespaces returns references to the process's namespaces of these types. [Execute] joins them in one step, which
-// costs what joining one costs.
+// Namespaces returns references to several of its namespaces. [Execute] joins them in one step, at the cost of one.
 func (p *Process) Namespaces(types ...species.NamespaceType) []Relation {
 	refs := make([]Relation, len(types))
 	for i, t := range types {

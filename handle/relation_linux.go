@@ -10,8 +10,7 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// FdCloser releases a descriptor that NsFd returned. It is called once, after the last use, and is nil only if there
-// was an error.
+// FdCloser releases a descriptor that NsFd returned. Call it once, after the last use. It is nil only with an error.
 type FdCloser func()
 
 // ReferenceCloser releases a reference that OpenTypedReference returned.
@@ -21,8 +20,7 @@ type ReferenceCloser func()
 // [*NamespaceFile], their typed variants, [ProcessNamespace], [FileHandle] and [Portable] are Relations; other packages
 // may have their own, of which the functions here call NsFd and String only.
 //
-// Errors are an [*InvalidNamespaceError] if the reference leads to no namespace, and a [*NamespaceOperationError] if
-// the namespace has no answer.
+// Errors are an [*InvalidNamespaceError] if there is no namespace, a [*NamespaceOperationError] if it has no answer.
 type Relation interface {
 	// ID returns the device and inode number of the namespace.
 	ID() (species.NamespaceID, error)

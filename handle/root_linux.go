@@ -27,7 +27,7 @@ import (
 // container's: limit how much you read. A file system that hangs, such as a FUSE of the container, hangs its reader.
 type Root struct {
 	root *sys.FD
-	ns   *sys.FD // nil if the root is that of a process
+	ns   *sys.FD
 	ref  string
 }
 
@@ -40,34 +40,19 @@ func OpenRoot(ref Relation) (*Root, error) {
 		return nil, err
 	}
 	defer closer()
-	root, err := rootOf(fd)
+	root, err := inside(sys.OpenRootHere, NamespaceFd(fd))
 	if p, ok := ref.(ProcessNamespace); ok && errors.Is(err, syscall.EPERM) {
-		if root, err = p.process.p.OpenRoot(); err == nil {
-			return &Root{root: root, ref: ref.String()}, nil
-		}
+		root, err = p.process.p.OpenRoot()
+		err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
 	}
-	var ns *sys.FD
 	if err == nil {
+		var ns *sys.FD
 		if ns, err = sys.DupFD(fd); err == nil {
-			return &Root{root: root, ns: ns, ref: ref.String()}, nil
+			return &Root{root, ns, ref.String()}, nil
 		}
 		_ = root.Close()
 	}
-	err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)
 	return nil, &Error{Op: "open root", Type: species.CLONE_NEWNS, Ref: ref.String(), Err: err}
-}
-
-// rootOf opens the root of a mount namespace, on a thread that joins it and ends then.
-func rootOf(fd int) (root *sys.FD, err error) {
-	runOnOwnThread(func() {
-		if err = sys.Unshare(cloneFS); err == nil {
-			err = sys.Setns(fd, int(species.CLONE_NEWNS))
-		}
-		if err == nil {
-			root, err = sys.OpenRootHere()
-		}
-	})
-	return root, err
 }
 
 // Close closes the root; the mount namespace is not kept alive any more. Files that were opened stay open.
@@ -79,20 +64,16 @@ func (r *Root) String() string { return "root of " + r.ref }
 // Open opens a regular file or a directory for reading. The file can be read, sought in and read at an offset, and a
 // directory listed (io.ReaderAt, io.Seeker, fs.ReadDirFile).
 func (r *Root) Open(name string) (fs.File, error) {
-	f, err := r.open(name)
-	if err != nil {
-		return nil, err
-	}
-	return &rootFile{readable: f, file: f, root: r, name: name}, nil
-}
-
-func (r *Root) open(name string) (*os.File, error) {
-	return resolve(r, "open", name, false, func(found *sys.FD) (*os.File, error) {
+	return resolve(r, "open", name, false, func(found *sys.FD) (fs.File, error) {
 		fd, err := sys.Reopen(found)
 		if err != nil {
 			return nil, err
 		}
-		return sys.Impatient(fd, name)
+		f, err := sys.Impatient(fd, name)
+		if err != nil {
+			return nil, err
+		}
+		return &rootFile{readable: f, file: f, root: r, name: name}, nil
 	})
 }
 
@@ -115,7 +96,7 @@ func resolve[T any](r *Root, op, name string, nofollow bool, use func(*sys.FD) (
 
 // ReadFile returns the contents of a regular file.
 func (r *Root) ReadFile(name string) ([]byte, error) {
-	f, err := r.open(name)
+	f, err := r.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -125,12 +106,7 @@ func (r *Root) ReadFile(name string) ([]byte, error) {
 
 // ReadDir returns the entries of a directory, sorted by name.
 func (r *Root) ReadDir(name string) ([]fs.DirEntry, error) {
-	f, err := r.open(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }()
-	return r.entries(f, name)
+	return fs.ReadDir(struct{ fs.FS }{r}, name) // without this method, which it would call
 }
 
 // Stat describes a file of any kind, without opening it.
@@ -185,9 +161,9 @@ type readable interface {
 // ReadDir returns the next n entries, or with n <= 0 all that are left.
 func (f *rootFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	if f.rest == nil {
-		entries, err := f.root.entries(f.file, f.name)
+		entries, err := f.entries()
 		if err != nil {
-			return nil, err
+			return entries, err
 		}
 		f.rest = slices.Grow(entries, 1) // not nil
 	}
@@ -202,12 +178,12 @@ func (f *rootFile) ReadDir(n int) ([]fs.DirEntry, error) {
 	return next, nil
 }
 
-// entries describes what is in an open directory, without what is deleted meanwhile.
-func (r *Root) entries(dir *os.File, name string) ([]fs.DirEntry, error) {
-	names, err := dir.Readdirnames(-1)
+// entries describes what is in the directory, without what is deleted meanwhile.
+func (f *rootFile) entries() ([]fs.DirEntry, error) {
+	names, err := f.file.Readdirnames(-1)
 	entries := make([]fs.DirEntry, 0, len(names))
 	for _, entry := range names {
-		info, statErr := r.Lstat(path.Join(name, entry))
+		info, statErr := f.root.Lstat(path.Join(f.name, entry))
 		switch {
 		case statErr == nil:
 			entries = append(entries, fs.FileInfoToDirEntry(info))

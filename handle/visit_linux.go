@@ -1,9 +1,11 @@
 package handle
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
+	"slices"
 
 	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
@@ -24,8 +26,7 @@ import (
 //
 // It requires the capabilities of [Go]. User and time namespaces are ErrNeedsReexec, mount namespaces ErrNeedsThread.
 func Visit(f func(), refs ...Relation) error {
-	th := Thread{}
-	th.tid, th.free = lockOffMain()
+	th := LockThread()
 	defer th.Unlock()
 	return th.Visit(f, refs...)
 }
@@ -79,17 +80,12 @@ func (th *Thread) Visit(f func(), refs ...Relation) error {
 
 // visitNetwork is visit for a network namespace, without allocations. done is false if it is something else, or fails.
 func (th *Thread) visitNetwork(f func(), ns NsHandle) (done bool, err error) {
-	home, err := th.home(species.CLONE_NEWNET)
-	if err != nil || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
+	if err := th.keepHome(species.CLONE_NEWNET); err != nil || raw.SetnsNoWait(int(ns), species.CLONE_NEWNET) != 0 {
 		return false, nil
 	}
+	joined := species.Set(species.CLONE_NEWNET)
 	th.visiting = true
-	defer func() {
-		th.visiting = false
-		if err = comeBack(home, species.CLONE_NEWNET); err != nil {
-			th.end()
-		}
-	}()
+	defer th.leave(&joined, &err)
 	f()
 	return true, nil
 }
@@ -105,13 +101,7 @@ func (th *Thread) visit(f func(), refs []Relation) (err error) {
 	}
 	var joined species.Set
 	th.visiting = true
-	defer func() {
-		th.visiting = false
-		if back := th.back(joined); back != nil {
-			th.end()
-			err = back
-		}
-	}()
+	defer th.leave(&joined, &err)
 	for _, s := range found {
 		joined = joined.With(s.mask)
 		if err := s.join(); err != nil {
@@ -129,7 +119,7 @@ func (th *Thread) openHomes(found []step) error {
 			return s.err("visit", ErrNeedsThread)
 		}
 		for t := range species.Set(s.mask).All() {
-			if _, err := th.home(t); err != nil {
+			if err := th.keepHome(t); err != nil {
 				return s.err("leave", err)
 			}
 		}
@@ -137,11 +127,11 @@ func (th *Thread) openHomes(found []step) error {
 	return nil
 }
 
-// home returns the descriptor of the thread's own namespace of type t.
-func (th *Thread) home(t species.NamespaceType) (int, error) {
+// keepHome opens the thread's own namespace of type t, unless it is open.
+func (th *Thread) keepHome(t species.NamespaceType) error {
 	for _, h := range th.homes[:th.opened] {
 		if h.t == t {
-			return h.fd, nil
+			return nil
 		}
 	}
 	fd, err := openHome(t, th.tid)
@@ -149,19 +139,26 @@ func (th *Thread) home(t species.NamespaceType) (int, error) {
 		th.homes[th.opened] = home{fd, t}
 		th.opened++
 	}
-	return fd, err
+	return err
 }
 
-// back returns to the thread's own namespaces of these types. The error is of the first one that cannot be returned to.
-func (th *Thread) back(types species.Set) (err error) {
-	for i := th.opened - 1; i >= 0; i-- {
-		if h := th.homes[i]; types.Has(h.t) {
-			if failed := comeBack(h.fd, h.t); err == nil {
-				err = failed
-			}
+// leave ends a visit to namespaces of these types. The error is of the first one that cannot be left.
+func (th *Thread) leave(types *species.Set, err *error) {
+	th.visiting = false
+	if th.ended { // a visit during this one could not be left
+		*err = &Error{Op: "leave", Ref: "thread-self", Err: ErrTainted}
+		return
+	}
+	var tainted error
+	for _, h := range slices.Backward(th.homes[:th.opened]) {
+		if types.Has(h.t) {
+			tainted = cmp.Or(tainted, comeBack(h.fd, h.t))
 		}
 	}
-	return err
+	if tainted != nil {
+		th.end()
+		*err = tainted
+	}
 }
 
 // Unlock closes what was kept and unlocks the goroutine from its thread; again, or after ErrTainted, it does nothing.
@@ -199,8 +196,7 @@ func openHome(t species.NamespaceType, tid int) (fd int, err error) {
 	return fd, err
 }
 
-// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even of a thread that is there
-// already; one that lacked them could not leave.
+// comeBack returns to a namespace of the thread's own. A thread that is there already may lack what setns(2) requires.
 func comeBack(home int, t species.NamespaceType) error {
 	errno := raw.SetnsNoWait(home, t)
 	if errno == 0 {
@@ -214,4 +210,40 @@ func comeBack(home int, t species.NamespaceType) error {
 	}
 	err := fmt.Errorf("%w: %w", ErrTainted, sys.ExplainJoin(errno, t, home))
 	return &Error{Op: "leave", Type: t, Ref: "thread-self", Err: err}
+}
+
+// lockOffMain moves the calling goroutine away from the main thread, unless it was locked there, locks it to its thread
+// and returns the TID. The main thread is occupied until free is closed; free is nil if it is not.
+func lockOffMain() (tid int, free chan struct{}) {
+	const attempts = 100
+	runtime.LockOSThread()
+	for range attempts {
+		tid, main := raw.Thread()
+		if !main {
+			return tid, free
+		}
+		runtime.UnlockOSThread()
+		free = occupyMain()
+		runtime.LockOSThread()
+	}
+	return raw.OwnTID(), free
+}
+
+// occupyMain starts a goroutine, which is the next one to run on the thread that the caller leaves by waiting for it.
+// If that is the main thread, it stays there until free is closed. Otherwise free is nil.
+func occupyMain() (free chan struct{}) {
+	occupied, release := make(chan bool), make(chan struct{})
+	go func() {
+		runtime.LockOSThread()
+		defer runtime.UnlockOSThread()
+		main := sys.OnMainThread()
+		occupied <- main
+		if main {
+			<-release
+		}
+	}()
+	if <-occupied {
+		return release
+	}
+	return nil
 }

@@ -137,6 +137,16 @@ func TestVisitThatCannotComeBack(t *testing.T) {
 			defer thread.Unlock()
 			return thread.Visit(f, uts, ns)
 		},
+		"Thread, during a visit": func(f func()) error {
+			thread := handle.LockThread()
+			defer thread.Unlock()
+			var inner error
+			outer := thread.Visit(func() { inner = thread.Visit(f, uts) }, ns)
+			if !errors.Is(outer, handle.ErrTainted) || errors.Is(outer, syscall.EBADF) {
+				return outer
+			}
+			return inner
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			testutil.CheckLeaks(t)

@@ -3,6 +3,7 @@ package species
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -19,11 +20,6 @@ type NamespaceID struct {
 
 // NoneID is the ID of no namespace, and the zero value. Do not assign to it.
 var NoneID NamespaceID
-
-var (
-	errNoID     = errors.New("not DEV:INO in decimal")
-	errNoIDJSON = errors.New(`not an object with numbers "dev" and "ino"`)
-)
 
 // NamespaceIDFromInode returns the uncompleted ID with that inode number, and [NoneID] for 0.
 func NamespaceIDFromInode(ino uint64) NamespaceID { return NamespaceID{Ino: ino} }
@@ -99,7 +95,7 @@ func (id *NamespaceID) UnmarshalText(text []byte) error {
 	dev, devOK := parseDecimal(devText)
 	ino, inoOK := parseDecimal(inoText)
 	if !devOK || !inoOK {
-		return &Error{Op: "parse ID", Ref: string(text), Err: errNoID}
+		return &Error{Op: "parse ID", Ref: string(text), Err: errors.New("not DEV:INO in decimal")}
 	}
 	*id = NamespaceID{Dev: dev, Ino: ino}
 	return nil
@@ -126,7 +122,7 @@ func (id *NamespaceID) UnmarshalJSON(text []byte) error {
 	var object struct{ Dev, Ino *uint64 }
 	err := json.Unmarshal(text, &object)
 	if err == nil && (object.Dev == nil || object.Ino == nil) {
-		err = errNoIDJSON
+		err = errors.New(`not an object with numbers "dev" and "ino"`)
 	}
 	if err != nil {
 		return &Error{Op: "parse ID", Ref: string(text), Err: err}
@@ -134,12 +130,6 @@ func (id *NamespaceID) UnmarshalJSON(text []byte) error {
 	*id = NamespaceID{Dev: *object.Dev, Ino: *object.Ino}
 	return nil
 }
-
-// The inode numbers of the initial namespaces: enum init_ns_ino in linux/nsfs.h. Others begin at 0xF0000000.
-const (
-	firstInitialInode = 0xEFFFFFF8
-	lastInitialInode  = 0xEFFFFFFF
-)
 
 // InitialInode returns the inode number of the initial namespace of a type, and 0 for a value that is not a single type.
 //
@@ -155,4 +145,6 @@ func InitialInode(t NamespaceType) uint64 { return kindOf(t).inode }
 // IsInitialInode reports whether ino, the inode number of a file of nsfs, is that of an initial namespace of any type.
 // True is certain: no other file of nsfs has such a number. False is certain, except for mount and network namespaces
 // before Linux 6.17; see [InitialInode].
-func IsInitialInode(ino uint64) bool { return firstInitialInode <= ino && ino <= lastInitialInode }
+func IsInitialInode(ino uint64) bool {
+	return slices.ContainsFunc(kinds[:], func(k kind) bool { return k.inode == ino })
+}

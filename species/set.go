@@ -2,6 +2,7 @@ package species
 
 import (
 	"errors"
+	"fmt"
 	"iter"
 	"math/bits"
 	"strings"
@@ -13,11 +14,6 @@ import (
 // Bits that are no type get into a Set only by conversion. They are no members: Len and All ignore them. But they are
 // kept, so that the kernel can refuse them: String shows them, and MarshalText returns an error.
 type Set NamespaceType
-
-var (
-	errNoTypeOrAll = errors.New(errNoType.Error() + "; or all")
-	errForeignBits = errors.New("has bits that are no namespace type")
-)
 
 // ParseSet returns the set written as type names with commas between them, such as "net,mnt", in any order. The empty
 // text is the empty set, the word "all" means all eight types, and a type may be repeated. Spaces, empty words and
@@ -33,7 +29,7 @@ func ParseSet(text string) (Set, error) {
 			t = AllNS
 		}
 		if t == NaNS {
-			return 0, &Error{Op: "parse set", Ref: word, Err: errNoTypeOrAll}
+			return 0, &Error{Op: "parse set", Ref: word, Err: fmt.Errorf("%w; or all", errNoType)}
 		}
 		s = s.With(t)
 	}
@@ -53,10 +49,7 @@ func (s Set) With(types ...NamespaceType) Set {
 
 // Without returns the set with the given types, or masks of types, removed.
 func (s Set) Without(types ...NamespaceType) Set {
-	for _, t := range types {
-		s &^= Set(t)
-	}
-	return s
+	return s &^ Set(0).With(types...)
 }
 
 // Len returns the number of types in the set, 0 to 8.
@@ -82,7 +75,7 @@ func (s Set) String() string {
 // MarshalText returns the text of String. A set with bits that are no type is an [*Error].
 func (s Set) MarshalText() ([]byte, error) {
 	if foreign := NamespaceType(s) &^ AllNS; foreign != 0 {
-		return nil, &Error{Op: "marshal set", Type: NamespaceType(s), Ref: s.String(), Err: errForeignBits}
+		return nil, &Error{Op: "marshal set", Type: NamespaceType(s), Ref: s.String(), Err: errors.New("has bits that are no namespace type")}
 	}
 	return []byte(s.String()), nil
 }

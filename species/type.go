@@ -39,7 +39,7 @@ type kind struct {
 	t        NamespaceType
 	name     string // in /proc/PID/ns
 	constant string // in clone(2)
-	inode    uint64 // of the initial namespace
+	inode    uint64 // of the initial namespace: enum init_ns_ino in linux/nsfs.h
 }
 
 // kinds has the eight types in the order in which they are listed.
@@ -54,10 +54,7 @@ var kinds = [...]kind{
 	{CLONE_NEWTIME, "time", "CLONE_NEWTIME", 0xEFFFFFFA},
 }
 
-var (
-	errNoType  = errors.New("not one of " + Set(AllNS).String())
-	errNotType = errors.New("not a single namespace type")
-)
+var errNoType = errors.New("not one of " + Set(AllNS).String())
 
 // kindOf returns the zero kind for a value that is not a single type.
 func kindOf(t NamespaceType) kind {
@@ -110,13 +107,12 @@ func NameToType(name string) NamespaceType {
 func (t NamespaceType) MarshalText() ([]byte, error) {
 	name := t.Name()
 	if name == "" && t != NaNS {
-		return nil, &Error{Op: "marshal type", Type: t, Ref: t.String(), Err: errNotType}
+		return nil, &Error{Op: "marshal type", Type: t, Ref: t.String(), Err: errors.New("not a single namespace type")}
 	}
 	return []byte(name), nil
 }
 
-// UnmarshalText sets the type to the one of that name, and to [NaNS] if the text is empty. Any other text is an
-// [*Error] that names it.
+// UnmarshalText sets the type to that of the name, [NaNS] for the empty text. Other text is an [*Error] that names it.
 func (t *NamespaceType) UnmarshalText(text []byte) error {
 	found := NameToType(string(text))
 	if found == NaNS && len(text) != 0 {

@@ -1,6 +1,7 @@
 package handle
 
 import (
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -12,9 +13,8 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
-// Portable is a reference as plain data, for another program or a later time: where the namespace was found, and how to
-// tell that it is still the same. It keeps nothing alive, and is valid until the next boot, where it was made or where
-// paths and PIDs mean the same.
+// Portable is a reference as plain data, for another program or a later time: where the namespace was, and how to tell
+// that it is the same. It keeps nothing alive, and is valid until the next boot, where paths and PIDs mean the same.
 //
 // One that was not made by NewPortable must have NSID, which may lack the device number, and NSType, and a path, a PID
 // or a 64-bit ID; EINVAL otherwise. Other fields that are zero are not compared.
@@ -125,19 +125,14 @@ func (p Portable) lacking() string {
 func (p Portable) find() (*sys.FD, error) {
 	switch {
 	case p.PID != 0:
-		return p.findProcess()
+		return ofProcess(p.PID, p.findIn)
 	case p.Path != "":
 		return openPath(p.Path)
 	}
 	return sys.Own(sys.OpenHandle(raw.Handle{Serial: p.Serial, Type: p.NSType, Inode: uint32(p.NSID.Ino)}))
 }
 
-func (p Portable) findProcess() (*sys.FD, error) {
-	process, err := openProcess(p.PID)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = process.Close() }()
+func (p Portable) findIn(process *sys.Process) (*sys.FD, error) {
 	start, err := process.Start()
 	if err != nil {
 		return nil, err
@@ -145,22 +140,17 @@ func (p Portable) findProcess() (*sys.FD, error) {
 	if start != p.Start && p.Start != 0 {
 		return nil, fmt.Errorf("%w: the PID is that of another process", ErrStale)
 	}
-	fd, err := process.OpenNamespace(p.NSType)
-	return fd, uninspected(process, err)
+	return process.OpenNamespace(p.NSType)
 }
 
 // compare returns ErrStale unless it is the same namespace.
 func (p Portable) compare(fd int) error {
-	found, err := sys.TypeOf(fd)
-	if err != nil {
-		return err
-	}
-	now, err := identify(fd, found)
+	now, err := query("identity", NamespaceFd(fd), identify)
 	switch {
 	case err != nil:
 		return err
-	case found != p.NSType:
-		return fmt.Errorf("%w: it is a %s namespace", ErrStale, found.Name())
+	case now.NSType != p.NSType:
+		return fmt.Errorf("%w: it is a %s namespace", ErrStale, now.NSType.Name())
 	case now.NSID.Ino != p.NSID.Ino || now.NSID != p.NSID && p.NSID.Dev != 0:
 		return fmt.Errorf("%w: the namespace is %s", ErrStale, now.NSID)
 	case now.Serial != p.Serial && now.Serial != 0 && p.Serial != 0:
@@ -181,4 +171,92 @@ func (p Portable) String() string {
 		return text + " at " + p.Path
 	}
 	return text
+}
+
+// FileHandle refers to a namespace without keeping it alive, and never to another one: it can be stored, compared with
+// ==, and used until the next boot. It is what open_by_handle_at(2) takes for namespaces (Linux 6.18).
+type FileHandle struct {
+	Serial uint64                // see the function Serial
+	NSType species.NamespaceType // one of the eight
+	Inode  uint32                // of the NamespaceID
+}
+
+// NewFileHandle returns the file handle of a namespace. ErrNotSupported before Linux 6.18.
+func NewFileHandle(ref Relation) (FileHandle, error) {
+	return query("file handle", ref, func(fd int, _ species.NamespaceType) (FileHandle, error) {
+		h, err := sys.HandleOf(fd)
+		return FileHandle{h.Serial, h.Type, h.Inode}, notSupported(err, sys.NamespaceHandles)
+	})
+}
+
+// NsFd opens the namespace. ErrStale: it is gone, or the caller lacks the rights over it, which the kernel does not
+// tell apart: one needs to be in the namespace, or CAP_SYS_ADMIN over it. ErrNotSupported before Linux 6.18.
+func (h FileHandle) NsFd() (int, FdCloser, error) {
+	fd, err := sys.Own(sys.OpenHandle(raw.Handle{Serial: h.Serial, Type: h.NSType, Inode: h.Inode}))
+	switch {
+	case errors.Is(err, syscall.ESTALE):
+		err = fmt.Errorf("%w: %w", ErrStale, err)
+	case errors.Is(err, syscall.EBADF):
+		err = sys.NamespaceHandles.Missing(err)
+	default:
+		err = notSupported(err, sys.NamespaceHandles)
+	}
+	return opened(h, fd, err)
+}
+
+// String returns "handle", the link text and the 64-bit ID.
+func (h FileHandle) String() string {
+	return fmt.Sprintf("handle %s:[%d]#%d", typeWord(h.NSType), h.Inode, h.Serial)
+}
+
+// encoded is a FileHandle in its binary form.
+type encoded struct {
+	Serial      uint64
+	Type, Inode uint32
+}
+
+// MarshalBinary returns 16 bytes in big-endian order: 64-bit ID, type, inode number.
+func (h FileHandle) MarshalBinary() ([]byte, error) {
+	return binary.Append(nil, binary.BigEndian, encoded{h.Serial, uint32(h.NSType), h.Inode})
+}
+
+// UnmarshalBinary reads what MarshalBinary returned. Anything else is EINVAL.
+func (h *FileHandle) UnmarshalBinary(b []byte) error {
+	var e encoded
+	n, err := binary.Decode(b, binary.BigEndian, &e)
+	t := species.NamespaceType(e.Type)
+	if err != nil || n != len(b) || t.Name() == "" {
+		err = fmt.Errorf("%d bytes, namespace type %s: %w", len(b), typeWord(t), syscall.EINVAL)
+		return &Error{Op: "parse", Ref: "file handle", Err: err}
+	}
+	*h = FileHandle{e.Serial, t, e.Inode}
+	return nil
+}
+
+// Serial returns the number of a namespace that no other has or will have until the next boot, unlike its inode number.
+// It requires Linux 6.18; for a mount namespace 6.11; for a network namespace 5.14 and the rights to join it ([Go]), as
+// a thread has to look. ErrNotSupported otherwise.
+func Serial(ref Relation) (uint64, error) {
+	return query("64-bit ID", ref, func(fd int, t species.NamespaceType) (uint64, error) {
+		feature := sys.NamespaceSerials
+		switch t {
+		case species.CLONE_NEWNS:
+			feature = sys.MountSerials
+		case species.CLONE_NEWNET:
+			feature = sys.NetworkCookies
+		}
+		serial, err := sys.SerialOf(fd, t)
+		if sys.IsMissing(err) && t == species.CLONE_NEWNET {
+			serial, err = inside(sys.NetworkCookie, NamespaceFd(fd))
+		}
+		return serial, notSupported(err, feature)
+	})
+}
+
+// notSupported names the feature and its first kernel, if that is what the error is about.
+func notSupported(err error, feature sys.Feature) error {
+	if sys.IsMissing(err) {
+		return feature.Missing(err)
+	}
+	return err
 }
