@@ -77,13 +77,6 @@ func OwnTID() int {
 	return int(n)
 }
 
-// Thread returns the TID of the calling thread, and whether it is the main one: the process's first, whose namespaces are
-// those that /proc/PID/ns shows, and which the Go runtime never ends.
-func Thread() (tid int, main bool) {
-	tid = OwnTID()
-	return tid, tid == OwnPID()
-}
-
 // SharesFDs reports whether two threads have the same table of descriptors (kcmp(2)), or ENOSYS.
 func SharesFDs(a, b int) (bool, syscall.Errno) { return equal(a, b, kcmpFiles, 0, 0) }
 

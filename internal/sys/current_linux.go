@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"runtime"
 	"sync/atomic"
 	"syscall"
 
@@ -85,17 +84,6 @@ func OpenCurrentNet(tid int) (int, error) {
 		}
 	}
 	return openCurrent(currentNet)
-}
-
-// OpenKept opens what is otherwise opened when it is first needed, and kept. It is for tests that count descriptors.
-func OpenKept() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	tid, _ := raw.Thread()
-	if fd, err := OpenCurrentNet(tid); err == nil {
-		raw.CloseNoWait(fd)
-	}
-	_, _ = keptProcDir()
 }
 
 func recentNet(tid int) (fd int, ok bool) {
