@@ -29,7 +29,7 @@ func Buffer() (*FD, error) {
 	if err == nil {
 		return fd, nil
 	}
-	fd, second := unlinked(func(string) error { return nil })
+	fd, second := unlinked(unlinkedIn)
 	if second != nil {
 		return nil, fmt.Errorf("memfd_create: %w; %w", err, second)
 	}
@@ -81,17 +81,14 @@ func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	return data, nil
 }
 
-// unlinked returns a file without a name that only this process has, in the first directory for temporary files that
-// suits and can be written to. TMPDIR does not count: in a set-user-ID program it is that of a user with fewer rights.
-func unlinked(suits func(dir string) error) (*FD, error) {
+// unlinked returns a file without a name that only this process has, of the first directory for temporary files where
+// it can be made. TMPDIR does not count: in a set-user-ID program it is that of a user with fewer rights.
+func unlinked(create func(dir string) (*FD, error)) (*FD, error) {
 	var all []error
 	for _, dir := range []string{"/dev/shm", "/tmp", "/var/tmp"} {
-		err := suits(dir)
+		fd, err := create(dir)
 		if err == nil {
-			var fd *FD
-			if fd, err = unlinkedIn(dir); err == nil {
-				return fd, nil
-			}
+			return fd, nil
 		}
 		all = append(all, err)
 	}
