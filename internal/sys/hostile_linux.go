@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -22,7 +23,7 @@ const maxQueued = 1 << 16
 // socket that lingers, may take for ever, and not even SIGKILL ends it.
 type Inbox struct {
 	*FD
-	refuses bool // the kernel refuses descriptors, else messages are only looked at
+	how int // to receive: MSG_PEEK, unless the kernel refuses descriptors
 }
 
 // NewInbox takes over a socket, which does not block then. Nothing must have been sent to it before.
@@ -32,11 +33,12 @@ func NewInbox(socket *FD) (*Inbox, error) {
 	if err == nil {
 		err = unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	}
-	refuses := refuseDescriptors(socket.Int())
-	if err == nil && !refuses {
-		err = lookAt(socket, 0)
+	how := 0
+	if !refuseDescriptors(socket.Int()) {
+		how = unix.MSG_PEEK // the message stays in the queue
+		err = cmp.Or(err, lookAt(socket, 0))
 	}
-	return &Inbox{socket, refuses}, err
+	return &Inbox{socket, how}, err
 }
 
 // lookAt sets from which byte of the queue on MSG_PEEK looks and moves on, or with -1, that it looks at the first message.
@@ -48,10 +50,7 @@ func lookAt(socket *FD, offset int) error {
 // descriptors came along, and the next call goes on behind that message.
 func (b *Inbox) Receive(buf []byte) (Message, error) {
 	defer runtime.KeepAlive(b)
-	if b.refuses {
-		return b.receive(buf, 0)
-	}
-	return b.receive(buf, unix.MSG_PEEK) // it stays in the queue, see lookAt
+	return b.receive(buf, b.how)
 }
 
 // receive has room for the sender's credentials alone: the kernel drops descriptors without room (man 7 unix). With
@@ -78,7 +77,7 @@ func (b *Inbox) Close() error {
 	switch {
 	case b == nil || b.Int() < 0:
 		return nil
-	case b.refuses || b.drain():
+	case b.how == 0 || b.drain():
 		return b.FD.Close()
 	}
 	discard(b.FD)
