@@ -21,8 +21,9 @@ func OpenPidfd(pid int, thread bool) (int, syscall.Errno) {
 
 // The two namespaces of a process that are for its children, besides the eight types.
 const (
-	PIDForChildren  = 1<<32 | species.CLONE_NEWPID
-	TimeForChildren = 1<<32 | species.CLONE_NEWTIME
+	ForChildren     = 1 << 32
+	PIDForChildren  = ForChildren | species.CLONE_NEWPID
+	TimeForChildren = ForChildren | species.CLONE_NEWTIME
 )
 
 // PidfdRequest returns the request for PidfdNamespace, 0 if t is none of the ten.

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -168,7 +169,7 @@ func forkExec(path string, argv []string, attr *syscall.ProcAttr) (*Child, error
 	if err != nil {
 		return nil, err
 	}
-	return &Child{PID: pid, process: NewProcess(pidfd)}, nil
+	return &Child{PID: pid, process: &Process{fd: NewFD(pidfd)}}, nil
 }
 
 // Exec replaces the process and lets it keep a descriptor that otherwise is close-on-exec. It returns only an error.
@@ -190,10 +191,7 @@ func Exit(status int) { syscall.Exit(status) }
 
 // Newborn is a child that was made for its namespaces and never runs an instruction of its program: it is stopped at
 // the end of execve(2), as by a debugger. So a multithreaded process can make a user namespace without C code.
-type Newborn struct {
-	*Process
-	child *Child
-}
+type Newborn struct{ child *Child }
 
 // MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
 // namespace if there is one. Mounts are private. The child dies with the calling thread, to which the goroutine is
@@ -214,7 +212,7 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	if err != nil {
 		return nil, err
 	}
-	n := &Newborn{child.process, child}
+	n := &Newborn{child}
 	info, err := child.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
 	if err == nil && info.Code != stopped && info.Code != trapped {
 		err = errors.New("the child ended before it was used")
@@ -229,10 +227,10 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 // OpenNamespace opens one of the child's namespaces. Of time namespaces it is the one for children: before Linux 6.3,
 // execve(2) does not join it.
 func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
-	if t != species.CLONE_NEWTIME {
-		return n.Process.OpenNamespace(t)
+	if t == species.CLONE_NEWTIME {
+		t = raw.TimeForChildren
 	}
-	return n.openIn("/ns/time_for_children", OpenNamespace)
+	return n.child.process.OpenNamespace(t)
 }
 
 // End kills the child and reaps it.

@@ -97,10 +97,14 @@ func openDir(path string) (*FD, error) {
 	return openFile(raw.CurrentDir, path, unix.O_PATH|unix.O_DIRECTORY)
 }
 
-// statfs looks at the file system of an open file, which may be of the kind that cannot be read (O_PATH).
-func statfs(fd int) (fs unix.Statfs_t, err error) {
-	err = Retry(func() error { return unix.Fstatfs(fd, &fs) })
-	return fs, err
+// isOn returns other unless an open file, also one that cannot be read (O_PATH), is on a file system of that type.
+func isOn(fd int, magic uint32, other error) error {
+	var fs unix.Statfs_t
+	err := Retry(func() error { return unix.Fstatfs(fd, &fs) })
+	if err == nil && uint32(fs.Type) != magic {
+		return other
+	}
+	return err
 }
 
 func statfsAt(path string) (fs unix.Statfs_t, err error) {

@@ -102,13 +102,7 @@ func probePidfdThread() error {
 	return err
 }
 
-func probePidfdInode(pidfd int) error {
-	fs, err := statfs(pidfd)
-	if err == nil && fs.Type != unix.PID_FS_MAGIC {
-		return unix.EOPNOTSUPP
-	}
-	return err
-}
+func probePidfdInode(pidfd int) error { return isOn(pidfd, unix.PID_FS_MAGIC, unix.EOPNOTSUPP) }
 
 func probeGroupSignals(pidfd int) error {
 	err := unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)

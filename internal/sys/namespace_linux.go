@@ -68,7 +68,6 @@ func idOfFD(f *FD, err error) (species.NamespaceID, error) {
 	if err != nil {
 		return species.NoneID, err
 	}
-	defer runtime.KeepAlive(f)
 	defer func() { _ = f.Close() }()
 	return IDOf(f.Int())
 }
@@ -76,22 +75,13 @@ func idOfFD(f *FD, err error) (species.NamespaceID, error) {
 // IsNamespace reports whether a namespace of type t is at path.
 func IsNamespace(path string, t species.NamespaceType) bool {
 	fd, err := OpenNamespace(path)
-	if err != nil {
-		return false
-	}
 	defer func() { _ = fd.Close() }()
-	found, err := TypeOf(fd.Int())
-	return err == nil && found == t
+	found, errno := raw.Type(fd.Int())
+	return err == nil && errno == 0 && found == t
 }
 
 // CheckNsfs returns EINVAL unless fd, which may be an O_PATH one, is on the file system of namespaces.
-func CheckNsfs(fd int) error {
-	fs, err := statfs(fd)
-	if err == nil && fs.Type != unix.NSFS_MAGIC {
-		return unix.EINVAL
-	}
-	return err
-}
+func CheckNsfs(fd int) error { return isOn(fd, unix.NSFS_MAGIC, unix.EINVAL) }
 
 // OwnerOf is raw.Owner.
 func OwnerOf(fd int) (*FD, error) { return Own(raw.Owner(fd)) }
@@ -231,10 +221,7 @@ func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
 		return Own(raw.NetworkOfTun(own))
 	}
 	var st raw.Status
-	switch errno := raw.StatNoWait(own, &st); {
-	case errno != 0:
-		return nil, errno
-	case !st.IsSocket():
+	if errno := raw.StatNoWait(own, &st); errno != 0 || !st.IsSocket() {
 		return nil, unix.ENOTSOCK
 	}
 	return Own(raw.NetworkOfSocket(own))
