@@ -5,7 +5,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -28,7 +27,6 @@ type Inbox struct {
 
 // NewInbox takes over a socket, which does not block then. Nothing must have been sent to it before.
 func NewInbox(socket *FD) (*Inbox, error) {
-	defer runtime.KeepAlive(socket)
 	err := unix.SetNonblock(socket.Int(), true)
 	if err == nil {
 		err = unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
@@ -48,28 +46,12 @@ func lookAt(socket *FD, offset int) error {
 
 // Receive receives the next message into buf. EAGAIN: there is none; EMSGSIZE: it is longer than buf; ErrDescriptors:
 // descriptors came along, and the next call goes on behind that message.
-func (b *Inbox) Receive(buf []byte) (Message, error) {
-	defer runtime.KeepAlive(b)
-	return b.receive(buf, b.how)
-}
+func (b *Inbox) Receive(buf []byte) (Message, error) { return b.receive(buf, b.how) }
 
-// receive has room for the sender's credentials alone: the kernel drops descriptors without room (man 7 unix). With
-// MSG_PEEK that is harmless, since the message still holds them.
+// receive has room for the sender's credentials alone, which come even with an empty message: the kernel drops
+// descriptors without room (man 7 unix). With MSG_PEEK that is harmless, since the message still holds them.
 func (b *Inbox) receive(buf []byte, how int) (Message, error) {
-	control := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	n, got, flags, err := recvmsg(b.FD, buf, control, how)
-	if err != nil {
-		return Message{}, err
-	}
-	m := Message{Size: n, End: n == 0 && got == 0} // an empty message has a sender
-	m.parse(control[:got])
-	switch {
-	case flags&unix.MSG_CTRUNC != 0:
-		return Message{}, ErrDescriptors
-	case flags&unix.MSG_TRUNC != 0:
-		return Message{}, unix.EMSGSIZE
-	}
-	return m, nil
+	return receive(b.FD, buf, make([]byte, unix.CmsgSpace(unix.SizeofUcred)), how, ErrDescriptors)
 }
 
 // Close closes the socket and does not wait for anybody.
@@ -86,7 +68,6 @@ func (b *Inbox) Close() error {
 
 // drain takes no more messages and drops those that came without descriptors. It reports whether that were all.
 func (b *Inbox) drain() bool {
-	defer runtime.KeepAlive(b)
 	if StopReceiving(b.FD) != nil || lookAt(b.FD, -1) != nil {
 		return false
 	}
