@@ -62,9 +62,9 @@ func (p *Portable) addPlace(ref Relation) (err error) {
 	case NamespacePath:
 		p.Path, err = filepath.Abs(string(r))
 	case ProcessNamespace:
-		p.PID = r.process.pid
-		p.Start, err = r.process.p.Start()
-		err = ended(r.process.p, err)
+		stat, statErr := r.process.p.Stat()
+		p.PID, p.Start = r.process.pid, stat.Start
+		err = ended(r.process.p, statErr)
 	default:
 		if _, err := NewFileHandle(ref); p.Serial == 0 || err != nil {
 			return fmt.Errorf("%w: a reference without a path requires Linux 6.18", ErrNotSupported)
@@ -138,11 +138,11 @@ func (p Portable) findProcess() (*sys.FD, error) {
 		return nil, err
 	}
 	defer func() { _ = process.Close() }()
-	start, err := process.Start()
+	stat, err := process.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if start != p.Start && p.Start != 0 {
+	if stat.Start != p.Start && p.Start != 0 {
 		return nil, fmt.Errorf("%w: the PID is that of another process", ErrStale)
 	}
 	fd, err := process.OpenNamespace(p.NSType)

@@ -114,12 +114,6 @@ func Exists(pid int) error {
 	return nil
 }
 
-// Start returns when the process started, in clock ticks after boot.
-func (p *Process) Start() (uint64, error) {
-	stat, err := p.Stat()
-	return stat.Start, err
-}
-
 // OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It requires the right to
 // inspect the process, but none over its mount namespace.
 func (p *Process) OpenRoot() (*FD, error) {
