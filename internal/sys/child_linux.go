@@ -52,7 +52,6 @@ func (c *Child) Pidfd() int { return c.process.Int() }
 // Kill ends the child and, if it leads one, the rest of its process group. If somebody else has reaped the child, its
 // PID may be anybody's: then it ends what is left of the group, or before Linux 6.9 nothing.
 func (c *Child) Kill() {
-	defer runtime.KeepAlive(c)
 	err := error(unix.EINVAL)
 	if !pretended(GroupSignals) {
 		err = unix.PidfdSendSignal(c.Pidfd(), unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
@@ -68,7 +67,6 @@ func (c *Child) Kill() {
 // Wait waits for the end of the child until the deadline (zero: without end), and reaps it. ok is false if the deadline
 // came first. A child that somebody else reaped has status 0.
 func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
-	defer runtime.KeepAlive(c)
 	if !c.reap(&status) {
 		if _, err := WaitReadable(deadline, c.Pidfd()); err != nil || !c.reap(&status) {
 			return 0, false

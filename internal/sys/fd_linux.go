@@ -68,15 +68,11 @@ func Retry(f func() error) error {
 
 // open owns what f opens, which is retried when a signal interrupts it.
 func open(f func() (int, error)) (*FD, error) {
-	for {
-		fd, err := f()
-		switch {
-		case err == nil:
-			return NewFD(fd), nil
-		case err != unix.EINTR:
-			return nil, err
-		}
+	fd := raw.NoFD
+	if err := Retry(func() (err error) { fd, err = f(); return err }); err != nil {
+		return nil, err
 	}
+	return NewFD(fd), nil
 }
 
 // orClose returns the descriptor, or closes it if there is an error.

@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -69,12 +70,8 @@ func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	data := make([]byte, size)
 	for done := 0; done < len(data); {
 		n, err := unix.Pread(fd.Int(), data[done:], int64(done))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return nil, err
-		case n == 0:
-			return nil, io.ErrUnexpectedEOF
+		if n <= 0 && err != unix.EINTR {
+			return nil, cmp.Or(err, io.ErrUnexpectedEOF)
 		}
 		done += max(n, 0)
 	}

@@ -106,7 +106,6 @@ func (p *Process) Identity() (Identity, error) {
 // IsKernelThread reports whether the process is part of the kernel. Only PID 2 of the initial PID namespace and its
 // children can be, so that /proc is read for these, and for all before Linux 6.13, whose pidfds do not tell the parent.
 func (p *Process) IsKernelThread() bool {
-	defer runtime.KeepAlive(p)
 	var info raw.ProcessInfo
 	known := p.fd != nil && !pretended(PidfdInfo) && raw.PidfdInfo(p.fd.Int(), &info) == 0
 	if known && info.PPID != 0 && info.PPID != 2 {
