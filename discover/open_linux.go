@@ -133,7 +133,8 @@ func (n *Namespace) wayOf(r Reference) way {
 }
 
 func (n *Namespace) opening(path string) way {
-	return func() (*sys.FD, error) { return sys.OpenNamespaceOn(n.ID.Dev, path) }
+	text := raw.NewPath(path)
+	return func() (*sys.FD, error) { return sys.Own(sys.OpenOn(n.ID.Dev, raw.CurrentDir, &text)) }
 }
 
 // maxPinDetour is how deep the mount namespaces may be pinned in each other on the way to a pin.
@@ -158,7 +159,7 @@ func (n *Namespace) relativesWays(detour int) []way {
 		return nil
 	}
 	var ways []way
-	add := func(from *Namespace, climb func(int) (*sys.FD, error)) {
+	add := func(from *Namespace, climb func(int) (int, syscall.Errno)) {
 		for _, w := range from.ways(detour + 1) {
 			ways = append(ways, func() (*sys.FD, error) {
 				fd, err := w()
@@ -169,15 +170,15 @@ func (n *Namespace) relativesWays(detour int) []way {
 				if err := from.verify(fd); err != nil {
 					return nil, err
 				}
-				return climb(fd.Int())
+				return sys.Own(climb(fd.Int()))
 			})
 		}
 	}
 	if n.Hidden() && len(n.Owned) > 0 {
-		add(n.Owned[0], sys.OwnerOf)
+		add(n.Owned[0], raw.Owner)
 	}
 	if n.Hidden() && n.Type == species.CLONE_NEWPID && len(n.Children) > 0 {
-		add(n.Children[0], sys.ParentOf)
+		add(n.Children[0], raw.Parent)
 	}
 	return ways
 }

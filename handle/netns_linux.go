@@ -101,7 +101,7 @@ func GetFromDocker(id string) (NsHandle, error) { return peers(network.GetFromDo
 // where its user is. The caller closes it. It requires CAP_NET_ADMIN over the namespace (EPERM); EINVAL: fd is no
 // socket.
 func GetFromSocket(fd int) (NsHandle, error) {
-	found, err := sys.NetworkOfSocket(fd)
+	found, err := sys.Own(raw.NetworkOfSocket(fd))
 	if err == syscall.ENOTTY { //nolint:errorlint // it comes from the system call
 		err = fmt.Errorf("no socket: %w", syscall.EINVAL)
 	}

@@ -47,13 +47,6 @@ func OpenNamespace(path string) (*FD, error) {
 	return orClose(fd, err)
 }
 
-// OpenNamespaceOn is OpenNamespace when the device number of namespaces is known. Then nothing else than a namespace is
-// opened, and no file system is asked, which might not answer.
-func OpenNamespaceOn(dev uint64, path string) (*FD, error) {
-	text := raw.NewPath(path)
-	return Own(OpenOn(dev, raw.CurrentDir, &text))
-}
-
 // Setns moves the calling thread into the namespace of fd, or with a pidfd into those of its process that mask names.
 func Setns(fd, mask int) error {
 	return asError(raw.Setns(fd, species.NamespaceType(mask)))
@@ -83,12 +76,6 @@ func IsNamespace(path string, t species.NamespaceType) bool {
 // CheckNsfs returns EINVAL unless fd, which may be an O_PATH one, is on the file system of namespaces.
 func CheckNsfs(fd int) error { return isOn(fd, unix.NSFS_MAGIC, unix.EINVAL) }
 
-// OwnerOf is raw.Owner.
-func OwnerOf(fd int) (*FD, error) { return Own(raw.Owner(fd)) }
-
-// ParentOf is raw.Parent.
-func ParentOf(fd int) (*FD, error) { return Own(raw.Parent(fd)) }
-
 // OwnerUIDOf is raw.OwnerUID.
 func OwnerUIDOf(fd int) (int, error) {
 	uid, errno := raw.OwnerUID(fd)
@@ -108,7 +95,7 @@ func OnlyTrustedMade(user *FD) bool {
 	if owner, err := OwnerUIDOf(user.Int()); err != nil || owner != 0 && owner != unix.Geteuid() {
 		return false
 	}
-	parent, err := ParentOf(user.Int())
+	parent, err := Own(raw.Parent(user.Int()))
 	if err != nil {
 		return false
 	}
@@ -141,9 +128,6 @@ func NetworkCookie() (uint64, error) {
 	cookie, errno := raw.Cookie(socket)
 	return cookie, asError(errno)
 }
-
-// NetworkOfSocket is raw.NetworkOfSocket.
-func NetworkOfSocket(fd int) (*FD, error) { return Own(raw.NetworkOfSocket(fd)) }
 
 // PIDFrom is raw.PIDFrom.
 func PIDFrom(fd, pid int) (int, error) { return translate(raw.PIDFrom, fd, pid) }

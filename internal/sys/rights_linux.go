@@ -97,7 +97,7 @@ func lacksOwn(capabilities ...int) string {
 // lacksOver is about the caller's own user namespace and the one that owns the namespace behind fd, if that is at hand.
 func lacksOver(t species.NamespaceType, fd int, capabilities ...int) string {
 	why := lacksOwn(capabilities...)
-	owner, err := OwnerOf(fd)
+	owner, err := Own(raw.Owner(fd))
 	_ = owner.Close()
 	if why == lacksOwn() && errors.Is(err, syscall.EPERM) {
 		return "CAP_SYS_ADMIN is lacking in the user namespace that owns the " + t.Name() +
@@ -148,7 +148,7 @@ func lacksToJoinUser(types species.Set, fd int) string {
 	}
 	defer func() { _ = user.Close() }()
 	uid, _ := OwnerUIDOf(user.Int())
-	parent, err := ParentOf(user.Int())
+	parent, err := Own(raw.Parent(user.Int()))
 	_ = parent.Close()
 	switch {
 	case errors.Is(err, syscall.EPERM), !hasCapability(unix.CAP_SYS_ADMIN) && uid != unix.Geteuid():
