@@ -97,10 +97,10 @@ func (n *Namespace) ways(detour int) []way {
 	}
 	if n.Hidden() && detour < maxDetour {
 		if len(n.Owned) > 0 {
-			ways = append(ways, n.Owned[0].lead(detour, sys.OwnerOf))
+			ways = append(ways, n.Owned[0].lead(detour, func(fd int) (*sys.FD, error) { return sys.Own(raw.Owner(fd)) }))
 		}
 		if n.Type == species.CLONE_NEWPID && len(n.Children) > 0 {
-			ways = append(ways, n.Children[0].lead(detour, sys.ParentOf))
+			ways = append(ways, n.Children[0].lead(detour, func(fd int) (*sys.FD, error) { return sys.Own(raw.Parent(fd)) }))
 		}
 	}
 	return ways
@@ -140,7 +140,8 @@ func (n *Namespace) follow(r Reference) (*sys.FD, error) {
 	default:
 		return nil, errNoWay
 	}
-	return sys.OpenNamespaceOn(n.ID.Dev, path)
+	text := raw.NewPath(path)
+	return sys.Own(sys.OpenOn(n.ID.Dev, raw.CurrentDir, &text))
 }
 
 // lead is the way from a namespace to another one that it knows.

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -67,11 +68,7 @@ func onThread(types []species.NamespaceType, set species.Set) ([]*NamespaceFile,
 		}
 		return openAll(types, func(t species.NamespaceType) (*sys.FD, error) {
 			if t == species.CLONE_NEWTIME { // unshare(2) does not move the thread itself
-				fd, err := sys.OpenForChildren()
-				if err != nil {
-					return nil, err
-				}
-				return sys.NewFD(fd), nil
+				t = raw.TimeForChildren
 			}
 			return sys.OpenThreadNamespace(t)
 		})

@@ -99,7 +99,7 @@ func GetFromDocker(id string) (NsHandle, error) { return peers(network.GetFromDo
 // GetFromSocket returns a handle of the network namespace in which a socket was made, which need not be its user's. The
 // caller closes it. It requires CAP_NET_ADMIN over the namespace (EPERM); EINVAL: fd is no socket.
 func GetFromSocket(fd int) (NsHandle, error) {
-	found, err := sys.NetworkOfSocket(fd)
+	found, err := sys.Own(raw.NetworkOfSocket(fd))
 	if err == syscall.ENOTTY { //nolint:errorlint // it comes from the system call
 		err = fmt.Errorf("no socket: %w", syscall.EINVAL)
 	}

@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/nsops/nsops/internal/procfs"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -120,7 +121,7 @@ func levelOf(p *sys.Process, ns species.NamespaceID, levels int) (int, error) {
 		if id == ns {
 			return level, nil
 		}
-		parent, err := sys.ParentOf(at.Int())
+		parent, err := sys.Own(raw.Parent(at.Int()))
 		if err != nil {
 			return 0, syscall.ESRCH
 		}

@@ -6,6 +6,7 @@ import (
 	"os"
 	"syscall"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -130,14 +131,14 @@ func ownerUIDOf(r Relation) (int, error) {
 	return query("owner UID", r, func(fd int, _ species.NamespaceType) (int, error) { return sys.OwnerUIDOf(fd) })
 }
 
-func userOf(r Relation) (*NamespaceFile, error) { return above("owner", r, sys.OwnerOf) }
+func userOf(r Relation) (*NamespaceFile, error) { return above("owner", r, raw.Owner) }
 
-func parentOf(r Relation) (*NamespaceFile, error) { return above("parent", r, sys.ParentOf) }
+func parentOf(r Relation) (*NamespaceFile, error) { return above("parent", r, raw.Parent) }
 
 // above opens the owner or parent of a namespace.
-func above(what string, r Relation, ask func(fd int) (*sys.FD, error)) (*NamespaceFile, error) {
+func above(what string, r Relation, ask func(fd int) (int, syscall.Errno)) (*NamespaceFile, error) {
 	return query(what, r, func(fd int, _ species.NamespaceType) (*NamespaceFile, error) {
-		found, err := ask(fd)
+		found, err := sys.Own(ask(fd))
 		switch {
 		case errors.Is(err, syscall.EPERM):
 			return nil, fmt.Errorf("there is none, or it is neither the caller's own namespace nor below that: %w", err)

@@ -62,9 +62,9 @@ func (p *Portable) addPlace(ref Relation) (err error) {
 	case NamespacePath:
 		p.Path, err = filepath.Abs(string(r))
 	case ProcessNamespace:
-		p.PID = r.process.pid
-		p.Start, err = r.process.p.Start()
-		err = ended(r.process.p, err)
+		stat, statErr := r.process.p.Stat()
+		p.PID, p.Start = r.process.pid, stat.Start
+		err = ended(r.process.p, statErr)
 	default:
 		if _, err := NewFileHandle(ref); p.Serial == 0 || err != nil {
 			return fmt.Errorf("%w: a reference without a path requires Linux 6.18", ErrNotSupported)
@@ -133,11 +133,11 @@ func (p Portable) find() (*sys.FD, error) {
 }
 
 func (p Portable) findIn(process *sys.Process) (*sys.FD, error) {
-	start, err := process.Start()
+	stat, err := process.Stat()
 	if err != nil {
 		return nil, err
 	}
-	if start != p.Start && p.Start != 0 {
+	if stat.Start != p.Start && p.Start != 0 {
 		return nil, fmt.Errorf("%w: the PID is that of another process", ErrStale)
 	}
 	return process.OpenNamespace(p.NSType)

@@ -218,8 +218,7 @@ func lockOffMain() (tid int, free chan struct{}) {
 	const attempts = 100
 	runtime.LockOSThread()
 	for range attempts {
-		tid, main := raw.Thread()
-		if !main {
+		if tid = raw.OwnTID(); tid != raw.OwnPID() {
 			return tid, free
 		}
 		runtime.UnlockOSThread()

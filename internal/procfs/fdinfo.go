@@ -48,14 +48,11 @@ func ParseLink(text []byte) (t species.NamespaceType, inode uint64, ok bool) {
 
 // ParseSocket parses where the link of a socket's descriptor leads, such as socket:[12345].
 func ParseSocket(text []byte) (inode uint64, ok bool) {
-	rest, found := bytes.CutPrefix(text, socketPrefix)
-	if !found {
-		return 0, false
+	if name, rest, _ := bytes.Cut(text, colon); string(name) == "socket" {
+		return bracketed(rest)
 	}
-	return bracketed(rest)
+	return 0, false
 }
-
-var socketPrefix = []byte("socket:")
 
 func bracketed(b []byte) (uint64, bool) {
 	if len(b) < 3 || b[0] != '[' || b[len(b)-1] != ']' {

@@ -18,7 +18,6 @@ func TestLayouts(t *testing.T) {
 	require.EqualValues(t, 24, unsafe.Offsetof(mountRequest{}.namespace))
 	require.EqualValues(t, unix.MNT_NS_INFO_SIZE_VER0, unsafe.Sizeof(mountNamespaceInfo{}))
 	require.EqualValues(t, 8, unsafe.Offsetof(mountNamespaceInfo{}.id))
-	require.EqualValues(t, 8, unsafe.Offsetof(fileHandle{}.bytes))
 	require.EqualValues(t, unix.PIDFD_GET_INFO>>16&(1<<13-1), unsafe.Sizeof(unix.PidfdInfo{}))
 	require.EqualValues(t, 19, unsafe.Offsetof(unix.Dirent{}.Name))
 }

@@ -1,7 +1,6 @@
 package raw
 
 import (
-	"encoding/binary"
 	"math"
 	"syscall"
 	"unsafe"
@@ -17,10 +16,7 @@ const NsfsMagic = unix.NSFS_MAGIC
 // Type returns the type of the namespace behind fd, which is known to be one: other files may answer, too.
 func Type(fd int) (species.NamespaceType, syscall.Errno) {
 	t, errno := ioctlNoWait(fd, unix.NS_GET_NSTYPE)
-	if errno != 0 {
-		return species.NaNS, errno
-	}
-	return species.NamespaceType(t), 0
+	return species.NamespaceType(max(0, t)), errno
 }
 
 // Owner opens the user namespace that owns the namespace behind fd. EPERM: it is not the caller's own, nor below it.
@@ -113,19 +109,22 @@ type Handle struct {
 const (
 	handleType = 0xf1 // FILEID_NSFS
 	handleSize = 16
+	handleRoom = 128 // MAX_HANDLE_SZ
 )
 
-// fileHandle is struct file_handle of man 2 open_by_handle_at, with room for any (MAX_HANDLE_SZ).
+// fileHandle is struct file_handle of man 2 open_by_handle_at with the handle of a namespace, and room for any.
 type fileHandle struct {
-	size  uint32
-	kind  int32
-	bytes [128]byte
+	size       uint32
+	kind       int32
+	serial     uint64
+	typ, inode uint32
+	_          [handleRoom - handleSize]byte
 }
 
 // HandleOf returns the file handle of the namespace behind fd (Linux 6.18). EOPNOTSUPP: the kernel has none.
 func HandleOf(fd int) (Handle, syscall.Errno) {
 	var mount int32
-	found := fileHandle{size: uint32(len(fileHandle{}.bytes))}
+	found := fileHandle{size: handleRoom}
 	_, _, errno := unix.Syscall6(unix.SYS_NAME_TO_HANDLE_AT, uintptr(fd), uintptr(noPath.pointer()),
 		uintptr(unsafe.Pointer(&found)), uintptr(unsafe.Pointer(&mount)), unix.AT_EMPTY_PATH, 0)
 	if errno != 0 {
@@ -134,14 +133,13 @@ func HandleOf(fd int) (Handle, syscall.Errno) {
 	if found.kind != handleType || found.size < handleSize { // it is another file
 		return Handle{}, unix.EOPNOTSUPP
 	}
-	return ParseHandle(found.bytes[:]), 0
+	return Handle{found.serial, species.NamespaceType(found.typ), found.inode}, 0
 }
 
 // OpenHandle opens the namespace of a file handle (Linux 6.18). ESTALE: it is gone, or the caller lacks the rights; EBADF
 // or EOPNOTSUPP: the kernel has no such handles.
 func OpenHandle(h Handle) (int, syscall.Errno) {
-	handle := fileHandle{size: handleSize, kind: handleType}
-	h.put(handle.bytes[:])
+	handle := fileHandle{size: handleSize, kind: handleType, serial: h.Serial, typ: uint32(h.Type), inode: h.Inode}
 	root := int32(unix.FD_NSFS_ROOT)
 	for {
 		fd, errno := descriptor(unix.Syscall(unix.SYS_OPEN_BY_HANDLE_AT, uintptr(root), uintptr(unsafe.Pointer(&handle)), unix.O_CLOEXEC))
@@ -149,21 +147,6 @@ func OpenHandle(h Handle) (int, syscall.Errno) {
 			return fd, errno
 		}
 	}
-}
-
-// ParseHandle reads the first 16 bytes of a handle as the kernel wrote it.
-func ParseHandle(b []byte) Handle {
-	return Handle{
-		Serial: binary.NativeEndian.Uint64(b),
-		Type:   species.NamespaceType(binary.NativeEndian.Uint32(b[8:])),
-		Inode:  binary.NativeEndian.Uint32(b[12:]),
-	}
-}
-
-func (h Handle) put(b []byte) {
-	binary.NativeEndian.PutUint64(b, h.Serial)
-	binary.NativeEndian.PutUint32(b[8:], uint32(h.Type))
-	binary.NativeEndian.PutUint32(b[12:], h.Inode)
 }
 
 // Requests of ioctl(2) that golang.org/x/sys does not have. Where the direction of the data is in a request depends on the

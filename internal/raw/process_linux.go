@@ -21,8 +21,9 @@ func OpenPidfd(pid int, thread bool) (int, syscall.Errno) {
 
 // The two namespaces of a process that are for its children, besides the eight types.
 const (
-	PIDForChildren  = 1<<32 | species.CLONE_NEWPID
-	TimeForChildren = 1<<32 | species.CLONE_NEWTIME
+	ForChildren     = 1 << 32
+	PIDForChildren  = ForChildren | species.CLONE_NEWPID
+	TimeForChildren = ForChildren | species.CLONE_NEWTIME
 )
 
 // PidfdRequest returns the request for PidfdNamespace, 0 if t is none of the ten.
@@ -75,13 +76,6 @@ var OwnPID = sync.OnceValue(unix.Getpid)
 func OwnTID() int {
 	n, _ := unix.RawSyscallNoError(unix.SYS_GETTID, 0, 0, 0)
 	return int(n)
-}
-
-// Thread returns the TID of the calling thread, and whether it is the main one: the process's first, whose namespaces are
-// those that /proc/PID/ns shows, and which the Go runtime never ends.
-func Thread() (tid int, main bool) {
-	tid = OwnTID()
-	return tid, tid == OwnPID()
 }
 
 // SharesFDs reports whether two threads have the same table of descriptors (kcmp(2)), or ENOSYS.

@@ -72,7 +72,7 @@ func (s *scan) lookAtSelf(read *sys.ProcReader, only ...int) {
 	}
 	defer raw.CloseNoWait(dir)
 	if only == nil {
-		_ = read.Numbers(dir, func(fd int) { s.noteOwnFD(read, dir, fd) })
+		only, _ = read.Numbers(dir)
 	}
 	for _, fd := range only {
 		s.noteOwnFD(read, dir, fd)

@@ -14,8 +14,6 @@ func TestLayoutOfBPFAttributes(t *testing.T) {
 	}
 	require.EqualValues(t, 8, unsafe.Offsetof(programAttributes{}.code))
 	require.EqualValues(t, 16, unsafe.Offsetof(programAttributes{}.license))
-	require.EqualValues(t, 24, unsafe.Offsetof(programAttributes{}.logLevel))
-	require.EqualValues(t, 32, unsafe.Offsetof(programAttributes{}.log))
 	require.EqualValues(t, 68, unsafe.Offsetof(programAttributes{}.attachType))
 	require.EqualValues(t, 108, unsafe.Offsetof(programAttributes{}.function))
 	require.EqualValues(t, 8, unsafe.Offsetof(linkAttributes{}.attachType))

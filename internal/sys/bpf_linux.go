@@ -13,19 +13,10 @@ import (
 type programAttributes struct {
 	kind, instructions uint32
 	code, license      unsafe.Pointer
-	logLevel, logSize  uint32
-	log                unsafe.Pointer
-	_, _               uint32
-	_                  [16]byte
-	_                  uint32
+	_                  [11]uint32
 	attachType         uint32
-	_, _               uint32
-	_                  uint64
-	_, _               uint32
-	_                  uint64
-	_                  uint32
+	_                  [9]uint32
 	function           uint32
-	_                  uint64
 }
 
 // linkAttributes is what BPF_LINK_CREATE reads, and BPF_ITER_CREATE of its first two words.
@@ -81,11 +72,8 @@ func KernelTypes() ([]byte, error) {
 		return nil, err
 	}
 	defer func() { _ = fd.Close() }()
-	switch fs, err := statfs(fd.Int()); {
-	case err != nil:
+	if err := isOn(fd.Int(), unix.SYSFS_MAGIC, unix.ENOENT); err != nil {
 		return nil, err
-	case fs.Type != unix.SYSFS_MAGIC:
-		return nil, unix.ENOENT
 	}
 	st, err := fstat(fd.Int())
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -51,7 +52,6 @@ func (c *Child) Pidfd() int { return c.process.Int() }
 // Kill ends the child and, if it leads one, the rest of its process group. If somebody else has reaped the child, its
 // PID may be anybody's: then it ends what is left of the group, or before Linux 6.9 nothing.
 func (c *Child) Kill() {
-	defer runtime.KeepAlive(c)
 	err := error(unix.EINVAL)
 	if !pretended(GroupSignals) {
 		err = unix.PidfdSendSignal(c.Pidfd(), unix.SIGKILL, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
@@ -67,7 +67,6 @@ func (c *Child) Kill() {
 // Wait waits for the end of the child until the deadline (zero: without end), and reaps it. ok is false if the deadline
 // came first. A child that somebody else reaped has status 0.
 func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {
-	defer runtime.KeepAlive(c)
 	if !c.reap(&status) {
 		if _, err := WaitReadable(deadline, c.Pidfd()); err != nil || !c.reap(&status) {
 			return 0, false
@@ -168,7 +167,7 @@ func forkExec(path string, argv []string, attr *syscall.ProcAttr) (*Child, error
 	if err != nil {
 		return nil, err
 	}
-	return &Child{PID: pid, process: NewProcess(pidfd)}, nil
+	return &Child{PID: pid, process: &Process{fd: NewFD(pidfd)}}, nil
 }
 
 // Exec replaces the process and lets it keep a descriptor that otherwise is close-on-exec. It returns only an error.
@@ -190,10 +189,7 @@ func Exit(status int) { syscall.Exit(status) }
 
 // Newborn is a child that was made for its namespaces and never runs an instruction of its program: it is stopped at
 // the end of execve(2), as by a debugger. So a multithreaded process can make a user namespace without C code.
-type Newborn struct {
-	*Process
-	child *Child
-}
+type Newborn struct{ child *Child }
 
 // MakeNewborn makes a child with new namespaces of these types, those of the other types owned by the new user
 // namespace if there is one. Mounts are private. The child dies with the calling thread, to which the goroutine is
@@ -214,7 +210,7 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 	if err != nil {
 		return nil, err
 	}
-	n := &Newborn{child.process, child}
+	n := &Newborn{child}
 	info, err := child.waitid(unix.WSTOPPED | unix.WEXITED | unix.WNOWAIT)
 	if err == nil && info.Code != stopped && info.Code != trapped {
 		err = errors.New("the child ended before it was used")
@@ -229,10 +225,10 @@ func MakeNewborn(types species.Set, uids, gids []syscall.SysProcIDMap) (*Newborn
 // OpenNamespace opens one of the child's namespaces. Of time namespaces it is the one for children: before Linux 6.3,
 // execve(2) does not join it.
 func (n *Newborn) OpenNamespace(t species.NamespaceType) (*FD, error) {
-	if t != species.CLONE_NEWTIME {
-		return n.Process.OpenNamespace(t)
+	if t == species.CLONE_NEWTIME {
+		t = raw.TimeForChildren
 	}
-	return n.openIn("/ns/time_for_children", OpenNamespace)
+	return n.child.process.OpenNamespace(t)
 }
 
 // End kills the child and reaps it.

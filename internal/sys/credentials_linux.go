@@ -2,7 +2,6 @@ package sys
 
 import (
 	"fmt"
-	"iter"
 	"os"
 	"runtime"
 
@@ -66,16 +65,13 @@ func (c *credentials) raise() error {
 
 // raiseAmbient makes effective capabilities ambient, for which they must be inheritable first.
 func (c *credentials) raiseAmbient() error {
-	var lost []uintptr // what a program would not get, but could
-	wanted := c.caps
-	for n := range c.own() {
-		if c.mayRaise(n) {
-			lost = append(lost, n)
-			wanted[n/32].Inheritable |= 1 << (n % 32)
-		}
-	}
+	lost, _ := c.lost()
 	if len(lost) == 0 {
 		return nil
+	}
+	wanted := c.caps
+	for _, n := range lost {
+		wanted[n/32].Inheritable |= 1 << (n % 32)
 	}
 	c.capsRaised = true
 	if err := unix.Capset(capHeader(), &wanted[0]); err != nil {
@@ -90,54 +86,40 @@ func (c *credentials) raiseAmbient() error {
 	return nil
 }
 
-// own yields the effective capabilities that are not ambient: none if the thread is root, whose programs have them,
-// unless the securebits say otherwise.
-func (c *credentials) own() iter.Seq[uintptr] {
-	return func(yield func(uintptr) bool) {
-		if c.uid[1] == 0 && securebits()&secbitNoRoot == 0 {
-			return
-		}
-		for n := range uintptr(64) {
-			if c.caps[n/32].Effective&(1<<(n%32)) != 0 && !isAmbient(n) && !yield(n) {
-				return
-			}
+// Of linux/securebits.h.
+const secbitNoRoot, secbitNoRaise = 1 << 0, 1 << 6
+
+// lost returns the effective capabilities that a program would not get, but could, and whether there are others that it
+// cannot get. There are none if the thread is root, whose programs have them, unless the securebits say otherwise.
+func (c *credentials) lost() (lost []uintptr, others bool) {
+	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
+	if c.uid[1] == 0 && bits&secbitNoRoot == 0 {
+		return nil, false
+	}
+	for n := range uintptr(64) {
+		set, bit := c.caps[n/32], uint32(1)<<(n%32)
+		switch {
+		case set.Effective&bit == 0 || prctlIs(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, n):
+		case bits&secbitNoRaise == 0 && (set.Inheritable&bit != 0 || prctlIs(unix.PR_CAPBSET_READ, n, 0)):
+			lost = append(lost, n)
+		default:
+			others = true
 		}
 	}
+	return lost, others
+}
+
+func prctlIs(option int, a, b uintptr) bool {
+	n, err := unix.PrctlRetInt(option, a, b, 0, 0)
+	return err == nil && n == 1
 }
 
 // KeepsCapabilities reports whether the calling thread has capabilities that no program gets which it starts, since they
 // have left the bounding set, or the securebits forbid to make them ambient.
 func KeepsCapabilities() bool {
 	c, err := threadCredentials()
-	if err != nil {
-		return false
-	}
-	for n := range c.own() {
-		if !c.mayRaise(n) {
-			return true
-		}
-	}
-	return false
-}
-
-// Of linux/securebits.h.
-const secbitNoRoot, secbitNoRaise = 1 << 0, 1 << 6
-
-func securebits() int {
-	bits, _ := unix.PrctlRetInt(unix.PR_GET_SECUREBITS, 0, 0, 0, 0)
-	return bits
-}
-
-func isAmbient(n uintptr) bool {
-	set, err := unix.PrctlRetInt(unix.PR_CAP_AMBIENT, unix.PR_CAP_AMBIENT_IS_SET, n, 0, 0)
-	return err == nil && set == 1
-}
-
-// mayRaise reports whether a capability may be made inheritable and ambient.
-func (c *credentials) mayRaise(n uintptr) bool {
-	bounded, err := unix.PrctlRetInt(unix.PR_CAPBSET_READ, n, 0, 0, 0)
-	inherits := err == nil && bounded == 1 || c.caps[n/32].Inheritable&(1<<(n%32)) != 0
-	return inherits && securebits()&secbitNoRaise == 0
+	_, others := c.lost()
+	return err == nil && others
 }
 
 // restore undoes what raise did.

@@ -1,7 +1,6 @@
 package sys
 
 import (
-	"runtime"
 	"sync/atomic"
 	"syscall"
 
@@ -18,45 +17,29 @@ import (
 // that for children. The goroutine is locked. The /proc that is read is the process's own, not that of a container.
 func OpenCurrent(t species.NamespaceType) (int, error) {
 	link, ok := currentLinks[t]
-	if !ok {
+	switch {
+	case !ok:
 		return raw.NoFD, unix.EINVAL
-	}
-	return openCurrent(link)
-}
-
-// OpenForChildren opens the calling thread's time namespace for children, into which unshare(2) put it.
-func OpenForChildren() (int, error) { return openCurrent(link("time_for_children")) }
-
-var (
-	currentNet   = link("net")
-	currentLinks = map[species.NamespaceType]*raw.Path{
-		species.CLONE_NEWNS:     link("mnt"),
-		species.CLONE_NEWCGROUP: link("cgroup"),
-		species.CLONE_NEWUTS:    link("uts"),
-		species.CLONE_NEWIPC:    link("ipc"),
-		species.CLONE_NEWUSER:   link("user"),
-		species.CLONE_NEWPID:    link("pid_for_children"),
-		species.CLONE_NEWNET:    currentNet,
-		species.CLONE_NEWTIME:   link("time"),
-	}
-)
-
-func link(name string) *raw.Path {
-	path := raw.NewPath("thread-self/ns/" + name)
-	return &path
-}
-
-func openCurrent(path *raw.Path) (int, error) {
-	if pretended(ProcLinks) {
+	case pretended(ProcLinks):
 		return raw.NoFD, unix.ENOENT
 	}
 	proc, err := keptProcDir()
 	if err != nil {
 		return raw.NoFD, err
 	}
-	fd, errno := raw.OpenNoWait(proc.number, path, unix.O_RDONLY)
+	fd, errno := raw.OpenNoWait(proc.number, link, unix.O_RDONLY)
 	return fd, asError(errno)
 }
+
+var currentLinks = func() map[species.NamespaceType]*raw.Path {
+	links := map[species.NamespaceType]*raw.Path{}
+	for t := range species.Set(species.AllNS).All() {
+		path := raw.NewPath("thread-self/ns/" + t.Name())
+		links[t] = &path
+	}
+	*links[species.CLONE_NEWPID] = raw.NewPath("thread-self/ns/pid_for_children")
+	return links
+}()
 
 // recent is a thread that often opens its own network namespace. A pidfd of it, which is kept, is twice as fast as the
 // links of /proc (Linux 6.11). It keeps no namespace alive. If the thread has ended and another has its number, the
@@ -84,18 +67,7 @@ func OpenCurrentNet(tid int) (int, error) {
 			return fd, nil
 		}
 	}
-	return openCurrent(currentNet)
-}
-
-// OpenKept opens what is otherwise opened when it is first needed, and kept. It is for tests that count descriptors.
-func OpenKept() {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	tid, _ := raw.Thread()
-	if fd, err := OpenCurrentNet(tid); err == nil {
-		raw.CloseNoWait(fd)
-	}
-	_, _ = keptProcDir()
+	return OpenCurrent(species.CLONE_NEWNET)
 }
 
 func recentNet(tid int) (fd int, ok bool) {

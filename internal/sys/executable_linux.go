@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -38,10 +39,7 @@ func HoldExecutable() error {
 // Executable returns the running program, or a copy to be run where a container's root can write to it (CVE-2019-5736).
 // PathOf leads to it while /proc is mounted. The caller closes a fresh one after one use, and no other.
 func Executable(copied bool) (program *FD, fresh bool, err error) {
-	if err := HoldExecutable(); err != nil {
-		return nil, false, err
-	}
-	if err := checkProc(); err != nil {
+	if err := cmp.Or(HoldExecutable(), checkProc()); err != nil {
 		return nil, false, err
 	}
 	executable.Lock()
@@ -145,7 +143,7 @@ func copyInto(dir *FD, name string, file *FD) error {
 // unlinkedCopy returns a copy without a name, for one run: afterwards, whoever saw it run can write to it.
 func unlinkedCopy(file *FD) (*FD, error) {
 	defer withoutForks()()
-	fd, err := unlinked(executes)
+	fd, err := unlinked(executableIn)
 	if err != nil {
 		return nil, err
 	}
@@ -156,16 +154,16 @@ func unlinkedCopy(file *FD) (*FD, error) {
 	return openFile(raw.CurrentDir, PathOf(fd), unix.O_PATH)
 }
 
-// executes returns an error if programs in the directory cannot be executed.
-func executes(dir string) error {
+// executableIn returns a file of a directory in which programs can be executed.
+func executableIn(dir string) (*FD, error) {
 	fs, err := statfsAt(dir)
 	switch {
 	case err != nil:
-		return fmt.Errorf("%s: %w", dir, err)
+		return nil, fmt.Errorf("%s: %w", dir, err)
 	case fs.Flags&unix.MS_NOEXEC != 0:
-		return fmt.Errorf("%s is mounted noexec: %w", dir, unix.EACCES)
+		return nil, fmt.Errorf("%s is mounted noexec: %w", dir, unix.EACCES)
 	}
-	return nil
+	return unlinkedIn(dir)
 }
 
 // withoutForks starts no other process until the function returned is called: a child between fork and exec has a copy of
@@ -195,16 +193,18 @@ func copyProgram(to, file *FD) error {
 // than the calling thread's effective IDs, or has capabilities: a process that WithFullRights starts from it would get
 // other rights, or be taken for such a program. A copy has none of that.
 func ExecutableChangesRights() bool {
+	const setgid = unix.S_ISGID | unix.S_IXGRP // without the second it has another meaning
 	m := marksOfExecutable()
-	return m.setuid && int(m.uid) != unix.Geteuid() || m.setgid && int(m.gid) != unix.Getegid() || m.capable
+	return m.file.Mode&unix.S_ISUID != 0 && int(m.file.Uid) != unix.Geteuid() ||
+		m.file.Mode&setgid == setgid && int(m.file.Gid) != unix.Getegid() || m.capable
 }
 
 // ExecutableHasCapabilities reports whether the running program's file has capabilities.
 func ExecutableHasCapabilities() bool { return marksOfExecutable().capable }
 
 type executableMarks struct {
-	setuid, setgid, capable bool
-	uid, gid                uint32
+	file    unix.Stat_t
+	capable bool
 }
 
 // marksOfExecutable looks once. If somebody marks the file later, a worker's bootstrap is inert, which ends the worker.
@@ -215,12 +215,9 @@ func marksOfExecutable() (m executableMarks) {
 	executable.Lock()
 	defer executable.Unlock()
 	if executable.marks == nil {
-		const setgid = unix.S_ISGID | unix.S_IXGRP // without the second it has another meaning
-		stat, err := fstat(executable.file.Int())
-		if err == nil {
-			_, err = unix.Getxattr(PathOf(executable.file), "security.capability", nil)
-		}
-		executable.marks = &executableMarks{stat.Mode&unix.S_ISUID != 0, stat.Mode&setgid == setgid, err == nil, stat.Uid, stat.Gid}
+		stat, _ := fstat(executable.file.Int())
+		_, err := unix.Getxattr(PathOf(executable.file), "security.capability", nil)
+		executable.marks = &executableMarks{stat, err == nil}
 	}
 	return *executable.marks
 }

@@ -68,15 +68,11 @@ func Retry(f func() error) error {
 
 // open owns what f opens, which is retried when a signal interrupts it.
 func open(f func() (int, error)) (*FD, error) {
-	for {
-		fd, err := f()
-		switch {
-		case err == nil:
-			return NewFD(fd), nil
-		case err != unix.EINTR:
-			return nil, err
-		}
+	fd := raw.NoFD
+	if err := Retry(func() (err error) { fd, err = f(); return err }); err != nil {
+		return nil, err
 	}
+	return NewFD(fd), nil
 }
 
 // orClose returns the descriptor, or closes it if there is an error.
@@ -97,10 +93,14 @@ func openDir(path string) (*FD, error) {
 	return openFile(raw.CurrentDir, path, unix.O_PATH|unix.O_DIRECTORY)
 }
 
-// statfs looks at the file system of an open file, which may be of the kind that cannot be read (O_PATH).
-func statfs(fd int) (fs unix.Statfs_t, err error) {
-	err = Retry(func() error { return unix.Fstatfs(fd, &fs) })
-	return fs, err
+// isOn returns other unless an open file, also one that cannot be read (O_PATH), is on a file system of that type.
+func isOn(fd int, magic uint32, other error) error {
+	var fs unix.Statfs_t
+	err := Retry(func() error { return unix.Fstatfs(fd, &fs) })
+	if err == nil && uint32(fs.Type) != magic {
+		return other
+	}
+	return err
 }
 
 func statfsAt(path string) (fs unix.Statfs_t, err error) {

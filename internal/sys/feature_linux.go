@@ -102,13 +102,7 @@ func probePidfdThread() error {
 	return err
 }
 
-func probePidfdInode(pidfd int) error {
-	fs, err := statfs(pidfd)
-	if err == nil && fs.Type != unix.PID_FS_MAGIC {
-		return unix.EOPNOTSUPP
-	}
-	return err
-}
+func probePidfdInode(pidfd int) error { return isOn(pidfd, unix.PID_FS_MAGIC, unix.EOPNOTSUPP) }
 
 func probeGroupSignals(pidfd int) error {
 	err := unix.PidfdSendSignal(pidfd, 0, nil, unix.PIDFD_SIGNAL_PROCESS_GROUP)
@@ -151,10 +145,7 @@ func probeTaskIterators() error {
 // pidfdProbe tries something with a pidfd of this process.
 func pidfdProbe(try func(pidfd int) error) func() error {
 	return func() error {
-		fd, err := openPidfd(raw.OwnPID(), false)
-		if err != nil {
-			return err
-		}
+		fd, _ := openPidfd(raw.OwnPID(), false)
 		defer func() { _ = fd.Close() }()
 		return try(fd.Int())
 	}
@@ -163,10 +154,7 @@ func pidfdProbe(try func(pidfd int) error) func() error {
 // namespaceProbe asks the calling thread's namespace of type t something.
 func namespaceProbe[T any](t species.NamespaceType, ask func(fd int) (T, syscall.Errno)) func() error {
 	return func() error {
-		fd, err := OpenThreadNamespace(t)
-		if err != nil {
-			return err
-		}
+		fd, _ := OpenThreadNamespace(t)
 		defer func() { _ = fd.Close() }()
 		_, errno := ask(fd.Int())
 		return asError(errno)

@@ -1,10 +1,10 @@
 package sys
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
-	"runtime"
 	"syscall"
 	"time"
 
@@ -22,21 +22,21 @@ const maxQueued = 1 << 16
 // socket that lingers, may take for ever, and not even SIGKILL ends it.
 type Inbox struct {
 	*FD
-	refuses bool // the kernel refuses descriptors, else messages are only looked at
+	how int // to receive: MSG_PEEK, unless the kernel refuses descriptors
 }
 
 // NewInbox takes over a socket, which does not block then. Nothing must have been sent to it before.
 func NewInbox(socket *FD) (*Inbox, error) {
-	defer runtime.KeepAlive(socket)
 	err := unix.SetNonblock(socket.Int(), true)
 	if err == nil {
 		err = unix.SetsockoptInt(socket.Int(), unix.SOL_SOCKET, unix.SO_PASSCRED, 1)
 	}
-	refuses := refuseDescriptors(socket.Int())
-	if err == nil && !refuses {
-		err = lookAt(socket, 0)
+	how := 0
+	if !refuseDescriptors(socket.Int()) {
+		how = unix.MSG_PEEK // the message stays in the queue
+		err = cmp.Or(err, lookAt(socket, 0))
 	}
-	return &Inbox{socket, refuses}, err
+	return &Inbox{socket, how}, err
 }
 
 // lookAt sets from which byte of the queue on MSG_PEEK looks and moves on, or with -1, that it looks at the first message.
@@ -46,31 +46,12 @@ func lookAt(socket *FD, offset int) error {
 
 // Receive receives the next message into buf. EAGAIN: there is none; EMSGSIZE: it is longer than buf; ErrDescriptors:
 // descriptors came along, and the next call goes on behind that message.
-func (b *Inbox) Receive(buf []byte) (Message, error) {
-	defer runtime.KeepAlive(b)
-	if b.refuses {
-		return b.receive(buf, 0)
-	}
-	return b.receive(buf, unix.MSG_PEEK) // it stays in the queue, see lookAt
-}
+func (b *Inbox) Receive(buf []byte) (Message, error) { return b.receive(buf, b.how) }
 
-// receive has room for the sender's credentials alone: the kernel drops descriptors without room (man 7 unix). With
-// MSG_PEEK that is harmless, since the message still holds them.
+// receive has room for the sender's credentials alone, which come even with an empty message: the kernel drops
+// descriptors without room (man 7 unix). With MSG_PEEK that is harmless, since the message still holds them.
 func (b *Inbox) receive(buf []byte, how int) (Message, error) {
-	control := make([]byte, unix.CmsgSpace(unix.SizeofUcred))
-	n, got, flags, err := recvmsg(b.FD, buf, control, how)
-	if err != nil {
-		return Message{}, err
-	}
-	m := Message{Size: n, End: n == 0 && got == 0} // an empty message has a sender
-	m.parse(control[:got])
-	switch {
-	case flags&unix.MSG_CTRUNC != 0:
-		return Message{}, ErrDescriptors
-	case flags&unix.MSG_TRUNC != 0:
-		return Message{}, unix.EMSGSIZE
-	}
-	return m, nil
+	return receive(b.FD, buf, make([]byte, unix.CmsgSpace(unix.SizeofUcred)), how, ErrDescriptors)
 }
 
 // Close closes the socket and does not wait for anybody.
@@ -78,7 +59,7 @@ func (b *Inbox) Close() error {
 	switch {
 	case b == nil || b.Int() < 0:
 		return nil
-	case b.refuses || b.drain():
+	case b.how == 0 || b.drain():
 		return b.FD.Close()
 	}
 	discard(b.FD)
@@ -87,7 +68,6 @@ func (b *Inbox) Close() error {
 
 // drain takes no more messages and drops those that came without descriptors. It reports whether that were all.
 func (b *Inbox) drain() bool {
-	defer runtime.KeepAlive(b)
 	if StopReceiving(b.FD) != nil || lookAt(b.FD, -1) != nil {
 		return false
 	}

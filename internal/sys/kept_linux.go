@@ -3,7 +3,6 @@ package sys
 import (
 	"errors"
 	"fmt"
-	"sync"
 	"sync/atomic"
 
 	"golang.org/x/sys/unix"
@@ -35,23 +34,16 @@ func keep(open func() (*FD, error)) (*FD, error) {
 }
 
 // procDir is the root of the proc file system, once it was needed.
-var procDir struct {
-	sync.Mutex
-	atomic.Pointer[FD]
-}
+var procDir atomic.Pointer[FD]
 
 func keptProcDir() (*FD, error) {
 	if proc := procDir.Load(); proc != nil {
 		return proc, nil
 	}
-	procDir.Lock()
-	defer procDir.Unlock()
-	if proc := procDir.Load(); proc != nil {
-		return proc, nil
-	}
 	proc, err := keep(openProcDir)
-	if err == nil {
-		procDir.Store(proc)
+	if err == nil && !procDir.CompareAndSwap(nil, proc) { // another goroutine was faster
+		_ = proc.Close()
+		return procDir.Load(), nil
 	}
 	return proc, err
 }
@@ -78,7 +70,6 @@ var errNoProc = errors.New("/proc is not a proc file system")
 // IsProc reports whether fd is the root of a proc file system.
 func IsProc(fd int) bool {
 	const rootInode = 1
-	fs, err := statfs(fd)
-	id, errID := IDOf(fd)
-	return err == nil && errID == nil && fs.Type == unix.PROC_SUPER_MAGIC && id.Ino == rootInode
+	id, err := IDOf(fd)
+	return err == nil && id.Ino == rootInode && isOn(fd, unix.PROC_SUPER_MAGIC, errNoProc) == nil
 }

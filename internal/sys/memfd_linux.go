@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -29,7 +30,7 @@ func Buffer() (*FD, error) {
 	if err == nil {
 		return fd, nil
 	}
-	fd, second := unlinked(func(string) error { return nil })
+	fd, second := unlinked(unlinkedIn)
 	if second != nil {
 		return nil, fmt.Errorf("memfd_create: %w; %w", err, second)
 	}
@@ -69,29 +70,22 @@ func ReadBuffer(fd *FD, size uint64) ([]byte, error) {
 	data := make([]byte, size)
 	for done := 0; done < len(data); {
 		n, err := unix.Pread(fd.Int(), data[done:], int64(done))
-		switch {
-		case err == unix.EINTR:
-		case err != nil:
-			return nil, err
-		case n == 0:
-			return nil, io.ErrUnexpectedEOF
+		if n <= 0 && err != unix.EINTR {
+			return nil, cmp.Or(err, io.ErrUnexpectedEOF)
 		}
 		done += max(n, 0)
 	}
 	return data, nil
 }
 
-// unlinked returns a file without a name that only this process has, in the first directory for temporary files that
-// suits and can be written to. TMPDIR does not count: in a set-user-ID program it is that of a user with fewer rights.
-func unlinked(suits func(dir string) error) (*FD, error) {
+// unlinked returns a file without a name that only this process has, of the first directory for temporary files where
+// it can be made. TMPDIR does not count: in a set-user-ID program it is that of a user with fewer rights.
+func unlinked(create func(dir string) (*FD, error)) (*FD, error) {
 	var all []error
 	for _, dir := range []string{"/dev/shm", "/tmp", "/var/tmp"} {
-		err := suits(dir)
+		fd, err := create(dir)
 		if err == nil {
-			var fd *FD
-			if fd, err = unlinkedIn(dir); err == nil {
-				return fd, nil
-			}
+			return fd, nil
 		}
 		all = append(all, err)
 	}

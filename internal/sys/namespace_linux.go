@@ -47,13 +47,6 @@ func OpenNamespace(path string) (*FD, error) {
 	return orClose(fd, err)
 }
 
-// OpenNamespaceOn is OpenNamespace when the device number of namespaces is known. Then nothing else than a namespace is
-// opened, and no file system is asked, which might not answer.
-func OpenNamespaceOn(dev uint64, path string) (*FD, error) {
-	text := raw.NewPath(path)
-	return Own(OpenOn(dev, raw.CurrentDir, &text))
-}
-
 // Setns moves the calling thread into the namespace of fd, or with a pidfd into those of its process that mask names.
 func Setns(fd, mask int) error {
 	return asError(raw.Setns(fd, species.NamespaceType(mask)))
@@ -68,7 +61,6 @@ func idOfFD(f *FD, err error) (species.NamespaceID, error) {
 	if err != nil {
 		return species.NoneID, err
 	}
-	defer runtime.KeepAlive(f)
 	defer func() { _ = f.Close() }()
 	return IDOf(f.Int())
 }
@@ -76,28 +68,13 @@ func idOfFD(f *FD, err error) (species.NamespaceID, error) {
 // IsNamespace reports whether a namespace of type t is at path.
 func IsNamespace(path string, t species.NamespaceType) bool {
 	fd, err := OpenNamespace(path)
-	if err != nil {
-		return false
-	}
 	defer func() { _ = fd.Close() }()
-	found, err := TypeOf(fd.Int())
-	return err == nil && found == t
+	found, errno := raw.Type(fd.Int())
+	return err == nil && errno == 0 && found == t
 }
 
 // CheckNsfs returns EINVAL unless fd, which may be an O_PATH one, is on the file system of namespaces.
-func CheckNsfs(fd int) error {
-	fs, err := statfs(fd)
-	if err == nil && fs.Type != unix.NSFS_MAGIC {
-		return unix.EINVAL
-	}
-	return err
-}
-
-// OwnerOf is raw.Owner.
-func OwnerOf(fd int) (*FD, error) { return Own(raw.Owner(fd)) }
-
-// ParentOf is raw.Parent.
-func ParentOf(fd int) (*FD, error) { return Own(raw.Parent(fd)) }
+func CheckNsfs(fd int) error { return isOn(fd, unix.NSFS_MAGIC, unix.EINVAL) }
 
 // OwnerUIDOf is raw.OwnerUID.
 func OwnerUIDOf(fd int) (int, error) {
@@ -118,7 +95,7 @@ func OnlyTrustedMade(user *FD) bool {
 	if owner, err := OwnerUIDOf(user.Int()); err != nil || owner != 0 && owner != unix.Geteuid() {
 		return false
 	}
-	parent, err := ParentOf(user.Int())
+	parent, err := Own(raw.Parent(user.Int()))
 	if err != nil {
 		return false
 	}
@@ -151,9 +128,6 @@ func NetworkCookie() (uint64, error) {
 	cookie, errno := raw.Cookie(socket)
 	return cookie, asError(errno)
 }
-
-// NetworkOfSocket is raw.NetworkOfSocket.
-func NetworkOfSocket(fd int) (*FD, error) { return Own(raw.NetworkOfSocket(fd)) }
 
 // PIDFrom is raw.PIDFrom.
 func PIDFrom(fd, pid int) (int, error) { return translate(raw.PIDFrom, fd, pid) }
@@ -231,10 +205,7 @@ func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
 		return Own(raw.NetworkOfTun(own))
 	}
 	var st raw.Status
-	switch errno := raw.StatNoWait(own, &st); {
-	case errno != 0:
-		return nil, errno
-	case !st.IsSocket():
+	if errno := raw.StatNoWait(own, &st); errno != 0 || !st.IsSocket() {
 		return nil, unix.ENOTSOCK
 	}
 	return Own(raw.NetworkOfSocket(own))

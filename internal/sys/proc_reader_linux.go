@@ -90,17 +90,13 @@ func AppendNumbers(numbers []int, entries []byte) []int {
 	}
 }
 
-// Numbers calls f with each number that is the name of an entry of the open directory.
-func (r *ProcReader) Numbers(dir int, f func(n int)) syscall.Errno {
-	var numbers []int
+// Numbers returns those names of entries of the open directory that are numbers.
+func (r *ProcReader) Numbers(dir int) (numbers []int, errno syscall.Errno) {
 	for {
 		entries, errno := r.List(dir)
 		if errno != 0 || len(entries) == 0 {
-			return errno
+			return numbers, errno
 		}
-		numbers = AppendNumbers(numbers[:0], entries)
-		for _, n := range numbers {
-			f(n)
-		}
+		numbers = AppendNumbers(numbers, entries)
 	}
 }

@@ -54,9 +54,6 @@ func openPidfd(pid int, thread bool) (*FD, error) {
 	return Own(raw.OpenPidfd(pid, thread))
 }
 
-// NewProcess takes ownership of a pidfd.
-func NewProcess(pidfd int) *Process { return &Process{fd: NewFD(pidfd)} }
-
 // Int returns the pidfd, for as long as the Process is kept. It is -1 for a thread without one; see IsJoinable.
 func (p *Process) Int() int {
 	if p.fd == nil {
@@ -98,15 +95,9 @@ func (p *Process) Kill(signal unix.Signal) error {
 // Identity returns the identity of the process.
 func (p *Process) Identity() (Identity, error) {
 	defer runtime.KeepAlive(p)
-	if p.fd != nil && !pretended(PidfdInode) {
-		fs, err := statfs(p.fd.Int())
-		if err != nil {
-			return Identity{}, err
-		}
-		if fs.Type == unix.PID_FS_MAGIC {
-			id, err := IDOf(p.fd.Int())
-			return Identity{Inode: id.Ino}, err
-		}
+	if p.fd != nil && !pretended(PidfdInode) && isOn(p.fd.Int(), unix.PID_FS_MAGIC, unix.EOPNOTSUPP) == nil {
+		id, err := IDOf(p.fd.Int())
+		return Identity{Inode: id.Ino}, err
 	}
 	stat, err := p.Stat()
 	return Identity{Start: stat.Start}, err
@@ -115,7 +106,6 @@ func (p *Process) Identity() (Identity, error) {
 // IsKernelThread reports whether the process is part of the kernel. Only PID 2 of the initial PID namespace and its
 // children can be, so that /proc is read for these, and for all before Linux 6.13, whose pidfds do not tell the parent.
 func (p *Process) IsKernelThread() bool {
-	defer runtime.KeepAlive(p)
 	var info raw.ProcessInfo
 	known := p.fd != nil && !pretended(PidfdInfo) && raw.PidfdInfo(p.fd.Int(), &info) == 0
 	if known && info.PPID != 0 && info.PPID != 2 {
@@ -213,9 +203,17 @@ func (p *Process) OpenNamespace(t species.NamespaceType) (*FD, error) {
 func (p *Process) openNamespace(t species.NamespaceType) (*FD, error) {
 	fd, err := Own(p.askPidfd(t))
 	if err == unix.ENOTTY || err == unix.EINVAL {
-		return p.openIn("/ns/"+t.Name(), OpenNamespace)
+		return p.openIn("/ns/"+linkName(t), OpenNamespace)
 	}
 	return fd, err
+}
+
+// linkName returns the name of one of the ten namespaces in /proc/PID/ns.
+func linkName(t species.NamespaceType) string {
+	if t&raw.ForChildren != 0 {
+		return (t &^ raw.ForChildren).Name() + "_for_children"
+	}
+	return t.Name()
 }
 
 // askPidfd has the pidfd open a namespace. ENOTTY or EINVAL: there is no pidfd, or it cannot (before Linux 6.11).
@@ -253,23 +251,11 @@ func (p *Process) NamespaceID(t species.NamespaceType) (species.NamespaceID, err
 // BirthNamespaceID returns the identity of the namespace of type t for children of the thread, which differs from its
 // own if it unshared a PID or time namespace. ErrNotSupported: it is a PID namespace without a first process yet.
 func (p *Process) BirthNamespaceID(t species.NamespaceType) (species.NamespaceID, error) {
-	const differ = species.Set(species.CLONE_NEWPID | species.CLONE_NEWTIME)
-	if !differ.Has(t) {
+	if t != species.CLONE_NEWPID && t != species.CLONE_NEWTIME {
 		return p.NamespaceID(t)
 	}
-	forChildren := raw.PIDForChildren
-	if t == species.CLONE_NEWTIME {
-		forChildren = raw.TimeForChildren
-	}
-	if fd, err := Own(p.askPidfd(forChildren)); err == nil {
-		return idOfFD(fd, nil)
-	}
-	dir, err := p.ProcDir()
-	if err != nil {
-		return species.NoneID, err
-	}
-	id, err := idOfFD(OpenNamespace(dir + "/ns/" + t.Name() + "_for_children"))
-	if err == unix.ENOENT {
+	id, err := idOfFD(p.openNamespace(raw.ForChildren | t))
+	if err == unix.ESRCH && p.Alive() {
 		return species.NoneID, fmt.Errorf("this thread's children start a %s namespace of their own: %w", t.Name(), ErrNotSupported)
 	}
 	return id, err

@@ -22,57 +22,51 @@ import (
 // ExplainJoin is for setns(2) of these types, NaNS for whatever it is, and what is opened for it. fd is the namespace or
 // the pidfd that it was called with, raw.NoFD if that is not at hand.
 func ExplainJoin(err error, types species.NamespaceType, fd int) error {
-	if !errors.Is(err, syscall.EPERM) {
-		return ExplainInspect(err)
-	}
-	if types == species.NaNS {
-		types, _ = TypeOf(fd)
-	}
-	return because(lacksToJoin(species.Set(types), fd), err)
+	return because(syscall.EPERM, ExplainInspect(err), func() string {
+		if types == species.NaNS {
+			types, _ = TypeOf(fd)
+		}
+		return lacksToJoin(species.Set(types), fd)
+	})
 }
 
 // ExplainInspect is for opening or comparing the namespaces of a process, or its root.
-func ExplainInspect(err error) error {
-	if !errors.Is(err, syscall.EACCES) {
-		return err
-	}
-	return because(lacksToInspect(), err)
-}
+func ExplainInspect(err error) error { return because(syscall.EACCES, err, lacksToInspect) }
 
 // ExplainCreate is for unshare(2) and clone(2) of these types.
 func ExplainCreate(err error, types species.NamespaceType) error {
-	switch {
-	case !errors.Is(err, syscall.EPERM):
-		return err
-	case species.Set(types).Has(species.CLONE_NEWUSER):
-		return because("new user namespaces are denied by a seccomp filter, a security module or a sysctl, or to whoever is in a "+
-			"chroot or has no mapped ID, or the ID mappings take more rights (user_namespaces(7))", err)
-	}
-	return because(lacksOwn(unix.CAP_SYS_ADMIN), err)
+	return because(syscall.EPERM, err, func() string {
+		if species.Set(types).Has(species.CLONE_NEWUSER) {
+			return "new user namespaces are denied by a seccomp filter, a security module or a sysctl, or to whoever is in a " +
+				"chroot or has no mapped ID, or the ID mappings take more rights (user_namespaces(7))"
+		}
+		return lacksOwn(unix.CAP_SYS_ADMIN)
+	})
 }
 
 // ExplainMount is for mount(2) and umount(2).
 func ExplainMount(err error) error {
-	if !errors.Is(err, syscall.EPERM) {
-		return err
-	}
-	fd, openErr := OpenThreadNamespace(species.CLONE_NEWNS)
-	if openErr != nil {
-		return because(lacksOwn(unix.CAP_SYS_ADMIN), err)
-	}
-	defer func() { _ = fd.Close() }()
-	return because(lacksOver(species.CLONE_NEWNS, fd.Int(), unix.CAP_SYS_ADMIN), err)
+	return because(syscall.EPERM, err, func() string {
+		fd, _ := OpenThreadNamespace(species.CLONE_NEWNS)
+		defer func() { _ = fd.Close() }()
+		return lacksOver(species.CLONE_NEWNS, fd.Int(), unix.CAP_SYS_ADMIN)
+	})
 }
 
 // ExplainSocket is for asking a socket for its network namespace.
 func ExplainSocket(err error) error {
-	if !errors.Is(err, syscall.EPERM) {
-		return err
-	}
-	return because("CAP_NET_ADMIN is lacking in the user namespace that owns the socket's network namespace, or "+refuser(), err)
+	return because(syscall.EPERM, err, func() string {
+		return "CAP_NET_ADMIN is lacking in the user namespace that owns the socket's network namespace, or " + refuser()
+	})
 }
 
-func because(why string, err error) error { return fmt.Errorf("%s: %w", why, err) }
+// because puts the reason before an error that is this refusal.
+func because(refusal, err error, why func() string) error {
+	if !errors.Is(err, refusal) {
+		return err
+	}
+	return fmt.Errorf("%s: %w", why(), err)
+}
 
 // hasCapability reports whether the calling thread has a capability in its own user namespace.
 func hasCapability(capability int) bool {
@@ -100,10 +94,10 @@ func lacksOwn(capabilities ...int) string {
 	return "the caller's capabilities suffice, so " + refuser()
 }
 
-// lacksOver is about the caller's own user namespace and the one that owns the namespace behind fd.
+// lacksOver is about the caller's own user namespace and the one that owns the namespace behind fd, if that is at hand.
 func lacksOver(t species.NamespaceType, fd int, capabilities ...int) string {
 	why := lacksOwn(capabilities...)
-	owner, err := OwnerOf(fd)
+	owner, err := Own(raw.Owner(fd))
 	_ = owner.Close()
 	if why == lacksOwn() && errors.Is(err, syscall.EPERM) {
 		return "CAP_SYS_ADMIN is lacking in the user namespace that owns the " + t.Name() +
@@ -134,11 +128,8 @@ func lacksToJoin(types species.Set, fd int) string {
 		if errors.Is(err, syscall.EACCES) {
 			return lacksToInspect()
 		}
-		why := lacksOwn(needed...)
-		if err == nil {
-			why = lacksOver(t, one.Int(), needed...)
-			_ = one.Close()
-		}
+		why := lacksOver(t, one.Int(), needed...)
+		_ = one.Close()
 		if why != lacksOwn() {
 			return why
 		}
@@ -157,7 +148,7 @@ func lacksToJoinUser(types species.Set, fd int) string {
 	}
 	defer func() { _ = user.Close() }()
 	uid, _ := OwnerUIDOf(user.Int())
-	parent, err := ParentOf(user.Int())
+	parent, err := Own(raw.Parent(user.Int()))
 	_ = parent.Close()
 	switch {
 	case errors.Is(err, syscall.EPERM), !hasCapability(unix.CAP_SYS_ADMIN) && uid != unix.Geteuid():

@@ -49,34 +49,37 @@ type Message struct {
 // Receive receives one message of a trusted process into buf; Inbox is for others. EMSGSIZE: it is longer; EMFILE:
 // there was no room for its descriptor.
 func Receive(socket *FD, buf []byte) (Message, error) {
-	control := make([]byte, unix.CmsgSpace(4*8))
-	n, got, flags, err := recvmsg(socket, buf, control, 0)
-	if err != nil {
-		return Message{}, err
-	}
-	m := Message{Size: n, End: n == 0}
-	m.parse(control[:got])
-	if flags&(unix.MSG_TRUNC|unix.MSG_CTRUNC) != 0 {
-		_ = m.File.Close()
-		if flags&unix.MSG_CTRUNC != 0 {
-			return Message{}, unix.EMFILE
-		}
-		return Message{}, unix.EMSGSIZE
-	}
-	return m, nil
+	return receive(socket, buf, make([]byte, unix.CmsgSpace(4*8)), 0, unix.EMFILE)
 }
 
-func recvmsg(socket *FD, buf, control []byte, how int) (n, got, flags int, err error) {
+// receive receives one message with as many control messages as there is room for; with more, the error is tooMany.
+func receive(socket *FD, buf, control []byte, how int, tooMany error) (Message, error) {
 	defer runtime.KeepAlive(socket)
-	receive := func() (err error) {
+	var n, got, flags int
+	next := func() (err error) {
 		n, got, flags, _, err = unix.Recvmsg(socket.Int(), buf, control, how|unix.MSG_CMSG_CLOEXEC)
 		return err
 	}
-	err = Retry(receive)
+	err := Retry(next)
 	if err == unix.ECONNRESET {
-		err = Retry(receive) // the peer ended and left something unread; that is said once, and before what it sent
+		err = Retry(next) // the peer ended and left something unread; that is said once, and before what it sent
 	}
-	return n, got, flags, err
+	if err != nil {
+		return Message{}, err
+	}
+	m := Message{Size: n, End: n == 0 && got == 0}
+	m.parse(control[:got])
+	switch {
+	case flags&unix.MSG_CTRUNC != 0:
+		err = tooMany
+	case flags&unix.MSG_TRUNC != 0:
+		err = unix.EMSGSIZE
+	}
+	if err != nil {
+		_ = m.File.Close()
+		return Message{}, err
+	}
+	return m, nil
 }
 
 // parse owns the first descriptor of the control messages and closes the others.

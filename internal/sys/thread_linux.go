@@ -114,12 +114,6 @@ func Exists(pid int) error {
 	return nil
 }
 
-// Start returns when the process started, in clock ticks after boot.
-func (p *Process) Start() (uint64, error) {
-	stat, err := p.Stat()
-	return stat.Start, err
-}
-
 // OpenRoot opens the root directory of the process, as a place to resolve paths from (O_PATH). It requires the right to
 // inspect the process, but none over its mount namespace.
 func (p *Process) OpenRoot() (*FD, error) {
@@ -158,11 +152,9 @@ func AwaitThreadEnd(tid int) {
 	}
 }
 
-// OnMainThread reports whether the calling thread is the process's first; see raw.Thread.
-func OnMainThread() bool {
-	_, main := raw.Thread()
-	return main
-}
+// OnMainThread reports whether the calling thread is the process's first, whose namespaces are those that /proc/PID/ns
+// shows, and which the Go runtime never ends.
+func OnMainThread() bool { return raw.OwnTID() == raw.OwnPID() }
 
 // Living returns p if its first thread has not ended. If it has, as by pthread_exit(3) in main(), the process has no
 // namespaces: then Living closes p and returns the oldest other thread. On an error it returns p.

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/binary"
 	"errors"
-	"fmt"
 )
 
 // types is the kernel's description of its own types: the BPF Type Format of the kernel's documentation, bpf/btf.rst.
@@ -109,42 +108,6 @@ func (t *types) name(at uint32) []byte {
 	}
 	text, _, _ := bytes.Cut(t.strings[at:], []byte{0})
 	return text
-}
-
-// find returns the number of a type.
-func (t *types) find(kind int, name string) (uint32, error) {
-	if number := t.named[typeName{kind, name}]; number != 0 {
-		return number, nil
-	}
-	return 0, fmt.Errorf("this kernel has no %s: %w", name, errors.ErrUnsupported)
-}
-
-// size returns how many bytes a struct has.
-func (t *types) size(structure string) (int, error) {
-	number, err := t.find(kindStruct, structure)
-	if err != nil {
-		return 0, err
-	}
-	return int(t.word(int(t.starts[number]) + 8)), nil
-}
-
-// offset returns where in a struct a field is, or a field of a field.
-func (t *types) offset(structure string, path ...string) (int, error) {
-	number, err := t.find(kindStruct, structure)
-	if err != nil {
-		return 0, err
-	}
-	sum := 0
-	for _, field := range path {
-		left := mostLooks
-		bits, kind, ok := t.member(number, field, &left)
-		if !ok || bits%8 != 0 {
-			return 0, fmt.Errorf("this kernel has no %s in struct %s: %w", field, structure, errors.ErrUnsupported)
-		}
-		sum += bits / 8
-		number = kind
-	}
-	return sum, nil
 }
 
 const (

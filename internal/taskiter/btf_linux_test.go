@@ -41,29 +41,32 @@ func described() []byte {
 var some = []typeName{{kindStruct, "outer"}, {kindStruct, "holder"}, {kindFunc, "run"}, {kindFunc, "outer"}}
 
 func TestTypes(t *testing.T) {
-	types, err := parseTypes(described(), some)
-	require.NoError(t, err)
+	w := writerFor(t, described(), some)
 	for _, want := range []struct {
 		at        int
 		structure string
 		path      []string
 	}{{0, "outer", []string{"first"}}, {4, "outer", []string{"second"}}, {12, "holder", []string{"inner", "second"}}} {
-		at, err := types.offset(want.structure, want.path...)
-		require.NoError(t, err)
-		require.Equal(t, want.at, at)
+		require.Equal(t, want.at, w.at(want.structure, want.path...))
+		require.NoError(t, w.err)
 	}
-	size, err := types.size("holder")
-	require.NoError(t, err)
-	require.Equal(t, 16, size)
-	number, err := types.find(kindFunc, "run")
-	require.NoError(t, err)
-	require.EqualValues(t, 6, number)
+	require.Equal(t, 16, w.sizeOf("holder"))
+	require.EqualValues(t, 6, w.find(kindFunc, "run"))
+	require.NoError(t, w.err)
 	for _, missing := range [][]string{{"outer", "third"}, {"outer", "first", "second"}, {"nothing", "first"}} {
-		_, err := types.offset(missing[0], missing[1:]...)
-		require.ErrorIs(t, err, errors.ErrUnsupported)
+		w := writer{types: w.types}
+		w.at(missing[0], missing[1:]...)
+		require.ErrorIs(t, w.err, errors.ErrUnsupported)
 	}
-	_, err = types.find(kindFunc, "outer")
-	require.ErrorIs(t, err, errors.ErrUnsupported)
+	w.find(kindFunc, "outer")
+	require.ErrorIs(t, w.err, errors.ErrUnsupported)
+}
+
+func writerFor(t *testing.T, description []byte, wanted []typeName) *writer {
+	t.Helper()
+	types, err := parseTypes(description, wanted)
+	require.NoError(t, err)
+	return &writer{types: types}
 }
 
 func TestBadTypes(t *testing.T) {
@@ -81,9 +84,10 @@ func FuzzTypes(f *testing.F) {
 		if err != nil {
 			return
 		}
-		_, _ = types.offset("outer", "second")
-		_, _ = types.offset("holder", "inner", "first")
-		_, _ = types.size("outer")
+		w := writer{types: types}
+		w.at("outer", "second")
+		w.at("holder", "inner", "first")
+		w.sizeOf("outer")
 	})
 }
 
@@ -98,10 +102,9 @@ func BenchmarkTypes(b *testing.B) {
 
 // TestTypesOfAnotherKernel has none of the types that the programs need.
 func TestTypesOfAnotherKernel(t *testing.T) {
-	types, err := parseTypes(described(), wanted)
-	require.NoError(t, err)
-	for program := range unixProgram + 1 {
-		_, err = types.program(program)
+	types := writerFor(t, described(), wanted).types
+	for _, i := range iterators {
+		_, err := types.program(i)
 		require.ErrorIs(t, err, errors.ErrUnsupported)
 		require.False(t, mayPass(err))
 	}
@@ -120,8 +123,7 @@ func TestTypesOfThemselves(t *testing.T) {
 	for _, w := range append([]uint32{24, 0, uint32(4 * len(data)), uint32(4 * len(data)), uint32(len(text))}, data...) {
 		b = binary.NativeEndian.AppendUint32(b, w)
 	}
-	types, err := parseTypes(append(b, text...), some)
-	require.NoError(t, err)
-	_, err = types.offset("outer", "missing")
-	require.ErrorIs(t, err, errors.ErrUnsupported)
+	w := writerFor(t, append(b, text...), some)
+	w.at("outer", "missing")
+	require.ErrorIs(t, w.err, errors.ErrUnsupported)
 }

@@ -12,24 +12,20 @@ import (
 
 // iterator is one that the kernel has checked, which takes longer than to run it for a few hundred processes.
 type iterator struct {
-	program int // in programs
-	mu      sync.Mutex
+	name    string // of the function that stands for it
+	write   func(*writer)
+	written program
 	kept    *sys.FD
 	refused error
 	size    atomic.Int64 // of what was read last
 }
 
-// The programs.
-const (
-	taskProgram = iota
-	fileProgram
-	unixProgram
-)
-
 var (
-	taskReader = iterator{program: taskProgram}
-	fileReader = iterator{program: fileProgram}
-	unixReader = iterator{program: unixProgram}
+	taskReader = iterator{name: taskIterator, write: (*writer).tasks}
+	fileReader = iterator{name: fileIterator, write: func(w *writer) { w.files(false) }}
+	unixReader = iterator{name: fileIterator, write: func(w *writer) { w.files(true) }}
+	iterators  = []*iterator{&taskReader, &fileReader, &unixReader}
+	loading    sync.Mutex // has all of them but their sizes
 )
 
 // read reads all that the program writes, into the room of buf if that suffices.
@@ -49,14 +45,17 @@ func (i *iterator) read(buf []byte) ([]byte, error) {
 
 // get returns what is kept. A kernel that refuses a program is not asked again.
 func (i *iterator) get() (*sys.FD, error) {
-	i.mu.Lock()
-	defer i.mu.Unlock()
+	loading.Lock()
+	defer loading.Unlock()
 	if i.kept != nil || i.refused != nil {
 		return i.kept, i.refused
 	}
-	all, err := programs()
+	var err error
+	if i.written.code == nil {
+		err = writePrograms()
+	}
 	if err == nil {
-		i.kept, err = sys.KeepIterator(all[i.program].code, all[i.program].function)
+		i.kept, err = sys.KeepIterator(i.written.code, i.written.function)
 	}
 	if err != nil && !mayPass(err) {
 		i.refused = err
@@ -70,47 +69,30 @@ func mayPass(err error) bool {
 	return slices.ContainsFunc(later, func(e error) bool { return errors.Is(err, e) })
 }
 
-// written are the programs for this kernel, whose types take megabytes and are looked at once.
-var written struct {
-	sync.Mutex
-	programs []program
-}
-
-func programs() ([]program, error) {
-	written.Lock()
-	defer written.Unlock()
-	if written.programs != nil {
-		return written.programs, nil
-	}
+// writePrograms writes all at once: the types of the kernel take megabytes, and are not kept.
+func writePrograms() error {
 	text, err := sys.KernelTypes()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	t, err := parseTypes(text, wanted)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	all := make([]program, unixProgram+1)
-	for i := range all {
-		if all[i], err = t.program(i); err != nil {
-			return nil, err
+	for _, i := range iterators {
+		p, err := t.program(i)
+		if err != nil {
+			return err
 		}
+		i.written = p
 	}
-	written.programs = all
-	return all, nil
+	return nil
 }
 
-func (t *types) program(which int) (program, error) {
+// program writes the program of an iterator for a kernel with these types.
+func (t *types) program(i *iterator) (program, error) {
 	w := &writer{types: t}
-	function := fileIterator
-	if which == taskProgram {
-		function = taskIterator
-		w.tasks()
-	} else {
-		w.files(which == unixProgram)
-	}
-	if w.err == nil {
-		w.function, w.err = t.find(kindFunc, function)
-	}
+	i.write(w)
+	w.function = w.find(kindFunc, i.name)
 	return w.program, w.err
 }

@@ -6,6 +6,8 @@ package taskiter
 
 import (
 	"cmp"
+	"errors"
+	"fmt"
 	"math"
 	"slices"
 	"strings"
@@ -83,19 +85,44 @@ type writer struct {
 	err error
 }
 
-func (w *writer) at(structure string, path ...string) int {
-	offset, err := w.offset(structure, path...)
-	if err == nil && offset > farthest {
-		err = errTypes
+// find returns the number of a type, 0 if there is none.
+func (w *writer) find(kind int, name string) uint32 {
+	number := w.named[typeName{kind, name}]
+	if number == 0 {
+		w.miss(name)
 	}
-	w.err = cmp.Or(w.err, err)
+	return number
+}
+
+// sizeOf returns how many bytes a struct has.
+func (w *writer) sizeOf(structure string) int {
+	number := w.find(kindStruct, structure)
+	if number == 0 {
+		return 0
+	}
+	return int(w.word(int(w.starts[number]) + 8))
+}
+
+// at returns where in a struct a field is, or a field of a field.
+func (w *writer) at(structure string, path ...string) (offset int) {
+	number := w.find(kindStruct, structure)
+	for _, field := range path {
+		left := mostLooks
+		bits, kind, ok := w.member(number, field, &left)
+		if !ok || bits%8 != 0 {
+			w.miss(field + " in struct " + structure)
+		}
+		offset, number = offset+bits/8, kind
+	}
+	if offset > farthest {
+		w.err = cmp.Or(w.err, errTypes)
+	}
 	return offset
 }
 
-func (w *writer) sizeOf(structure string) int {
-	size, err := w.size(structure)
-	w.err = cmp.Or(w.err, err)
-	return size
+// miss notes what this kernel has not.
+func (w *writer) miss(what string) {
+	w.err = cmp.Or(w.err, fmt.Errorf("this kernel has no %s: %w", what, errors.ErrUnsupported))
 }
 
 // begin loads what a program of an iterator starts with: where to write, and a thread. There is none at the end.

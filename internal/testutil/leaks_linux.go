@@ -5,12 +5,15 @@ import (
 	"io/fs"
 	"maps"
 	"os"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/species"
 )
 
 // patience is how long the checks wait for the end of a thread or a child, or of a mount that is removed in the
@@ -24,7 +27,7 @@ func Run(m *testing.M) int {
 		_ = os.Setenv("GORACE", "atexit_sleep_ms=0")
 	}
 	allowAll()
-	sys.OpenKept()
+	openKept()
 	start := readState()
 	code := m.Run()
 	leaks := start.leaks(patience)
@@ -35,6 +38,18 @@ func Run(m *testing.M) int {
 		return 1
 	}
 	return code
+}
+
+// openKept opens what package sys otherwise opens when it is first needed, and keeps.
+func openKept() {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if fd, err := sys.OpenCurrentNet(raw.OwnTID()); err == nil {
+		raw.CloseNoWait(fd)
+	}
+	if fd, err := sys.OpenCurrent(species.CLONE_NEWUTS); err == nil { // through /proc
+		raw.CloseNoWait(fd)
+	}
 }
 
 // allowAll lets other users execute the test binary, which some tests need: with a strict umask only its owner may. A
