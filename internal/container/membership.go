@@ -16,6 +16,11 @@ type Membership struct {
 	Container *Container
 }
 
+// IsBelowTop reports whether a process is in another cgroup than that at the top, in any hierarchy.
+func (m *Membership) IsBelowTop() bool {
+	return slices.ContainsFunc(m.In, func(in In) bool { return in.Path != "/" })
+}
+
 // In is a cgroup that a process is in.
 type In struct {
 	Kind string // of the hierarchy: its controllers, or a name, or nothing for version 2

@@ -65,6 +65,17 @@ func New(root string, hierarchies []container.Hierarchy, mountinfo []byte) *Engi
 	return e
 }
 
+// Exist reports whether there is any of the folders that runtimes have by default.
+func Exist() bool {
+	e := New("", nil, nil)
+	for _, folder := range slices.Concat(e.docker, e.podman, e.containerd, e.runc, e.crun) {
+		if _, err := os.Lstat(folder); err == nil {
+			return true
+		}
+	}
+	return false
+}
+
 // Where containerd has its containers below the folder of its state, and Docker's below --exec-root.
 const (
 	tasks    = "io.containerd.runtime.v2.task"

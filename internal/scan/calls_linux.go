@@ -32,6 +32,7 @@ type caller struct {
 	count   uint64        // state, as the goroutine left it
 	call    stuckCall     // valid during a call
 	passing bool          // during the call, inPassing is open: to be closed by whoever gives it up
+	away    *atomic.Int32 // counts callers that were given up
 
 	seen  uint64 // of state, by whoever watches
 	looks int    // how often that was seen
@@ -41,6 +42,9 @@ const givenUp = ^uint64(0)
 
 // about says which process the calls from now on are about, and whose it is, -1 if that is not known.
 func (w *worker) about(pid, user int) { w.pid, w.user = pid, user }
+
+// newCaller returns one that may be given up.
+func (s *scan) newCaller(read *sys.ProcReader) *caller { return &caller{read: read, away: &s.away} }
 
 // begin says that a call begins that may not end. Until its end nothing of the worker's is touched. It returns nil, and
 // notes a Problem, if the call is not to be made: it would not end, or too many others do not.
@@ -65,7 +69,12 @@ func (w *worker) begin(source facts.Sources, passing bool) *caller {
 // end says that the call has ended, and whether anybody has waited for it. If not, the goroutine has to end, too.
 func (c *caller) end() bool {
 	c.count++
-	return c.state.CompareAndSwap(c.count-1, c.count)
+	if c.state.CompareAndSwap(c.count-1, c.count) {
+		return true
+	}
+	stuck.add(c.call, -1)
+	c.away.Add(-1)
+	return false
 }
 
 // watch makes a call that may not end. ETIMEDOUT: it was not made, and there is a Problem.
@@ -97,15 +106,24 @@ func (w *worker) watchOpen(source facts.Sources, passing bool, open func() (int,
 	return fd, errno
 }
 
-// isOverdue gives a call up that was under way the last times, too. Clocks go on while the machine sleeps, so it counts.
-func (c *caller) isOverdue(looks int) bool {
+// giveUp gives a call up that was under way the last times, too: so many that clocks which go on while the machine sleeps
+// do not count.
+func (c *caller) giveUp(looks int) bool {
 	state := c.state.Load()
-	if state%2 == 0 || state != c.seen {
+	if state == c.seen {
+		c.looks++
+	} else {
 		c.seen, c.looks = state, 0
+	}
+	if state%2 == 0 || c.looks < looks || !c.state.CompareAndSwap(state, givenUp) {
 		return false
 	}
-	c.looks++
-	return c.looks >= looks && c.state.CompareAndSwap(state, givenUp)
+	c.away.Add(1)
+	stuck.add(c.call, 1)
+	if c.passing {
+		inPassing.close()
+	}
+	return true
 }
 
 // stuckCall is a call that may not end.

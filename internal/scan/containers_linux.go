@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"maps"
 	"os"
 	"path"
 	"slices"
@@ -69,28 +70,24 @@ func (s *scan) findContainers(f *facts.Facts) {
 	if !s.opts.has(facts.Cgroups) {
 		return
 	}
-	known, hierarchies := s.knownCgroups()
+	known := s.knownCgroups()
 	memberships := make([]*container.Membership, len(known))
 	for i, c := range known {
+		c.frozen = s.isFrozen(c.in)
 		memberships[i] = c.in
 	}
-	told := s.engines(f, hierarchies)
+	told := s.engines(f, memberships)
 	found := container.Assign(memberships, told.At, func(kind string, c *container.Container) bool {
-		return hierarchies.proof(kind, c, told.At)
+		return s.cgroupFS().proof(kind, c, told.At)
 	})
 	makers := map[*container.Container]int{}
 	for _, m := range memberships {
-		if c := m.Container; hierarchies != nil && c != nil && !c.Proven && makers[c] == 0 {
-			makers[c] = hierarchies.maker(m, told.At)
+		if c := m.Container; c != nil && !c.Proven && makers[c] == 0 {
+			makers[c] = s.cgroupFS().maker(m, told.At)
 		}
 	}
-	for _, c := range found {
-		if c.Proven {
-			s.describe(f, told, c)
-		} else {
-			told.DescribeFor(makers[c], c)
-		}
-	}
+	s.describe(found, told, makers)
+	s.name(f, found)
 	slices.SortFunc(found, func(a, b *container.Container) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
 	})
@@ -113,51 +110,44 @@ func (s *scan) containerRows(f *facts.Facts, found []*container.Container) {
 	}
 }
 
-// knownCgroups returns the cgroups that were read, sorted, and finds out which are frozen.
-func (s *scan) knownCgroups() ([]*cgroup, *hierarchies) {
-	var known []*cgroup
-	var hierarchies *hierarchies
+// knownCgroups returns the cgroups that were read, sorted.
+func (s *scan) knownCgroups() (known []*cgroup) {
 	for _, w := range s.workers {
-		for _, c := range w.cgroups {
-			if hierarchies == nil && len(c.in.Path) > 1 {
-				hierarchies = s.hierarchies()
-			}
-			c.frozen = hierarchies.frozen(c.in)
-			known = append(known, c)
-		}
+		known = slices.AppendSeq(known, maps.Values(w.cgroups))
 	}
 	slices.SortFunc(known, func(a, b *cgroup) int {
 		return slices.CompareFunc(a.in.In, b.in.In, func(a, b container.In) int { return cmp.Compare(a.Path, b.Path) })
 	})
-	return known, hierarchies
+	return known
 }
 
-// hierarchies are those of cgroups, as mounted in our mount namespace; nil is none.
-type hierarchies struct {
+// cgroupFS are the hierarchies of cgroups, as mounted in our mount namespace.
+type cgroupFS struct {
 	all       []container.Hierarchy
 	mountinfo []byte
 	trust     sys.Trust
 }
 
-func (s *scan) hierarchies() *hierarchies {
-	text, errno := s.reader.Whole(s.proc.dir, &mountinfoHere)
-	if errno != 0 && errno != syscall.ENOENT {
-		return &hierarchies{}
+// cgroupFS reads where they are mounted, once it is asked.
+func (s *scan) cgroupFS() *cgroupFS {
+	if s.cgroups == nil {
+		text, errno := s.caller.read.Whole(s.proc.dir, &mountinfoHere)
+		if errno != 0 {
+			_, text = s.workers[0].checked(facts.Cgroups, errno), nil
+		}
+		s.cgroups = &cgroupFS{all: container.Hierarchies(text), mountinfo: bytes.Clone(text)}
 	}
-	return &hierarchies{all: container.Hierarchies(text), mountinfo: bytes.Clone(text)}
+	return s.cgroups
 }
 
 // proof reports whether only root or the caller can have made the cgroup of a container.
-func (h *hierarchies) proof(kind string, c *container.Container, at func(string) *container.Container) bool {
-	if h == nil {
-		return false
-	}
+func (h *cgroupFS) proof(kind string, c *container.Container, at func(string) *container.Container) bool {
 	in, _ := container.Find(h.all, kind, c.Cgroup)
 	return in != nil && in.Proves(c, at, h.trust.OnlyTrustedMayMake)
 }
 
 // maker returns who may have made a container's cgroup, the owner of the directory above: -1 for root, us, or not known.
-func (h *hierarchies) maker(m *container.Membership, at func(string) *container.Container) int {
+func (h *cgroupFS) maker(m *container.Membership, at func(string) *container.Container) int {
 	for _, in := range m.In {
 		hierarchy, dir := container.Find(h.all, in.Kind, m.Container.Cgroup)
 		if dir == "" || !strings.HasPrefix(in.Path, m.Container.Cgroup) || hierarchy.IsNested(m.Container, at) {
@@ -170,27 +160,36 @@ func (h *hierarchies) maker(m *container.Membership, at func(string) *container.
 	return -1
 }
 
-func (h *hierarchies) frozen(in *container.Membership) bool {
-	return strings.Contains(h.read("", in.Unified, "cgroup.events"), "frozen 1") ||
-		strings.HasPrefix(h.read("freezer", in.Freezer, "freezer.state"), "FROZEN")
+func (s *scan) isFrozen(in *container.Membership) bool {
+	return strings.Contains(s.readCgroupFile("", in.Unified, "cgroup.events"), "frozen 1") ||
+		strings.HasPrefix(s.readCgroupFile("freezer", in.Freezer, "freezer.state"), "FROZEN")
 }
 
-// read reads a file of a cgroup, "" if the hierarchy or the cgroup is not to be seen.
-func (h *hierarchies) read(kind, cgroup, file string) string {
-	if h == nil || cgroup == "" || cgroup == "/" {
+// readCgroupFile reads a file of a cgroup, "" if the hierarchy or the cgroup is not to be seen.
+func (s *scan) readCgroupFile(kind, cgroup, file string) string {
+	if cgroup == "" || cgroup == "/" {
 		return ""
 	}
-	_, dir := container.Find(h.all, kind, cgroup)
+	_, dir := container.Find(s.cgroupFS().all, kind, cgroup)
 	if dir == "" {
 		return ""
 	}
 	return string(engines.ReadFile(path.Join(dir, file)))
 }
 
-// engines returns what runtimes have written down and their processes have for arguments, nil if there are no cgroups to
-// be seen, or the files do not answer. Arguments are known with the source Details.
-func (s *scan) engines(f *facts.Facts, h *hierarchies) *engines.Engines {
-	if h == nil {
+// askState has a worker read what runtimes have written down, which may be on a file system that does not answer:
+// ETIMEDOUT then, and a Problem.
+func askState[T any](s *scan, ask func() T) (answer T, errno syscall.Errno) {
+	s.share(1, func(w *worker, _ int) {
+		answer, errno = watch(w, facts.Cgroups, func(*caller) (T, syscall.Errno) { return ask(), 0 })
+	})
+	return answer, errno
+}
+
+// engines returns what runtimes have written down and their processes have for arguments, nil if there are neither, if
+// all processes are in the cgroups at the top, or the files do not answer. Arguments are known with the source Details.
+func (s *scan) engines(f *facts.Facts, known []*container.Membership) *engines.Engines {
+	if !slices.ContainsFunc(known, (*container.Membership).IsBelowTop) {
 		return nil
 	}
 	var seen []facts.Process
@@ -199,51 +198,56 @@ func (s *scan) engines(f *facts.Facts, h *hierarchies) *engines.Engines {
 			seen = append(seen, *p)
 		}
 	}
-	told, err := Within(s.opts.Patience, s.ctx.Done(), func() (*engines.Engines, error) {
-		told := engines.New("", h.all, h.mountinfo)
+	if exist, _ := askState(s, engines.Exist); !exist && len(seen) == 0 {
+		return nil
+	}
+	proc, fs := s.opts.Proc, s.cgroupFS()
+	told, _ := askState(s, func() *engines.Engines {
+		told := engines.New("", fs.all, fs.mountinfo)
 		for i := range seen {
-			p, ok := engines.Look(s.opts.Proc, seen[i].PID)
+			p, ok := engines.Look(proc, seen[i].PID)
 			if ok && p.UID == seen[i].UID && (p.Start == 0 || p.Start == seen[i].Start) {
 				p.Args = seen[i].Cmdline
 				told.AddProcess(p)
 			}
 		}
 		told.Search()
-		return told, nil
-	}, func(*engines.Engines) {})
-	if err != nil {
-		s.stateStuck = true
-		s.containerProblem(f, "", err)
-	}
+		return told
+	})
 	return told
 }
 
-// describe finds out about a container whose cgroup is proven, by one after the other. What runtimes write down may be on
-// a file system that does not answer; a Namer has the context.
-func (s *scan) describe(f *facts.Facts, told *engines.Engines, c *container.Container) {
-	if !s.stateStuck {
-		own := *c
-		described, err := Within(s.opts.Patience, s.ctx.Done(), func() (*container.Container, error) {
-			told.Describe(&own)
-			return &own, nil
-		}, func(*container.Container) {})
-		if err == nil {
-			*c = *described
+// describe finds out about the containers: of those with a proven cgroup from files, too, one after the other.
+func (s *scan) describe(found []*container.Container, told *engines.Engines, makers map[*container.Container]int) {
+	for _, c := range found {
+		if !c.Proven {
+			told.DescribeFor(makers[c], c)
+			continue
 		}
-		s.stateStuck = err != nil
-		s.containerProblem(f, c.Cgroup, err)
-	}
-	for _, namer := range s.opts.Namers {
-		if c.Name == "" {
-			name, err := namer(s.ctx, c)
-			c.Name = name
-			s.containerProblem(f, c.Cgroup, err)
+		described, errno := askState(s, func() container.Container {
+			own := *c
+			told.Describe(&own)
+			return own
+		})
+		if errno != 0 {
+			told = nil
+		} else {
+			*c = described
 		}
 	}
 }
 
-func (s *scan) containerProblem(f *facts.Facts, cgroup string, err error) {
-	if err != nil && context.Cause(s.ctx) == nil {
-		f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(cgroup), Errno: errnoOf(err)})
+// name asks the Namers for names that are not known.
+func (s *scan) name(f *facts.Facts, found []*container.Container) {
+	for _, c := range found {
+		for _, namer := range s.opts.Namers {
+			if !c.Proven || c.Name != "" {
+				break
+			}
+			name, err := namer(s.ctx, c)
+			if c.Name = name; err != nil && context.Cause(s.ctx) == nil {
+				f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(c.Cgroup), Errno: errnoOf(err)})
+			}
+		}
 	}
 }

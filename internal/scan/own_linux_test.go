@@ -53,7 +53,7 @@ func TestDuplicatesAreNotThePrograms(t *testing.T) {
 	require.Zero(t, errno)
 	next := opened(t)
 	next.releaseSelf()
-	next.lookAtSelf(next.reader)
+	next.lookAtSelf(next.caller.read)
 	require.Contains(t, next.ownFDs, pair[0])
 	require.NotContains(t, next.ownFDs, own)
 	ours.drop(own)

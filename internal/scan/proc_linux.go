@@ -50,7 +50,7 @@ func (s *scan) openProc() error {
 	}
 	s.table = newTable(dev, &s.opts)
 	path = raw.NewPath("self")
-	text, _ := s.reader.Link(dir, &path)
+	text, _ := s.caller.read.Link(dir, &path)
 	s.proc.self, _ = procfs.PID(text)
 	return nil
 }
@@ -58,7 +58,7 @@ func (s *scan) openProc() error {
 // readSelf reads a file about this process, nil if that fails.
 func (s *scan) readSelf(name string) []byte {
 	path := raw.NewPath("self/" + name)
-	text, errno := s.reader.Short(s.proc.dir, &path)
+	text, errno := s.caller.read.Short(s.proc.dir, &path)
 	if errno != 0 {
 		return nil
 	}
@@ -72,9 +72,10 @@ func (s *scan) listProcesses() error {
 	here := raw.NewPath(".")
 	var errno syscall.Errno
 	s.workers = []*worker{newWorker(s, 0)}
-	s.patience = max(s.opts.Patience, listPatience) // without that there is nothing
+	s.patience.Store(int64(max(s.opts.Patience, listPatience))) // without that there is nothing
 	s.share(1, func(w *worker, _ int) { s.pids, errno = w.listNumbers(facts.Processes, nil, s.proc.dir, &here) })
-	s.workers, s.patience = nil, s.opts.Patience
+	s.workers = nil
+	s.patience.Store(int64(s.opts.Patience))
 	if errno != 0 {
 		return errno
 	}

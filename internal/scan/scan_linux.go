@@ -3,44 +3,35 @@ package scan
 import (
 	"bytes"
 	"context"
-	"errors"
-	"math"
 	"runtime"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/facts"
-	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
 
 // Run finds what there is; given old facts, for less. What could not be seen is among the problems. The error is that of
-// ctx, or of the proc file system. It runs beside the caller if that has a context that may end: a read that hangs hangs
-// nobody else then. It also does if the caller's thread has descriptors of its own (unshare(2) with CLONE_FILES), of
-// which numbers would go to other threads, or is in another mount namespace.
+// ctx, or of the proc file system. Another goroutine does it all, so that a read that hangs hangs nobody else; the thread
+// of the caller may have descriptors of its own (unshare(2) with CLONE_FILES), of which numbers would go to other threads,
+// or be in another mount namespace. One goroutine is enough unless a call hangs, and then all begins anew with workers.
 func Run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
-	if err := ctx.Err(); err != nil {
-		return nil, err
+	makePoller()
+	for alone := true; ctx.Err() == nil; alone = false {
+		s := newScan(ctx, opts, old)
+		s.alone.Store(alone)
+		if found, ok, err := s.watched(); ok {
+			return found, err
+		}
 	}
-	if ctx.Done() == nil && raw.IsLikeMainThread() {
-		return run(ctx, opts, old)
-	}
-	found, err := Within(math.MaxInt64, ctx.Done(), func() (*facts.Facts, error) { return run(ctx, opts, old) }, func(*facts.Facts) {})
-	if cause := ctx.Err(); cause != nil && errors.Is(err, syscall.EINTR) {
-		return nil, cause
-	}
-	return found, err
+	return nil, ctx.Err()
 }
 
 // run is a discovery, phase by phase.
-func run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
-	makePoller()
-	s := newScan(ctx, opts, old)
-	defer s.close()
+func (s *scan) run() (*facts.Facts, error) {
 	if err := s.openProc(); err != nil {
 		return nil, err
 	}
@@ -53,7 +44,7 @@ func run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, err
 	s.walkMountNamespaces()
 	s.listNamespaces() // of all types, if the kernel does that
 	s.lookAtMounts()   // of all mount namespaces, and so at pins
-	if err := ctx.Err(); err != nil {
+	if err := s.ctx.Err(); err != nil {
 		return nil, err
 	}
 	s.lookAgain() // at processes in namespaces that have ended
@@ -70,7 +61,7 @@ func run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, err
 // prepare finds out what there is no snapshot to tell, and makes room for what is to be found.
 func (s *scan) prepare() {
 	if s.snapshot == nil {
-		s.lookAtSelf(s.reader)
+		s.lookAtSelf(s.caller.read)
 		s.table.serials, s.table.handles = haveSerials()
 		s.proc.own = s.isOwnProc()
 		s.proc.unified = bytes.HasPrefix(s.readSelf("cgroup"), []byte("0::")) // none of version 1
@@ -89,6 +80,9 @@ func (s *scan) startWorkers() {
 	n := min(s.opts.Workers, 1+len(s.pids))
 	if n <= 0 {
 		n = min(2, runtime.GOMAXPROCS(0), 1+len(s.pids)/worthAWorker)
+	}
+	if n > 1 {
+		s.alone.Store(false)
 	}
 	for range n {
 		s.workers = append(s.workers, newWorker(s, len(s.pids)/n))
@@ -140,23 +134,26 @@ type scan struct {
 	snapshot *snapshot // nil if there is none
 	mounts   mounts
 
-	stateStuck bool // the files of container runtimes did not answer
+	cgroups *cgroupFS // once it was asked for
 
 	pids   []int
 	rows   []facts.Process // by index in pids; PID is 0 if the process was gone
 	drafts []draft
 
-	reader   *sys.ProcReader // of whoever is not a worker, and of the first of them
+	caller   *caller     // of whoever is not a worker, and of the first of them
+	alone    atomic.Bool // the only worker is this goroutine; see watched
 	workers  []*worker
-	away     atomic.Int32  // goroutines of workers that were given up and did not come back
-	patience time.Duration // with a call that is watched
+	away     atomic.Int32 // goroutines of workers that were given up and did not come back
+	patience atomic.Int64 // with a call that is watched; nanoseconds
 }
 
 // readers have buffers that are expensive to make for a small machine.
 var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
 
 func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
-	s := &scan{ctx: ctx, opts: opts, old: recall(old), reader: readers.Get().(*sys.ProcReader), patience: opts.Patience}
+	s := &scan{ctx: ctx, opts: opts, old: recall(old)}
+	s.caller = s.newCaller(readers.Get().(*sys.ProcReader))
+	s.patience.Store(int64(opts.Patience))
 	types := opts.lookedAt()
 	s.links = make([]nsLink, 0, len(facts.Links{}))
 	for i := range cap(s.links) {
@@ -175,7 +172,9 @@ func (s *scan) close() {
 	if s.proc.fd != nil {
 		_ = s.proc.fd.Close()
 	}
-	readers.Put(s.reader) // another one, if it was given up
+	if s.caller.state.Load() != givenUp {
+		readers.Put(s.caller.read)
+	}
 }
 
 // subject is a process or thread that is being looked at.

@@ -66,7 +66,7 @@ func (s *scan) takeSnapshot() {
 		}
 	})
 	if fds != nil {
-		s.lookAtSelf(s.reader, fds...)
+		s.lookAtSelf(s.caller.read, fds...)
 	}
 	slices.SortFunc(all.files, func(a, b taskiter.File) int { return cmp.Or(a.TGID-b.TGID, a.TID-b.TID, a.FD-b.FD) })
 	s.snapshot, s.table.serials, s.table.handles = all, true, true

@@ -69,13 +69,13 @@ type taskDraft struct {
 }
 
 func newWorker(s *scan, share int) *worker {
-	read := s.reader
+	c := s.caller
 	if len(s.workers) > 0 {
-		read = sys.NewProcReader()
+		c = s.newCaller(sys.NewProcReader())
 	}
 	w := &worker{
 		scan:    s,
-		caller:  &caller{read: read},
+		caller:  c,
 		sockets: map[uint32]facts.Ref{},
 		cgroups: map[string]*cgroup{},
 		groups:  map[uint64]groups{},
@@ -123,6 +123,54 @@ type job struct {
 	done chan struct{} // for each worker that has nothing more to do
 }
 
+// watched runs the discovery, and closes it. ok is false if its only worker was given up, for a call that is now known to
+// be stuck.
+func (s *scan) watched() (found *facts.Facts, ok bool, err error) {
+	type outcome struct {
+		found *facts.Facts
+		err   error
+	}
+	done := make(chan outcome, 1)
+	go func() {
+		found, err := s.run()
+		s.close()
+		done <- outcome{found, err}
+	}()
+	tick := time.NewTicker(s.interval())
+	defer tick.Stop()
+	for {
+		select {
+		case o := <-done:
+			return o.found, true, o.err
+		case <-s.ctx.Done():
+			if s.alone.Load() && s.caller.giveUp(0) {
+				s.close()
+			}
+			return nil, true, s.ctx.Err()
+		case <-tick.C:
+			if s.alone.Load() && s.caller.giveUp(s.looks()) {
+				s.close()
+				return nil, false, nil
+			}
+		}
+	}
+}
+
+// interval is the time after which whoever watches looks again.
+func (s *scan) interval() time.Duration {
+	return min(max(s.opts.Patience/16, time.Millisecond), 50*time.Millisecond)
+}
+
+// looks is how often the same call may be seen under way: once after the context has ended. While two goroutines are
+// still away there is only a quarter of the patience: such calls mostly take microseconds, and there may be many that do
+// not end.
+func (s *scan) looks() int {
+	if s.ctx.Err() != nil {
+		return 1
+	}
+	return max(1, int(time.Duration(s.patience.Load()>>min(s.away.Load(), 2))/s.interval()))
+}
+
 // share has the workers do the n pieces of a job. One may be done again, without what did not answer the first time.
 func (s *scan) share(n int, do func(w *worker, i int)) {
 	if n == 0 {
@@ -131,17 +179,20 @@ func (s *scan) share(n int, do func(w *worker, i int)) {
 	j := &job{n: n, do: do, done: make(chan struct{}, len(s.workers))}
 	for _, w := range s.workers {
 		w.at, w.until = 0, 0
-		go w.work(j)
+		if s.alone.Load() {
+			w.work(j)
+		} else {
+			go w.work(j)
+		}
 	}
-	interval := min(max(s.patience/16, time.Millisecond), 50*time.Millisecond)
-	tick := time.NewTicker(interval)
+	tick := time.NewTicker(s.interval())
 	defer tick.Stop()
 	for left := len(s.workers); left > 0; {
 		select {
 		case <-j.done:
 			left--
 		case <-tick.C:
-			s.lookAfter(j, interval)
+			s.lookAfter(j)
 		}
 	}
 }
@@ -149,13 +200,6 @@ func (s *scan) share(n int, do func(w *worker, i int)) {
 // work does pieces of a job until there are no more. It says which one it is at, for whoever has to go on with it.
 func (w *worker) work(j *job) {
 	const piece = 16
-	caller, away := w.caller, &w.scan.away
-	defer func() {
-		if caller.state.Load() == givenUp {
-			stuck.add(caller.call, -1)
-			away.Add(-1)
-		}
-	}()
 	for w.scan.ctx.Err() == nil {
 		if w.at >= w.until {
 			if w.at = int(j.next.Add(piece)) - piece; w.at >= j.n {
@@ -171,35 +215,26 @@ func (w *worker) work(j *job) {
 	j.done <- struct{}{}
 }
 
-// lookAfter gives up goroutines that wait too long, or at all once the context has ended. While two are still away there
-// is only a quarter of the patience: such calls mostly take microseconds, and there may be many that do not end.
-func (s *scan) lookAfter(j *job, interval time.Duration) {
-	looks := int((s.patience >> min(s.away.Load(), 2)) / interval)
-	if s.ctx.Err() != nil {
-		looks = 1
-	}
+// lookAfter gives up goroutines that wait too long, or at all once the context has ended.
+func (s *scan) lookAfter(j *job) {
+	looks := s.looks()
 	for _, w := range s.workers {
-		if w.caller.isOverdue(looks) {
-			s.away.Add(1)
-			stuck.add(w.caller.call, 1)
-			w.giveUp()
+		if w.caller.giveUp(looks) {
+			w.replace()
 			go w.work(j)
 		}
 	}
 }
 
-// giveUp readies the worker for another goroutine, which begins the piece anew. The old one keeps caller and rooms.
-func (w *worker) giveUp() {
+// replace readies the worker for another goroutine, which begins the piece anew. The old one keeps caller and rooms.
+func (w *worker) replace() {
 	was := w.caller
-	if was.passing {
-		inPassing.close()
-	}
 	m := w.mark
 	w.found, w.unopened, w.problems = w.found[:m.found], w.unopened[:m.unopened], w.problems[:m.problems]
 	w.avoided = append(w.avoided, was.call.source)
-	w.caller = &caller{read: sys.NewProcReader()}
-	if w.scan.reader == was.read {
-		w.scan.reader = w.caller.read
+	w.caller = w.scan.newCaller(sys.NewProcReader())
+	if w.scan.caller == was {
+		w.scan.caller = w.caller
 	}
 	w.fds, w.tids = nil, nil
 }
