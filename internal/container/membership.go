@@ -1,6 +1,7 @@
 package container
 
 import (
+	"bytes"
 	"slices"
 	"strings"
 
@@ -30,7 +31,7 @@ type In struct {
 // ParseMembership parses the text. Path is that of version 2, or if that is the top, that of systemd, or else the
 // longest.
 func ParseMembership(text []byte) *Membership {
-	m := &Membership{}
+	m := &Membership{In: make([]In, 0, bytes.Count(text, []byte{'\n'}))}
 	var systemd, longest string
 	for line, rest, ok := procfs.NextCgroup(text); ok; line, rest, ok = procfs.NextCgroup(rest) {
 		in := In{string(line.Controllers), strings.TrimSuffix(string(line.Path), " (deleted)")}

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"syscall"
 
 	"github.com/nsops/nsops/internal/container"
 )
@@ -68,8 +69,9 @@ func New(root string, hierarchies []container.Hierarchy, mountinfo []byte) *Engi
 // Exist reports whether there is any of the folders that runtimes have by default.
 func Exist() bool {
 	e := New("", nil, nil)
+	var stat syscall.Stat_t
 	for _, folder := range slices.Concat(e.docker, e.podman, e.containerd, e.runc, e.crun) {
-		if _, err := os.Lstat(folder); err == nil {
+		if syscall.Lstat(folder, &stat) == nil {
 			return true
 		}
 	}

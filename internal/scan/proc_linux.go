@@ -71,10 +71,8 @@ const listPatience = 10 * time.Second
 func (s *scan) listProcesses() error {
 	here := raw.NewPath(".")
 	var errno syscall.Errno
-	s.workers = []*worker{newWorker(s, 0)}
 	s.patience.Store(int64(max(s.opts.Patience, listPatience))) // without that there is nothing
 	s.share(1, func(w *worker, _ int) { s.pids, errno = w.listNumbers(facts.Processes, nil, s.proc.dir, &here) })
-	s.workers = nil
 	s.patience.Store(int64(s.opts.Patience))
 	if errno != 0 {
 		return errno

@@ -84,8 +84,12 @@ func (s *scan) startWorkers() {
 	if n > 1 {
 		s.alone.Store(false)
 	}
-	for range n {
-		s.workers = append(s.workers, newWorker(s, len(s.pids)/n))
+	for len(s.workers) < n {
+		s.workers = append(s.workers, newWorker(s))
+	}
+	for _, w := range s.workers {
+		w.numbers = make([]int, 0, 8+2*len(s.pids)/n)
+		w.text.Grow(1024 + 48*len(s.pids)/n)
 	}
 }
 
@@ -153,6 +157,7 @@ var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
 func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
 	s := &scan{ctx: ctx, opts: opts, old: recall(old)}
 	s.caller = s.newCaller(readers.Get().(*sys.ProcReader))
+	s.workers = []*worker{newWorker(s)}
 	s.patience.Store(int64(opts.Patience))
 	types := opts.lookedAt()
 	s.links = make([]nsLink, 0, len(facts.Links{}))

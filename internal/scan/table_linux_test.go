@@ -113,7 +113,7 @@ func TestMountNamespaceEndsMeanwhile(t *testing.T) {
 	s := newScan(t.Context(), standard, nil)
 	s.table = table
 	s.mounts.todo, s.mounts.tables = []*entry{ended, unknown}, make([]*facts.MountTable, 2)
-	w := newWorker(s, 0)
+	w := newWorker(s)
 	for i := range s.mounts.todo {
 		w.mountsOf(i)
 	}

@@ -68,12 +68,12 @@ type taskDraft struct {
 	name, tids span
 }
 
-func newWorker(s *scan, share int) *worker {
+func newWorker(s *scan) *worker {
 	c := s.caller
 	if len(s.workers) > 0 {
 		c = s.newCaller(sys.NewProcReader())
 	}
-	w := &worker{
+	return &worker{
 		scan:    s,
 		caller:  c,
 		sockets: map[uint32]facts.Ref{},
@@ -81,11 +81,6 @@ func newWorker(s *scan, share int) *worker {
 		groups:  map[uint64]groups{},
 		texts:   map[string]string{},
 	}
-	if share > 0 {
-		w.numbers = make([]int, 0, 8+2*share)
-		w.text.Grow(1024 + 48*share)
-	}
-	return w
 }
 
 // numbered returns the path of a number, for the next call.
@@ -176,14 +171,17 @@ func (s *scan) share(n int, do func(w *worker, i int)) {
 	if n == 0 {
 		return
 	}
-	j := &job{n: n, do: do, done: make(chan struct{}, len(s.workers))}
+	j := &job{n: n, do: do}
 	for _, w := range s.workers {
 		w.at, w.until = 0, 0
-		if s.alone.Load() {
-			w.work(j)
-		} else {
-			go w.work(j)
-		}
+	}
+	if s.alone.Load() {
+		s.workers[0].work(j)
+		return
+	}
+	j.done = make(chan struct{}, len(s.workers))
+	for _, w := range s.workers {
+		go w.goOn(j)
 	}
 	tick := time.NewTicker(s.interval())
 	defer tick.Stop()
@@ -195,6 +193,11 @@ func (s *scan) share(n int, do func(w *worker, i int)) {
 			s.lookAfter(j)
 		}
 	}
+}
+
+func (w *worker) goOn(j *job) {
+	w.work(j)
+	j.done <- struct{}{}
 }
 
 // work does pieces of a job until there are no more. It says which one it is at, for whoever has to go on with it.
@@ -212,7 +215,6 @@ func (w *worker) work(j *job) {
 		j.do(w, w.at)
 		w.at, w.avoided = w.at+1, w.avoided[:0]
 	}
-	j.done <- struct{}{}
 }
 
 // lookAfter gives up goroutines that wait too long, or at all once the context has ended.
@@ -221,7 +223,7 @@ func (s *scan) lookAfter(j *job) {
 	for _, w := range s.workers {
 		if w.caller.giveUp(looks) {
 			w.replace()
-			go w.work(j)
+			go w.goOn(j)
 		}
 	}
 }
