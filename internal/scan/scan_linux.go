@@ -171,6 +171,9 @@ func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
 
 func (s *scan) close() {
 	s.releaseSelf()
+	if s.snapshot != nil {
+		s.snapshot.records.Release()
+	}
 	if s.table != nil {
 		s.table.release()
 	}

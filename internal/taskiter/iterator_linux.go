@@ -28,6 +28,9 @@ var (
 	loading    sync.Mutex // has all of them but their sizes
 )
 
+// rooms are those of snapshots that were released.
+var rooms sync.Pool
+
 // read reads all that the program writes, into the room of buf if that suffices.
 func (i *iterator) read(buf []byte) ([]byte, error) {
 	kept, err := i.get()
@@ -36,7 +39,11 @@ func (i *iterator) read(buf []byte) ([]byte, error) {
 	}
 	const more = 16 << 10
 	if room := int(i.size.Load()) + more; cap(buf) < room {
-		buf = make([]byte, 0, room)
+		if free, ok := rooms.Get().(*[]byte); ok && cap(*free) >= room {
+			buf = *free
+		} else {
+			buf = make([]byte, 0, room)
+		}
 	}
 	all, err := sys.ReadIterator(kept, buf)
 	i.size.Store(int64(len(all)))

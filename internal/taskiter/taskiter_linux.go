@@ -85,6 +85,12 @@ func Read(unix bool) (*Snapshot, error) {
 	return s, nil
 }
 
+// Release makes room for the next Snapshot. This one is of no use any more.
+func (s *Snapshot) Release() {
+	rooms.Put(&s.tasks)
+	rooms.Put(&s.files)
+}
+
 // Again reads all threads once more, and no descriptors. The first Snapshot is of no use any more.
 func (s *Snapshot) Again() (*Snapshot, error) { return readTasks(s.tasks) }
 
