@@ -62,8 +62,8 @@ func (w *worker) walk(i int) {
 	w.about(pid, p.UID)
 	p.PID = pid
 	w.setNamespaces(p, &in)
-	if n := in[facts.PID]; n != nil && d.pids == (span{}) {
-		w.innerPIDs(facts.Processes, n, s, &d.pids)
+	if n := in[facts.PID]; n != nil && p.PIDs == nil {
+		p.PIDs = w.innerPIDs(facts.Processes, n, s)
 	}
 	w.details(p, d, s, &in, errno == 0)
 }
@@ -82,8 +82,7 @@ func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
 		return errno
 	}
 	d.worker = w
-	d.name = w.keep(stat.Name)
-	*p = facts.Process{PPID: stat.PPID, State: facts.State(stat.State), Kernel: stat.KernelThread, Start: stat.Start,
+	*p = facts.Process{PPID: stat.PPID, Name: w.keep(stat.Name), State: facts.State(stat.State), Kernel: stat.KernelThread, Start: stat.Start,
 		Threads: stat.Threads, UID: -1, GID: -1}
 	if d.old = w.scan.old.process(stat.PID, stat.Start, stat.Name); d.old != nil && !w.scan.infos.Load() {
 		p.UID, p.GID = d.old.UID, d.old.GID
@@ -109,24 +108,22 @@ func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
 			w.scan.infos.Store(false)
 		}
 	}
-	if status, ok := w.status(facts.Processes, s, &d.pids); ok {
-		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+	if status, ok := w.status(facts.Processes, s); ok {
+		p.UID, p.GID, p.PIDs = int(int32(status.UID)), int(int32(status.GID)), status.PIDs
 	}
 }
 
 // status reads credentials and PIDs from text, which is expensive.
-func (w *worker) status(source facts.Sources, s subject, pids *span) (procfs.Status, bool) {
+func (w *worker) status(source facts.Sources, s subject) (procfs.Status, bool) {
 	text, errno := w.short(source, s.dir, &statusPath)
-	if errno != 0 {
-		return procfs.Status{}, false
-	}
 	start := len(w.numbers)
 	status, ok := procfs.ParseStatus(text, w.numbers)
-	if ok {
-		w.numbers = status.PIDs
-		*pids = span{uint32(start), uint32(len(w.numbers))}
+	if errno != 0 || !ok {
+		return procfs.Status{}, false
 	}
-	return status, ok
+	w.numbers = status.PIDs
+	status.PIDs = slices.Clip(w.numbers[start:])
+	return status, true
 }
 
 // setNamespaces notes which namespaces a process is in, and that it shows the mounts of its mount namespace.
@@ -143,7 +140,7 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 	opts := &w.scan.opts
 	if p.State.Zombie() {
 		if opts.has(facts.Tasks) && p.Threads > 1 { // which go on after the first has ended
-			w.tasks(p, d, s)
+			w.tasks(p, s)
 		}
 		return
 	}
@@ -159,7 +156,7 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 		p.FDs = w.descriptors(s, &p.Namespaces, d.old)
 	}
 	if opts.has(facts.Tasks) && p.Threads > 1 {
-		w.tasks(p, d, s)
+		w.tasks(p, s)
 	}
 }
 
@@ -186,10 +183,12 @@ func (w *worker) isFirst(pid int, in *seen) bool {
 }
 
 // innerPIDs finds the PIDs of a process or thread, from that in the PID namespace of the proc file system to that in n.
-func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject, pids *span) {
-	if !w.translate(n, cmp.Or(s.tid, s.pid), pids) {
-		w.status(source, s, pids)
+func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject) []int {
+	if pids := w.translate(n, cmp.Or(s.tid, s.pid)); pids != nil {
+		return pids
 	}
+	status, _ := w.status(source, s)
+	return status.PIDs
 }
 
 // isBelow reports whether a namespace is another one or has it above.
@@ -200,29 +199,28 @@ func (n *entry) isBelow(other *entry) bool {
 	return n == other
 }
 
-// translate asks PID namespaces, from that of the process to the outermost (Linux 6.11).
-func (w *worker) translate(n *entry, pid int, into *span) bool {
+// translate asks PID namespaces, from that of the process to the outermost (Linux 6.11). It returns nil if one does not say.
+func (w *worker) translate(n *entry, pid int) []int {
 	own := w.scan.ownPIDNamespace()
 	if own == nil || !n.isBelow(own) {
-		return false
+		return nil
 	}
 	start := len(w.numbers)
 	for ; n != own; n = n.parent {
 		inner, err := sys.PIDIn(w.scan.table.fd(n), pid)
 		if err != nil { // or no descriptor is held
 			w.numbers = w.numbers[:start]
-			return false
+			return nil
 		}
 		w.numbers = append(w.numbers, inner)
 	}
 	w.numbers = append(w.numbers, pid)
 	slices.Reverse(w.numbers[start:])
-	*into = span{uint32(start), uint32(len(w.numbers))}
-	return true
+	return slices.Clip(w.numbers[start:])
 }
 
 // tasks looks at the threads of a process but the one that has its PID.
-func (w *worker) tasks(p *facts.Process, d *draft, s subject) {
+func (w *worker) tasks(p *facts.Process, s subject) {
 	var errno syscall.Errno
 	if w.tids, errno = w.listNumbers(facts.Tasks, w.tids[:0], s.dir, &taskPath); errno != 0 {
 		return
@@ -232,21 +230,21 @@ func (w *worker) tasks(p *facts.Process, d *draft, s subject) {
 		return
 	}
 	defer raw.CloseNoWait(dir)
-	p.Tasks, d.tasks = make([]facts.Task, 0, len(w.tids)), make([]taskDraft, 0, len(w.tids))
+	p.Tasks = make([]facts.Task, 0, len(w.tids))
 	for _, tid := range w.tids {
 		if tid == s.pid {
 			continue
 		}
-		task, texts := facts.Task{TID: tid}, taskDraft{}
-		if !p.State.Zombie() && w.likeProcess(p, &task, &texts, s) || w.task(&task, &texts, s, dir) {
-			p.Tasks, d.tasks = append(p.Tasks, task), append(d.tasks, texts)
+		task := facts.Task{TID: tid}
+		if !p.State.Zombie() && w.likeProcess(p, &task, s) || w.task(&task, s, dir) {
+			p.Tasks = append(p.Tasks, task)
 		}
 	}
 }
 
 // likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (Linux 6.13), and
 // without its name and start. It is false if the long way has to be taken.
-func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, process subject) bool {
+func (w *worker) likeProcess(p *facts.Process, t *facts.Task, process subject) bool {
 	opts := &w.scan.opts
 	if process.pidfd == raw.NoFD || !w.scan.pidfds.Load() || !w.scan.infos.Load() || opts.has(facts.Details) {
 		return false
@@ -267,7 +265,10 @@ func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, 
 	}
 	links, like := in.links(), p.Namespaces
 	like[facts.PIDForChildren], like[facts.TimeForChildren] = 0, 0 // no others than it is in itself
-	if links != like || !w.translate(in[facts.PID], t.TID, &texts.tids) {
+	if links != like {
+		return false
+	}
+	if t.TIDs = w.translate(in[facts.PID], t.TID); t.TIDs == nil {
 		return false
 	}
 	if opts.has(facts.FDs) {
@@ -280,7 +281,7 @@ func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, 
 }
 
 // task looks at a thread of a process in whose task directory it is, and reports whether it is still there.
-func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int) bool {
+func (w *worker) task(t *facts.Task, process subject, dir int) bool {
 	own, errno := w.openDir(facts.Tasks, dir, w.numbered(t.TID))
 	if errno != 0 {
 		return false
@@ -297,7 +298,7 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 	if errno != 0 {
 		return false
 	}
-	t.Start, texts.name, texts.tids = stat.Start, w.keep(stat.Name), span{}
+	t.Start, t.Name, t.TIDs = stat.Start, w.keep(stat.Name), nil
 	var in seen
 	switch errno := w.namespaces(&in, s, facts.State(stat.State)); errno {
 	case 0:
@@ -311,7 +312,7 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 	}
 	t.Namespaces = in.links()
 	w.referChildren(&in, s.pid, s.tid)
-	w.innerPIDs(facts.Tasks, in[facts.PID], s, &texts.tids)
+	t.TIDs = w.innerPIDs(facts.Tasks, in[facts.PID], s)
 	if w.scan.opts.has(facts.FDs) {
 		w.privateTable(s, &t.Namespaces)
 	}

@@ -22,7 +22,7 @@ func (s *scan) confirm() {
 	for i := range s.drafts {
 		d := &s.drafts[i]
 		if d.unconfirmed && now[i].start != d.start {
-			d.cmdline = span{}
+			d.cmdline = ""
 		}
 		if d.cgroup == nil || d.groups == 0 {
 			continue

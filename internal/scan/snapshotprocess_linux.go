@@ -29,12 +29,11 @@ func (w *worker) takeProcess(i int) bool {
 	}
 	p, d := &s.rows[i], &s.drafts[i]
 	*p = facts.Process{PID: pid, PPID: record.Parent, State: facts.State(record.State), Start: ticks(record.Start), Threads: record.Threads,
-		UID: record.UID, GID: record.GID}
-	*d = draft{worker: w, start: record.Start, name: w.keep(record.Name), pids: w.keepNumbers(record),
-		old: s.old.process(pid, p.Start, record.Name), groups: record.Groups}
+		Name: w.keep(record.Name), UID: record.UID, GID: record.GID, PIDs: w.keepNumbers(record)}
+	*d = draft{worker: w, start: record.Start, old: s.old.process(pid, p.Start, record.Name), groups: record.Groups}
 	w.about(pid, p.UID)
 	w.setNamespaces(p, &in)
-	if s.opts.has(facts.Tasks) && (len(tasks) < p.Threads || len(tasks) > 1 && !w.takeTasks(p, d, tasks)) {
+	if s.opts.has(facts.Tasks) && (len(tasks) < p.Threads || len(tasks) > 1 && !w.takeTasks(p, tasks)) {
 		return false
 	}
 	if !p.State.Zombie() {
@@ -47,10 +46,10 @@ func (w *worker) takeProcess(i int) bool {
 }
 
 // keepNumbers keeps those from our PID namespace on.
-func (w *worker) keepNumbers(t *taskiter.Task) span {
+func (w *worker) keepNumbers(t *taskiter.Task) []int {
 	start := len(w.numbers)
 	w.numbers = append(w.numbers, t.Numbers[min(t.Level, len(t.Numbers)):]...)
-	return span{uint32(start), uint32(len(w.numbers))}
+	return slices.Clip(w.numbers[start:])
 }
 
 // takeNamespaces finds the namespaces of a thread. It is false if one of them cannot be had.
@@ -113,8 +112,8 @@ func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
 }
 
 // takeTasks takes the other threads of a process from the snapshot. It is false if one of them cannot be had.
-func (w *worker) takeTasks(p *facts.Process, d *draft, from []numberedTask) bool {
-	p.Tasks, d.tasks = make([]facts.Task, 0, len(from)-1), make([]taskDraft, 0, len(from)-1)
+func (w *worker) takeTasks(p *facts.Process, from []numberedTask) bool {
+	p.Tasks = make([]facts.Task, 0, len(from)-1)
 	for _, other := range from {
 		record := &w.record
 		var in seen
@@ -125,8 +124,8 @@ func (w *worker) takeTasks(p *facts.Process, d *draft, from []numberedTask) bool
 			return false
 		}
 		w.referChildren(&in, p.PID, int(other.tid))
-		p.Tasks = append(p.Tasks, facts.Task{TID: int(other.tid), Start: ticks(record.Start), Namespaces: in.links()})
-		d.tasks = append(d.tasks, taskDraft{name: w.keep(record.Name), tids: w.keepNumbers(record)})
+		p.Tasks = append(p.Tasks, facts.Task{TID: int(other.tid), Name: w.keep(record.Name), Start: ticks(record.Start),
+			Namespaces: in.links(), TIDs: w.keepNumbers(record)})
 	}
 	return true
 }
