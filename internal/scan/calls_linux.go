@@ -204,12 +204,6 @@ func (w *worker) stat(source facts.Sources, dir int) (procfs.Stat, syscall.Errno
 	return stat, errno
 }
 
-// isSame reports whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
-func (w *worker) isSame(source facts.Sources, start uint64, dir int) bool {
-	stat, errno := w.stat(source, dir)
-	return errno == 0 && stat.Start == start
-}
-
 // listNumbers appends the numbers that are names in a directory.
 func (w *worker) listNumbers(source facts.Sources, list []int, below int, path *raw.Path) ([]int, syscall.Errno) {
 	dir, errno := w.watchOpen(source, false, func() (int, syscall.Errno) { return raw.Open(below, path, raw.ForListing) })

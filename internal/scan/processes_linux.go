@@ -29,25 +29,19 @@ func (w *worker) process(i int) {
 // walk looks at one process in /proc. If it ends meanwhile, it was not there.
 func (w *worker) walk(i int) {
 	p, d, pid := &w.scan.rows[i], &w.scan.drafts[i], w.scan.pids[i]
-	dir, errno := w.openProcess(facts.Processes, pid, -1)
-	if errno != 0 {
-		w.missing(pid, errno)
+	w.about(pid, -1)
+	s := unopened(pid, 0)
+	defer s.close()
+	stat, errno := w.open(facts.Processes, &s, w.scan.proc.dir, w.scan.proc.own)
+	switch errno {
+	case 0:
+	case syscall.ENOENT, syscall.ESRCH, syscall.ETIMEDOUT: // gone; of the last there is a Problem
+		return
+	default: // EPERM: a /proc with hidepid=1
+		w.problem(facts.Problem{Source: facts.Processes, PID: pid, Errno: errno})
 		return
 	}
-	defer raw.CloseNoWait(dir)
-	s := subject{pid: pid, dir: dir, pidfd: raw.NoFD}
-	if w.scan.proc.own {
-		if s.pidfd, errno = raw.OpenPidfd(pid, false); errno == syscall.ESRCH {
-			return
-		}
-		_ = w.checked(facts.Processes, errno)
-		defer raw.CloseNoWait(s.pidfd)
-	}
-	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
-	if errno = w.identify(p, d, s); errno != 0 {
-		w.missing(pid, errno)
-		return
-	}
+	w.identify(p, d, s, &stat)
 	var in seen
 	errno = w.namespaces(&in, s, p.State)
 	if errno == syscall.ESRCH && !p.State.Zombie() {
@@ -68,28 +62,32 @@ func (w *worker) walk(i int) {
 	w.details(p, d, s, &in, errno == 0)
 }
 
-// missing notes a process of which nothing can be seen, unless it is gone: EPERM is for a /proc with hidepid=1.
-func (w *worker) missing(pid int, errno syscall.Errno) {
-	if errno != syscall.ENOENT && errno != syscall.ESRCH && errno != syscall.ETIMEDOUT { // of the last there is one
-		w.problem(facts.Problem{Source: facts.Processes, PID: pid, Errno: errno})
+// open opens a process or thread, for close. Its directory is below another one, and is of it, whoever has its number; that
+// it still answers shows that the pidfd, which there is with pidfd, is of the same one. ESRCH: it is gone.
+func (w *worker) open(source facts.Sources, s *subject, below int, pidfd bool) (stat procfs.Stat, errno syscall.Errno) {
+	number := cmp.Or(s.tid, s.pid)
+	if s.dir, errno = w.openDir(source, below, w.numbered(number)); errno != 0 {
+		return stat, errno
 	}
+	if pidfd {
+		if s.pidfd, errno = raw.OpenPidfd(number, s.tid != 0); errno == syscall.ESRCH {
+			return stat, errno
+		}
+		_ = w.checked(source, errno)
+	}
+	return w.stat(source, s.dir)
 }
 
-// identify reads what tells one process from another. ESRCH: there is none any more.
-func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
-	stat, errno := w.stat(facts.Processes, s.dir)
-	if errno != 0 {
-		return errno
-	}
+// identify notes what tells one process from another, and its credentials.
+func (w *worker) identify(p *facts.Process, d *draft, s subject, stat *procfs.Stat) {
 	d.worker = w
 	*p = facts.Process{PPID: stat.PPID, Name: w.keep(stat.Name), State: facts.State(stat.State), Kernel: stat.KernelThread, Start: stat.Start,
 		Threads: stat.Threads, UID: -1, GID: -1}
 	if d.old = w.scan.old.process(stat.PID, stat.Start, stat.Name); d.old != nil && !w.scan.infos.Load() {
 		p.UID, p.GID = d.old.UID, d.old.GID
-		return 0
+		return
 	}
 	w.credentials(p, d, s)
-	return 0
 }
 
 // credentials asks the pidfd for credentials and cgroup; before Linux 6.13 it reads the credentials.
@@ -282,19 +280,9 @@ func (w *worker) likeProcess(p *facts.Process, t *facts.Task, process subject) b
 
 // task looks at a thread of a process in whose task directory it is, and reports whether it is still there.
 func (w *worker) task(t *facts.Task, process subject, dir int) bool {
-	own, errno := w.openDir(facts.Tasks, dir, w.numbered(t.TID))
-	if errno != 0 {
-		return false
-	}
-	defer raw.CloseNoWait(own)
-	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: raw.NoFD}
-	if process.pidfd != raw.NoFD && w.scan.pidfds.Load() {
-		if s.pidfd, errno = raw.OpenPidfd(t.TID, true); errno == 0 {
-			defer raw.CloseNoWait(s.pidfd)
-		}
-	}
-	// As with processes: own is of a thread of this process, and when it still answers, the pidfd is of it.
-	stat, errno := w.stat(facts.Tasks, s.dir)
+	s := unopened(process.pid, t.TID)
+	defer s.close()
+	stat, errno := w.open(facts.Tasks, &s, dir, process.pidfd != raw.NoFD && w.scan.pidfds.Load())
 	if errno != 0 {
 		return false
 	}

@@ -184,3 +184,11 @@ type subject struct {
 	dir      int // in /proc
 	pidfd    int // raw.NoFD without
 }
+
+// unopened returns a process or thread for worker.open.
+func unopened(pid, tid int) subject { return subject{pid, tid, raw.NoFD, raw.NoFD} }
+
+func (s *subject) close() {
+	raw.CloseNoWait(s.pidfd)
+	raw.CloseNoWait(s.dir)
+}

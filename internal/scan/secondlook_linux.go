@@ -35,7 +35,8 @@ func (s *scan) confirm() {
 			alone = append(alone, i)
 		}
 	}
-	s.share(len(alone), func(w *worker, i int) { w.readOwnCgroup(&s.rows[alone[i]], &s.drafts[alone[i]]) })
+	// They were to have the cgroup of another process, which has moved or ended meanwhile.
+	s.share(len(alone), func(w *worker, i int) { w.readAgain(facts.Cgroups, &s.rows[alone[i]], &s.drafts[alone[i]]) })
 }
 
 // identities takes another snapshot, and returns what it says by index in scan.pids. If that fails, nothing is confirmed.
@@ -56,18 +57,6 @@ func (s *scan) identities() []identity {
 		}
 	}
 	return now
-}
-
-// readOwnCgroup reads the cgroup of a process that was to have that of another, which has moved or ended meanwhile.
-func (w *worker) readOwnCgroup(p *facts.Process, d *draft) {
-	dir, errno := w.openProcess(facts.Cgroups, p.PID, p.UID)
-	if errno != 0 {
-		return
-	}
-	defer raw.CloseNoWait(dir)
-	if c := w.readCgroup(dir); w.isSame(facts.Processes, p.Start, dir) {
-		d.cgroup = c
-	}
 }
 
 // lookAgain looks in /proc at processes that were in namespaces which are gone: they have ended, or are in others now.
@@ -109,26 +98,29 @@ func (s *scan) readLeaders(f *facts.Facts) {
 			late = append(late, i)
 		}
 	}
-	s.share(len(late), func(w *worker, i int) { w.readLeader(&f.Processes[late[i]], &s.drafts[late[i]]) })
+	s.share(len(late), func(w *worker, i int) { w.readAgain(facts.Details, &f.Processes[late[i]], &s.drafts[late[i]]) })
 }
 
-// readLeader reads them, unless another process has the PID by now.
-func (w *worker) readLeader(p *facts.Process, d *draft) {
-	dir, errno := w.openProcess(facts.Details, p.PID, p.UID)
+// readAgain reads the cgroup, or with Details the command line and a cgroup that was not read, unless another process has
+// the PID by now.
+func (w *worker) readAgain(source facts.Sources, p *facts.Process, d *draft) {
+	dir, errno := w.openProcess(source, p.PID, p.UID)
 	if errno != 0 {
 		return
 	}
 	defer raw.CloseNoWait(dir)
-	text, errno := w.short(facts.Details, dir, &cmdlinePath)
-	if errno != 0 {
-		return
+	words, c := p.Cmdline, d.cgroup
+	if source == facts.Details {
+		text, errno := w.short(source, dir, &cmdlinePath)
+		if errno != 0 {
+			return
+		}
+		words, _ = splitWords(string(text), nil)
 	}
-	words, _ := splitWords(string(text), nil)
-	c := d.cgroup
-	if c == nil && w.scan.opts.has(facts.Cgroups) {
+	if source == facts.Cgroups || c == nil && w.scan.opts.has(facts.Cgroups) {
 		c = w.readCgroup(dir)
 	}
-	if w.isSame(facts.Details, p.Start, dir) {
+	if stat, errno := w.stat(source, dir); errno == 0 && stat.Start == p.Start {
 		p.Cmdline, d.cgroup = words, c
 	}
 }
