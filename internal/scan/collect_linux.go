@@ -37,15 +37,14 @@ type collector struct {
 func (c *collector) namespaces() {
 	s := c.scan
 	wanted := make([]*entry, 0, s.table.len)
-	for _, t := range facts.Types {
-		first := len(wanted)
-		for n := range s.table.each {
-			if n.kind == t && n.state != gone && s.opts.Types.Has(t) {
-				wanted = append(wanted, n)
-			}
+	for n := range s.table.each {
+		if n.state != gone && s.opts.Types.Has(n.kind) {
+			wanted = append(wanted, n)
 		}
-		slices.SortFunc(wanted[first:], func(a, b *entry) int { return cmp.Compare(a.inode, b.inode) })
 	}
+	slices.SortFunc(wanted, func(a, b *entry) int {
+		return cmp.Or(facts.TypeIndex(a.kind)-facts.TypeIndex(b.kind), cmp.Compare(a.inode, b.inode))
+	})
 	for i, n := range wanted {
 		c.refs[n.ref] = facts.Ref(i + 1)
 	}

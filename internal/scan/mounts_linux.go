@@ -16,7 +16,7 @@ import (
 
 // mounts is what the look at mounts has got.
 type mounts struct {
-	done   map[*entry]bool
+	done   int // of the mount namespaces, in the order of the table
 	todo   []*entry
 	tables []*facts.MountTable // by index in todo
 	all    []facts.MountTable
@@ -33,18 +33,16 @@ func (s *scan) lookAtMounts() {
 	if !s.opts.has(facts.Mounts) {
 		return
 	}
-	m.done, m.ids = map[*entry]bool{}, map[uint64][]uint64{}
-	for first := true; s.ctx.Err() == nil; first = false {
-		m.todo = m.todo[:0]
-		for _, n := range s.table.ofType(species.CLONE_NEWNS) {
-			if !m.done[n] && (!first || len(m.todo) == 0) {
-				m.todo = append(m.todo, n)
-				m.done[n] = true
-			}
-		}
+	m.ids = map[uint64][]uint64{}
+	for s.ctx.Err() == nil {
+		m.todo = s.table.ofType(species.CLONE_NEWNS)[m.done:]
 		if len(m.todo) == 0 {
 			return
 		}
+		if m.done == 0 {
+			m.todo = m.todo[:1]
+		}
+		m.done += len(m.todo)
 		m.tables = make([]*facts.MountTable, len(m.todo))
 		s.share(len(m.todo), (*worker).mountsOf)
 		for _, t := range m.tables {
@@ -59,47 +57,44 @@ func (s *scan) lookAtMounts() {
 // mountsOf looks at the mounts of one mount namespace: through a process in it, since one text that says everything is
 // cheaper than a question for each mount; or by asking for each where there is none, or it does not see them all.
 func (w *worker) mountsOf(i int) {
-	n := w.scan.mounts.todo[i]
+	n, table := w.scan.mounts.todo[i], &w.scan.mounts.tables[i]
 	if w.keepsMounts(n, i) {
 		return
 	}
+	pid := w.scan.table.member(n)
 	if w.hasFewMounts(n) {
-		if _, errno := w.listMounts(n, w.scan.table.member(n)); errno == 0 {
+		if _, errno := w.listMounts(n, pid); errno == 0 {
 			return
 		}
 	}
-	found, unopened := len(w.found), len(w.unopened)
-	table, errno := w.readMounts(n)
+	text, errno := w.readMounts(n, pid)
 	if errno == 0 {
-		w.scan.mounts.tables[i] = table
+		*table = w.parseMounts(n, pid, text)
 		return
 	}
-	partial, found2, unopened2 := table, len(w.found), len(w.unopened)
-	table, errno = w.listMounts(n, 0)
-	if errno != 0 {
-		var failed syscall.Errno
-		if table, failed = w.readMountsInside(n); failed == 0 || exhausted(failed) {
-			errno = failed
-		}
-	}
-	if errno == 0 {
-		// what a process with a root of its own saw is in there too, but with other paths
-		w.found = append(w.found[:found], w.found[found2:]...)
-		w.unopened = append(w.unopened[:unopened], w.unopened[unopened2:]...)
-		w.scan.mounts.tables[i] = table
+	partial := bytes.Clone(text)
+	if *table, errno = w.listMounts(n, 0); errno == 0 {
 		return
+	}
+	text, failed := w.readMountsInside(n)
+	switch {
+	case failed == 0:
+		*table = w.parseMounts(n, 0, text)
+		return
+	case exhausted(failed):
+		errno = failed
 	}
 	if w.scan.table.isGone(n) {
-		w.found, w.unopened = w.found[:found], w.unopened[:unopened]
 		return
 	}
-	w.scan.mounts.tables[i] = partial
+	if partial != nil {
+		*table = w.parseMounts(n, pid, partial)
+	}
 	w.problem(facts.Problem{Source: facts.Mounts, Type: n.kind, Namespace: n.inode, Errno: errno})
 }
 
 // readMounts reads mountinfo of a process. ESRCH: there is none; ERANGE: it does not see all mounts.
-func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
-	pid := w.scan.table.member(n)
+func (w *worker) readMounts(n *entry, pid int) ([]byte, syscall.Errno) {
 	if pid == 0 {
 		return nil, syscall.ESRCH
 	}
@@ -116,11 +111,10 @@ func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
 	if _, inode, ok := procfs.ParseLink(link); errno != 0 || !ok || inode != n.inode {
 		return nil, syscall.ESRCH // the process has left, or another has its PID
 	}
-	table := w.parseMounts(n, pid, text)
 	if w.seesPart(n, dir, text) {
-		return table, syscall.ERANGE
+		errno = syscall.ERANGE
 	}
-	return table, 0
+	return text, errno
 }
 
 // seesPart reports whether a process has a root of its own, so that its mountinfo does not show all mounts.
@@ -159,7 +153,7 @@ var (
 )
 
 // readMountsInside reads mountinfo on a thread that joins the mount namespace, where listMounts is not possible.
-func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
+func (w *worker) readMountsInside(n *entry) ([]byte, syscall.Errno) {
 	fd := w.scan.table.fd(n)
 	if fd == raw.NoFD {
 		return nil, w.scan.table.notHeld(n)
@@ -173,10 +167,7 @@ func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
 	if err != nil {
 		errno = errnoOf(err)
 	}
-	if errno != 0 {
-		return nil, errno
-	}
-	return w.parseMounts(n, 0, text), 0
+	return text, errno
 }
 
 // hasFewMounts reports whether asking for each mount is cheaper than one text, which has to be opened and closed.

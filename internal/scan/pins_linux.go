@@ -74,8 +74,12 @@ func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
 	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= 3 {
 		return nil, syscall.ETIMEDOUT
 	}
-	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: raw.Dup(s.proc.dir)}
-	o.duplicate(s.table.fd(u.in), s.table.notHeld(u.in))
+	in := s.table.fd(u.in)
+	inPassing.open()
+	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: raw.Dup(s.proc.dir),
+		inside: raw.Dup(in), lacks: s.table.notHeld(u.in)}
+	ours.add(o.inside)
+	inPassing.close()
 	fd, err := Within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
 		defer o.close()
 		beingOpened.LoadOrStore(key, time.Now())
@@ -100,16 +104,6 @@ type opening struct {
 	proc   int                 // the proc file system
 	inside int                 // the mount namespace that the pin is in; raw.NoFD if none is held
 	lacks  syscall.Errno       // why
-}
-
-// duplicate takes a duplicate of the mount namespace, which is held unless it lacks what is said.
-func (o *opening) duplicate(in int, lacks syscall.Errno) {
-	inPassing.open()
-	defer inPassing.close()
-	if o.inside, o.lacks = raw.Dup(in), lacks; in != raw.NoFD {
-		o.lacks = syscall.EMFILE
-	}
-	ours.add(o.inside)
 }
 
 func (o *opening) close() {
@@ -143,8 +137,11 @@ func (s *scan) openBySearch(n *entry) error {
 	if !s.opts.has(facts.AllMountNamespaces) {
 		return syscall.ESTALE
 	}
-	if err := haveHandles(); err != nil {
-		return err
+	inPassing.open()
+	have := sys.Have(sys.NamespaceHandles)
+	inPassing.close()
+	if !have {
+		return syscall.EOPNOTSUPP
 	}
 	fd, err := sys.SearchNamespace(n.kind, uint32(n.inode), s.table.highest(), s.ctx.Done())
 	if err != nil {
@@ -152,19 +149,6 @@ func (s *scan) openBySearch(n *entry) error {
 	}
 	_, _ = s.table.open(n.kind, func() (int, syscall.Errno) { return fd.Disown(), 0 })
 	return nil
-}
-
-// haveHandles returns nil if namespaces have file handles here.
-func haveHandles() error {
-	inPassing.open()
-	defer inPassing.close()
-	own, err := sys.OpenThreadNamespace(species.CLONE_NEWUSER)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = own.Close() }()
-	_, err = sys.HandleOf(own.Int())
-	return err
 }
 
 // OpenPin opens the namespace with that ID, which is mounted at a path in the mount namespace behind a descriptor. Anything

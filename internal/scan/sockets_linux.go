@@ -156,34 +156,29 @@ func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
 		inPassing.close()
 		return 0, syscall.ETIMEDOUT
 	}
-	var peeked, others []int
+	var peeked []int
 	defer func() { // of what is left a call was given up
 		for _, own := range peeked {
-			raw.Close(own)
-		}
-		for _, own := range others {
 			ours.drop(own)
 		}
 	}()
-	found, errno = raw.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
+	found, errno = raw.PeekFDs(socket, func(own int) {
+		ours.add(own)
+		peeked = append(peeked, own)
+	})
 	if !call.end() {
 		runtime.Goexit()
 	}
-	t := l.worker.scan.table
-	for _, own := range peeked {
-		var st raw.Status
-		if raw.Stat(own, &st) != 0 || st.Dev != t.dev {
-			ours.add(own)
-			others = append(others, own)
-		} else if n := t.opened(own, species.NaNS); n != nil {
-			l.refer(n.ref, facts.ByMessage, fd)
-		}
-	}
-	peeked = nil
 	inPassing.close()
-	for len(others) > 0 {
-		own := others[0]
-		others = others[1:]
+	for t := l.worker.scan.table; len(peeked) > 0; {
+		own := peeked[0]
+		peeked = peeked[1:]
+		var st raw.Status
+		if raw.Stat(own, &st) == 0 && st.Dev == t.dev {
+			if n, _ := t.open(species.NaNS, func() (int, syscall.Errno) { return raw.DupFrom(own, 0) }); n != nil {
+				l.refer(n.ref, facts.ByMessage, fd)
+			}
+		}
 		l.worker.drop(facts.InFlight, own)
 	}
 	return found, errno
