@@ -94,8 +94,7 @@ func (s *scan) walkMountNamespaces() {
 }
 
 func (s *scan) walkProblem(errno syscall.Errno) {
-	if sys.IsMissing(errno) || errno == syscall.EINVAL {
-		return
+	if !sys.IsMissing(errno) && errno != syscall.EINVAL {
+		s.workers[0].problem(facts.Problem{Source: facts.AllMountNamespaces, Errno: errno})
 	}
-	s.workers[0].problem(facts.Problem{Source: facts.AllMountNamespaces, Errno: errno})
 }

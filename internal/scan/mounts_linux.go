@@ -61,7 +61,7 @@ func (w *worker) mountsOf(i int) {
 	if w.keepsMounts(n, i) {
 		return
 	}
-	pid := w.scan.table.member(n)
+	pid := w.scan.table.member(n, 0)
 	if w.hasFewMounts(n) {
 		if _, errno := w.listMounts(n, pid); errno == 0 {
 			return
@@ -212,6 +212,9 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 			continue
 		}
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == raw.NsfsMagic {
+			if pid != 0 && len(w.found) == found && !w.isAtRoot(pid) {
+				pid = 0 // it does not see the pins
+			}
 			w.pin(n, pid, kind, inode, m.Point)
 		}
 		if table != nil {
@@ -220,21 +223,7 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 				Type: facts.Text(m.Type), Source: facts.Text(m.Source), Propagation: propagation(&m)})
 		}
 	}
-	w.checkRoot(pid, found, unopened)
 	return table, 0
-}
-
-// checkRoot notes if the process which was to see the pins from there on does not, since it has a root of its own.
-func (w *worker) checkRoot(pid, found, unopened int) {
-	if pid == 0 || len(w.found) == found || w.isAtRoot(pid) {
-		return
-	}
-	for i := range w.found[found:] {
-		w.found[found+i].row.PID = 0
-	}
-	for i := range w.unopened[unopened:] {
-		w.unopened[unopened+i].pid = 0
-	}
 }
 
 // isAtRoot reports whether a process has the root of its mount namespace.

@@ -143,7 +143,11 @@ func (s *scan) openBySearch(n *entry) error {
 	if !have {
 		return syscall.EOPNOTSUPP
 	}
-	fd, err := sys.SearchNamespace(n.kind, uint32(n.inode), s.table.highest(), s.ctx.Done())
+	var highest uint64
+	for other := range s.table.each {
+		highest = max(highest, other.serial)
+	}
+	fd, err := sys.SearchNamespace(n.kind, uint32(n.inode), highest, s.ctx.Done())
 	if err != nil {
 		return err
 	}

@@ -124,7 +124,7 @@ func (w *worker) keepsMounts(n *entry, i int) bool {
 	w.scan.mounts.mu.Lock()
 	w.scan.mounts.ids[n.serial] = ids
 	w.scan.mounts.mu.Unlock()
-	pins, member := p.pins[ref], w.scan.table.member(n)
+	pins, member := p.pins[ref], w.scan.table.member(n, 0)
 	if !same || slices.ContainsFunc(pins, func(p pinned) bool { return p.pid != 0 && p.pid != member }) {
 		return false // others may have another root
 	}

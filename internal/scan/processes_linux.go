@@ -13,22 +13,18 @@ import (
 
 // process takes a process from the snapshot or looks at it.
 func (w *worker) process(i int) {
-	s, found := w.scan, len(w.found)
-	s.rows[i], s.drafts[i] = facts.Process{}, draft{}
-	w.about(s.pids[i], -1)
-	if s.snapshot != nil {
-		if w.takeProcess(i) {
-			return
-		}
+	found := len(w.found)
+	w.about(w.scan.pids[i], -1)
+	if w.scan.snapshot == nil || !w.takeProcess(i) {
 		w.found = w.found[:found]
-		s.rows[i], s.drafts[i] = facts.Process{}, draft{}
+		w.walk(i)
 	}
-	w.walk(i)
 }
 
 // walk looks at one process in /proc. If it ends meanwhile, it was not there.
 func (w *worker) walk(i int) {
 	p, d, pid := &w.scan.rows[i], &w.scan.drafts[i], w.scan.pids[i]
+	*p, *d = facts.Process{}, draft{}
 	w.about(pid, -1)
 	s := unopened(pid, 0)
 	defer s.close()
@@ -59,7 +55,7 @@ func (w *worker) walk(i int) {
 	if n := in[facts.PID]; n != nil && p.PIDs == nil {
 		p.PIDs = w.innerPIDs(facts.Processes, n, s)
 	}
-	w.details(p, d, s, &in, errno == 0)
+	w.details(p, d, s, errno == 0)
 }
 
 // open opens a process or thread, for close. Its directory is below another one, and is of it, whoever has its number; that
@@ -129,12 +125,12 @@ func (w *worker) setNamespaces(p *facts.Process, in *seen) {
 	p.Namespaces = in.links()
 	w.referChildren(in, p.PID, 0)
 	if n := in[facts.Mnt]; n != nil && !p.Kernel && !p.State.Zombie() {
-		w.scan.table.first(&n.member, p.PID)
+		w.scan.table.member(n, p.PID)
 	}
 }
 
 // details looks at what else a process has, as far as it lets us.
-func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readable bool) {
+func (w *worker) details(p *facts.Process, d *draft, s subject, readable bool) {
 	opts := &w.scan.opts
 	if p.State.Zombie() {
 		if opts.has(facts.Tasks) && p.Threads > 1 { // which go on after the first has ended
@@ -142,11 +138,10 @@ func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readab
 		}
 		return
 	}
-	leads := opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads && !p.Kernel {
+	if opts.has(facts.Details) && !p.Kernel {
 		w.commandLine(d, s.dir, &cmdlinePath)
 	}
-	w.findCgroup(d, s, leads)
+	w.findCgroup(d, s, opts.has(facts.Details))
 	if !readable {
 		return
 	}
@@ -168,16 +163,6 @@ func (w *worker) commandLine(d *draft, dir int, path *raw.Path) bool {
 		d.cmdline = w.keep(text)
 	}
 	return errno == 0
-}
-
-// isFirst reports whether the process is the first to be seen in one of its namespaces, and so mostly the leader.
-func (w *worker) isFirst(pid int, in *seen) bool {
-	for _, n := range in[:len(facts.Types)] {
-		if n != nil && w.scan.table.first(&n.claim, pid) == pid {
-			return true
-		}
-	}
-	return false
 }
 
 // innerPIDs finds the PIDs of a process or thread, from that in the PID namespace of the proc file system to that in n.

@@ -69,7 +69,6 @@ func (s *scan) lookAgain() {
 		}
 	}
 	s.share(len(again), func(w *worker, i int) {
-		s.rows[again[i]], s.drafts[again[i]] = facts.Process{}, draft{}
 		w.last = [len(w.last)]*entry{}
 		w.walk(again[i])
 	})
@@ -87,14 +86,14 @@ func (w *worker) forget(pid int) {
 	w.found = slices.DeleteFunc(w.found, func(r reference) bool { return int(r.row.PID) == pid && r.row.Kind != facts.ByPin })
 }
 
-// readLeaders reads command lines and cgroups of leaders that were not the first to be seen in their namespaces.
+// readLeaders reads command lines and cgroups of leaders, where these were not read of all.
 func (s *scan) readLeaders(f *facts.Facts) {
 	if s.opts.has(facts.Details) {
 		return
 	}
 	var late []int
 	for i := range f.Processes {
-		if p := &f.Processes[i]; p.Cmdline == nil && !p.Kernel && !p.State.Zombie() && f.IsLeader(i) {
+		if p := &f.Processes[i]; p.Cmdline == nil && !p.State.Zombie() && f.IsLeader(i) {
 			late = append(late, i)
 		}
 	}

@@ -36,7 +36,7 @@ func (w *worker) takeProcess(i int) bool {
 		return false
 	}
 	if !p.State.Zombie() {
-		w.snapshotDetails(p, d, &in)
+		w.snapshotDetails(p, d)
 	}
 	if s.opts.has(facts.FDs) {
 		w.takeFiles(p, files)
@@ -92,11 +92,10 @@ func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType
 	return n
 }
 
-// snapshotDetails reads what only /proc has, of those that lead somewhere or if it is wanted.
-func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
+// snapshotDetails reads what only /proc has.
+func (w *worker) snapshotDetails(p *facts.Process, d *draft) {
 	s := w.scan
-	leads := s.opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads {
+	if s.opts.has(facts.Details) {
 		d.unconfirmed = w.commandLine(d, s.proc.dir, w.caller.name.Below(p.PID, &cmdlinePath))
 	}
 	if d.cgroup = w.groups[d.groups].cgroup; d.cgroup != nil || !s.opts.has(facts.Cgroups) {
@@ -107,7 +106,7 @@ func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
 		return
 	}
 	defer raw.CloseNoWait(dir)
-	w.findCgroup(d, subject{pid: p.PID, dir: dir, pidfd: raw.NoFD}, leads)
+	w.findCgroup(d, subject{pid: p.PID, dir: dir, pidfd: raw.NoFD}, s.opts.has(facts.Details))
 	d.unconfirmed = true
 }
 

@@ -97,30 +97,23 @@ func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 	return n, errno
 }
 
-// networkOfTun asks a TUN or TAP descriptor for its network namespace. Any file may have such a name.
-func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
-	var st raw.Status
-	if errno := raw.Stat(own, &st); errno != 0 || !st.IsTun() {
-		return nil, syscall.ENOTTY
-	}
-	return l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
-		return l.worker.watchOpen(facts.TunTap, true, func() (int, syscall.Errno) { return raw.NetworkOfTun(own) })
-	})
-}
-
 // tun looks which network namespace the device of a TUN or TAP descriptor is in.
 func (l *descriptorLook) tun(fd int) {
 	if !l.worker.scan.opts.has(facts.TunTap) {
 		return
 	}
 	_ = l.withDuplicate(facts.TunTap, fd, func(own int) {
-		switch n, errno := l.networkOfTun(own); errno {
-		case 0:
-			if n != nil {
-				l.refer(n.ref, facts.ByTun, fd)
-			}
-		case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor
-		default:
+		var st raw.Status
+		if raw.Stat(own, &st) != 0 || !st.IsTun() {
+			return // any file may have such a name
+		}
+		n, errno := l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
+			return l.worker.watchOpen(facts.TunTap, true, func() (int, syscall.Errno) { return raw.NetworkOfTun(own) })
+		})
+		switch {
+		case n != nil:
+			l.refer(n.ref, facts.ByTun, fd)
+		case errno != 0 && errno != syscall.EBADFD && errno != syscall.ENOTTY && errno != syscall.EINVAL: // but for no device
 			l.problem(facts.TunTap, fd, errno)
 		}
 	})
@@ -175,8 +168,11 @@ func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
 		peeked = peeked[1:]
 		var st raw.Status
 		if raw.Stat(own, &st) == 0 && st.Dev == t.dev {
-			if n, _ := t.open(species.NaNS, func() (int, syscall.Errno) { return raw.DupFrom(own, 0) }); n != nil {
+			n, errno := t.open(species.NaNS, func() (int, syscall.Errno) { return raw.DupFrom(own, 0) })
+			if n != nil {
 				l.refer(n.ref, facts.ByMessage, fd)
+			} else if errno != 0 {
+				l.problem(facts.InFlight, fd, errno)
 			}
 		}
 		l.worker.drop(facts.InFlight, own)
