@@ -232,11 +232,6 @@ func exhausted(errno syscall.Errno) bool {
 	return errno == syscall.EMFILE || errno == syscall.ENFILE || errno == syscall.ENOMEM
 }
 
-// sharesFDs reports whether a thread has the table of descriptors of its process.
-func (w *worker) sharesFDs(pid, tid int) (bool, syscall.Errno) {
-	return watch(w, facts.Tasks, func(*caller) (bool, syscall.Errno) { return raw.SharesFDs(pid, tid) })
-}
-
 // drop closes a duplicate. It might be of another file by now, whose file system has to be asked before it is closed.
 func (w *worker) drop(source facts.Sources, own int) {
 	_, errno := watch(w, source, func(*caller) (struct{}, syscall.Errno) {

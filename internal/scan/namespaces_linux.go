@@ -32,30 +32,21 @@ func nsLinkAt(i int) nsLink {
 // seen are the namespaces of a process or thread, as in facts.Links, but those for children also if they are no others.
 type seen [len(facts.Links{})]*entry
 
-// links returns them as references.
-func (s *seen) links() (l facts.Links) {
-	for i, n := range s {
-		if n != nil {
-			l[i] = n.ref
+// links returns them as references, and notes those in which children of a process or thread will be, but it is not.
+func (w *worker) links(in *seen, pid, tid int) (l facts.Links) {
+	for i, n := range in {
+		if n == nil {
+			continue
 		}
-	}
-	if l[facts.PIDForChildren] == l[facts.PID] {
-		l[facts.PIDForChildren] = 0
-	}
-	if l[facts.TimeForChildren] == l[facts.Time] {
-		l[facts.TimeForChildren] = 0
+		if i >= facts.PIDForChildren {
+			if n == in[facts.TypeIndex(facts.LinkType(i))] {
+				continue
+			}
+			w.refer(n.ref, facts.Reference{Kind: facts.ForChildren, PID: int32(pid), TID: int32(tid)})
+		}
+		l[i] = n.ref
 	}
 	return l
-}
-
-// referChildren notes namespaces in which children of a process or thread will be, but it is not.
-func (w *worker) referChildren(in *seen, pid, tid int) {
-	links := in.links()
-	for i := facts.PIDForChildren; i < len(links); i++ {
-		if links[i] != 0 {
-			w.refer(links[i], facts.Reference{Kind: facts.ForChildren, PID: int32(pid), TID: int32(tid)})
-		}
-	}
 }
 
 // namespaces finds out which namespaces a process or thread is in. ESRCH: it is gone, or a zombie.

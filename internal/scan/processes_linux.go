@@ -122,8 +122,7 @@ func (w *worker) status(source facts.Sources, s subject) (procfs.Status, bool) {
 
 // setNamespaces notes which namespaces a process is in, and that it shows the mounts of its mount namespace.
 func (w *worker) setNamespaces(p *facts.Process, in *seen) {
-	p.Namespaces = in.links()
-	w.referChildren(in, p.PID, 0)
+	p.Namespaces = w.links(in, p.PID, 0)
 	if n := in[facts.Mnt]; n != nil && !p.Kernel && !p.State.Zombie() {
 		w.scan.table.member(n, p.PID)
 	}
@@ -218,49 +217,10 @@ func (w *worker) tasks(p *facts.Process, s subject) {
 		if tid == s.pid {
 			continue
 		}
-		task := facts.Task{TID: tid}
-		if !p.State.Zombie() && w.likeProcess(p, &task, s) || w.task(&task, s, dir) {
+		if task := (facts.Task{TID: tid}); w.task(&task, s, dir) {
 			p.Tasks = append(p.Tasks, task)
 		}
 	}
-}
-
-// likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (Linux 6.13), and
-// without its name and start. It is false if the long way has to be taken.
-func (w *worker) likeProcess(p *facts.Process, t *facts.Task, process subject) bool {
-	opts := &w.scan.opts
-	if process.pidfd == raw.NoFD || !w.scan.pidfds.Load() || !w.scan.infos.Load() || opts.has(facts.Details) {
-		return false
-	}
-	pidfd, errno := raw.OpenPidfd(t.TID, true)
-	if errno != 0 {
-		return false
-	}
-	defer raw.CloseNoWait(pidfd)
-	var info raw.ProcessInfo
-	if raw.PidfdInfo(pidfd, &info) != 0 || info.TGID != process.pid {
-		return false
-	}
-	var in seen
-	s := subject{pid: process.pid, tid: t.TID, dir: process.dir, pidfd: pidfd}
-	if w.namespaces(&in, s, p.State) != 0 {
-		return false
-	}
-	links, like := in.links(), p.Namespaces
-	like[facts.PIDForChildren], like[facts.TimeForChildren] = 0, 0 // no others than it is in itself
-	if links != like {
-		return false
-	}
-	if t.TIDs = w.translate(in[facts.PID], t.TID); t.TIDs == nil {
-		return false
-	}
-	if opts.has(facts.FDs) {
-		if shares, errno := w.sharesFDs(process.pid, t.TID); errno != 0 || !shares {
-			return false
-		}
-	}
-	t.Namespaces = links
-	return true
 }
 
 // task looks at a thread of a process in whose task directory it is, and reports whether it is still there.
@@ -271,7 +231,7 @@ func (w *worker) task(t *facts.Task, process subject, dir int) bool {
 	if errno != 0 {
 		return false
 	}
-	t.Start, t.Name, t.TIDs = stat.Start, w.keep(stat.Name), nil
+	t.Start, t.Name = stat.Start, w.keep(stat.Name)
 	var in seen
 	switch errno := w.namespaces(&in, s, facts.State(stat.State)); errno {
 	case 0:
@@ -283,8 +243,7 @@ func (w *worker) task(t *facts.Task, process subject, dir int) bool {
 		w.problem(facts.Problem{Source: facts.Tasks, PID: s.pid, TID: s.tid, Errno: errno})
 		return true
 	}
-	t.Namespaces = in.links()
-	w.referChildren(&in, s.pid, s.tid)
+	t.Namespaces = w.links(&in, s.pid, s.tid)
 	t.TIDs = w.innerPIDs(facts.Tasks, in[facts.PID], s)
 	if w.scan.opts.has(facts.FDs) {
 		w.privateTable(s, &t.Namespaces)
@@ -295,7 +254,8 @@ func (w *worker) task(t *facts.Task, process subject, dir int) bool {
 // privateTable looks at the descriptors of a thread that has a table of its own: unshare(2) with CLONE_FILES.
 func (w *worker) privateTable(s subject, in *facts.Links) {
 	if w.scan.proc.own {
-		if shares, errno := w.sharesFDs(s.pid, s.tid); errno == 0 && shares || errno == syscall.ESRCH {
+		shares, errno := watch(w, facts.Tasks, func(*caller) (bool, syscall.Errno) { return raw.SharesFDs(s.pid, s.tid) })
+		if errno == 0 && shares || errno == syscall.ESRCH {
 			return
 		}
 	}

@@ -122,9 +122,8 @@ func (w *worker) takeTasks(p *facts.Process, from []numberedTask) bool {
 		if !w.takeNamespaces(&in, record) {
 			return false
 		}
-		w.referChildren(&in, p.PID, int(other.tid))
 		p.Tasks = append(p.Tasks, facts.Task{TID: int(other.tid), Name: w.keep(record.Name), Start: ticks(record.Start),
-			Namespaces: in.links(), TIDs: w.keepNumbers(record)})
+			Namespaces: w.links(&in, p.PID, int(other.tid)), TIDs: w.keepNumbers(record)})
 	}
 	return true
 }
