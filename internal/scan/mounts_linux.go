@@ -18,7 +18,7 @@ import (
 type mounts struct {
 	done   int // of the mount namespaces, in the order of the table
 	todo   []*entry
-	tables []*facts.MountTable // by index in todo
+	tables []facts.MountTable // by index in todo; with no namespace for none
 	all    []facts.MountTable
 	stuck  int // files that did not answer
 
@@ -43,13 +43,9 @@ func (s *scan) lookAtMounts() {
 			m.todo = m.todo[:1]
 		}
 		m.done += len(m.todo)
-		m.tables = make([]*facts.MountTable, len(m.todo))
+		m.tables = make([]facts.MountTable, len(m.todo))
 		s.share(len(m.todo), (*worker).mountsOf)
-		for _, t := range m.tables {
-			if t != nil {
-				m.all = append(m.all, *t)
-			}
-		}
+		m.all = append(m.all, m.tables...)
 		s.openPins()
 	}
 }
@@ -132,17 +128,17 @@ func (w *worker) seesPart(n *entry, dir int, text []byte) bool {
 }
 
 // parseMounts notes the pins in a mountinfo, and with MountTables all of it. pid is as that of pin.
-func (w *worker) parseMounts(n *entry, pid int, text []byte) *facts.MountTable {
+func (w *worker) parseMounts(n *entry, pid int, text []byte) (table facts.MountTable) {
 	for m, rest, ok := procfs.NextPin(text); ok; m, rest, ok = procfs.NextPin(rest) {
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok {
 			w.path = procfs.Unescape(w.path[:0], m.Point)
 			w.pin(n, pid, kind, inode, w.path)
 		}
 	}
-	if !w.scan.opts.has(facts.MountTables) {
-		return nil
+	if w.scan.opts.has(facts.MountTables) {
+		table = facts.MountTable{Namespace: n.ref, Mounts: w.parseMountTable(text)}
 	}
-	return w.parseMountTable(n.ref, text)
+	return table
 }
 
 var (
@@ -182,17 +178,15 @@ func (w *worker) hasFewMounts(n *entry) bool {
 }
 
 // listMounts asks for each mount (Linux 6.8, other mount namespaces 6.11). pid is of a process in there, 0: there is none.
-func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno) {
+func (w *worker) listMounts(n *entry, pid int) (table facts.MountTable, errno syscall.Errno) {
 	if n.serial == 0 {
-		return nil, syscall.ENOSYS
+		return table, syscall.ENOSYS
 	}
-	var errno syscall.Errno
 	if w.ids, errno = raw.ListMounts(n.serial, w.ids[:0]); errno != 0 {
-		return nil, errno
+		return table, errno
 	}
-	var table *facts.MountTable
 	if w.scan.opts.has(facts.MountTables) {
-		table = &facts.MountTable{Namespace: n.ref}
+		table.Namespace = n.ref
 	}
 	found, unopened := len(w.found), len(w.unopened)
 	for _, id := range w.ids {
@@ -202,9 +196,9 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 		}
 		if errno != 0 {
 			w.found, w.unopened = w.found[:found], w.unopened[:unopened]
-			return nil, errno
+			return facts.MountTable{}, errno
 		}
-		if table == nil && m.Magic != raw.NsfsMagic {
+		if table.Namespace == 0 && m.Magic != raw.NsfsMagic {
 			continue
 		}
 		const all = raw.MountSuper | raw.MountBasics | raw.MountTexts | raw.MountSource
@@ -217,7 +211,7 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 			}
 			w.pin(n, pid, kind, inode, m.Point)
 		}
-		if table != nil {
+		if table.Namespace != 0 {
 			table.Mounts = append(table.Mounts, facts.Mount{ID: int(m.OldID), Parent: int(m.OldParent), Serial: m.ID,
 				Dev: strconv.Itoa(int(m.Major)) + ":" + strconv.Itoa(int(m.Minor)), Root: facts.Text(m.Root), Point: facts.Text(m.Point),
 				Type: facts.Text(m.Type), Source: facts.Text(m.Source), Propagation: propagation(&m)})
@@ -253,18 +247,18 @@ func propagation(m *raw.MountStat) string {
 	return strings.Join(words, " ")
 }
 
-// parseMountTable makes a table of a mountinfo.
-func (w *worker) parseMountTable(of facts.Ref, text []byte) *facts.MountTable {
-	t := &facts.MountTable{Namespace: of, Mounts: make([]facts.Mount, 0, bytes.Count(text, []byte{'\n'}))}
+// parseMountTable makes rows of a mountinfo.
+func (w *worker) parseMountTable(text []byte) []facts.Mount {
+	mounts := make([]facts.Mount, 0, bytes.Count(text, []byte{'\n'}))
 	for m, rest, ok := procfs.NextMount(text); ok; m, rest, ok = procfs.NextMount(rest) {
 		w.path = strconv.AppendUint(append(strconv.AppendUint(w.path[:0], uint64(m.Major), 10), ':'), uint64(m.Minor), 10)
-		t.Mounts = append(t.Mounts, facts.Mount{
+		mounts = append(mounts, facts.Mount{
 			ID: m.ID, Parent: m.Parent, Dev: w.intern(w.path), Root: w.unescaped(m.Root), Point: w.unescaped(m.Point),
 			Options: facts.Text(w.intern(m.Options)), SuperOptions: facts.Text(w.intern(m.SuperBlockOpt)),
 			Type: facts.Text(w.intern(m.Type)), Source: w.unescaped(m.Source), Propagation: w.intern(m.Propagation),
 		})
 	}
-	return t
+	return mounts
 }
 
 func (w *worker) unescaped(text []byte) facts.Text {

@@ -136,7 +136,7 @@ func (w *worker) keepsMounts(n *entry, i int) bool {
 		}
 	}
 	if t := p.tables[ref]; t != nil {
-		w.scan.mounts.tables[i] = &facts.MountTable{Namespace: n.ref, Mounts: t.Mounts}
+		w.scan.mounts.tables[i] = facts.MountTable{Namespace: n.ref, Mounts: t.Mounts}
 	}
 	return true
 }
