@@ -200,21 +200,17 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 }
 
 // inside runs f on a thread that joins the mount namespace behind fd, and waits until no discovery would find it there.
-func inside[T any](fd int, f func() (T, error)) (T, error) {
-	type outcome struct {
-		result T
-		err    error
-		tid    int
-	}
-	o, err := handle.Execute(func() outcome {
-		result, err := f()
-		return outcome{result, err, raw.OwnTID()}
+func inside[T any](fd int, f func() (T, error)) (result T, err error) {
+	var failed error
+	tid, err := handle.Execute(func() int {
+		result, failed = f()
+		return raw.OwnTID()
 	}, handle.NamespaceFd(fd))
 	if err != nil {
-		return o.result, err
+		return result, err
 	}
-	sys.AwaitThreadEnd(o.tid)
-	return o.result, o.err
+	sys.AwaitThreadEnd(tid)
+	return result, failed
 }
 
 // Within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is dropped.

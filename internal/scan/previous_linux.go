@@ -115,14 +115,13 @@ func (w *worker) keepsMounts(n *entry, i int) bool {
 	}
 	ref := p.facts.Find(n.kind, n.inode)
 	was := p.facts.Namespace(ref)
-	same := was != nil && was.Serial == n.serial && slices.Equal(p.facts.MountIDs[n.serial], ids)
-	if same {
-		ids = p.facts.MountIDs[n.serial]
-	} else {
-		ids = slices.Clone(ids)
+	kept := p.facts.MountIDs[n.serial]
+	same := was != nil && was.Serial == n.serial && slices.Equal(kept, ids)
+	if !same {
+		kept = slices.Clone(ids)
 	}
 	w.scan.mounts.mu.Lock()
-	w.scan.mounts.ids[n.serial] = ids
+	w.scan.mounts.ids[n.serial] = kept
 	w.scan.mounts.mu.Unlock()
 	pins, member := p.pins[ref], w.scan.table.member(n, 0)
 	if !same || slices.ContainsFunc(pins, func(p pinned) bool { return p.pid != 0 && p.pid != member }) {

@@ -131,23 +131,19 @@ func (w *worker) setNamespaces(p *facts.Process, in *seen) {
 // details looks at what else a process has, as far as it lets us.
 func (w *worker) details(p *facts.Process, d *draft, s subject, readable bool) {
 	opts := &w.scan.opts
-	if p.State.Zombie() {
-		if opts.has(facts.Tasks) && p.Threads > 1 { // which go on after the first has ended
-			w.tasks(p, s)
+	if !p.State.Zombie() {
+		if opts.has(facts.Details) && !p.Kernel {
+			w.commandLine(d, s.dir, &cmdlinePath)
 		}
-		return
+		w.findCgroup(d, s, opts.has(facts.Details))
+		if !readable {
+			return
+		}
+		if opts.has(facts.FDs) && !p.Kernel {
+			p.FDs = w.descriptors(s, &p.Namespaces, d.old)
+		}
 	}
-	if opts.has(facts.Details) && !p.Kernel {
-		w.commandLine(d, s.dir, &cmdlinePath)
-	}
-	w.findCgroup(d, s, opts.has(facts.Details))
-	if !readable {
-		return
-	}
-	if opts.has(facts.FDs) && !p.Kernel {
-		p.FDs = w.descriptors(s, &p.Namespaces, d.old)
-	}
-	if opts.has(facts.Tasks) && p.Threads > 1 {
+	if opts.has(facts.Tasks) && p.Threads > 1 { // which go on after the first has ended
 		w.tasks(p, s)
 	}
 }
