@@ -146,8 +146,9 @@ func splitWords(text string, room []string) (words, rest []string) {
 	if text == "" {
 		return nil, room
 	}
-	start, word := len(room), ""
+	start := len(room)
 	for text != "" {
+		var word string
 		word, text, _ = strings.Cut(text, "\x00")
 		room = append(room, word)
 	}

@@ -206,8 +206,8 @@ func (w *worker) listMounts(n *entry, pid int) (table facts.MountTable, errno sy
 			continue
 		}
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == raw.NsfsMagic {
-			if pid != 0 && len(w.found) == found && !w.isAtRoot(pid) {
-				pid = 0 // it does not see the pins
+			if len(w.found) == found {
+				pid = w.atRoot(pid)
 			}
 			w.pin(n, pid, kind, inode, m.Point)
 		}
@@ -220,15 +220,20 @@ func (w *worker) listMounts(n *entry, pid int) (table facts.MountTable, errno sy
 	return table, 0
 }
 
-// isAtRoot reports whether a process has the root of its mount namespace.
-func (w *worker) isAtRoot(pid int) bool {
+// atRoot returns a process that has the root of its mount namespace, and so sees the pins; 0 if it does not.
+func (w *worker) atRoot(pid int) int {
+	if pid == 0 {
+		return 0
+	}
 	dir, errno := w.openProcess(facts.Mounts, pid, -1)
 	if errno != 0 {
-		return false
+		return 0
 	}
 	defer raw.CloseNoWait(dir)
-	root, errno := w.readLink(facts.Mounts, dir, &rootPath)
-	return errno == 0 && string(root) == "/"
+	if root, errno := w.readLink(facts.Mounts, dir, &rootPath); errno != 0 || string(root) != "/" {
+		return 0
+	}
+	return pid
 }
 
 // propagation writes it as mountinfo does.

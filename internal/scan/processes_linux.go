@@ -66,9 +66,7 @@ func (w *worker) open(source facts.Sources, s *subject, below int, pidfd bool) (
 		return stat, errno
 	}
 	if pidfd {
-		if s.pidfd, errno = raw.OpenPidfd(number, s.tid != 0); errno == syscall.ESRCH {
-			return stat, errno
-		}
+		s.pidfd, errno = raw.OpenPidfd(number, s.tid != 0)
 		_ = w.checked(source, errno)
 	}
 	return w.stat(source, s.dir)
