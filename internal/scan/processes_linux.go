@@ -79,9 +79,9 @@ func (w *worker) identify(p *facts.Process, d *draft, s subject, stat *procfs.St
 		Threads: stat.Threads, UID: -1, GID: -1}
 	if d.old = w.scan.old.process(stat.PID, stat.Start, stat.Name); d.old != nil && !w.scan.infos.Load() {
 		p.UID, p.GID = d.old.UID, d.old.GID
-		return
+	} else {
+		w.credentials(p, d, s)
 	}
-	w.credentials(p, d, s)
 }
 
 // credentials asks the pidfd for credentials and cgroup; before Linux 6.13 it reads the credentials.
