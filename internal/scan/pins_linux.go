@@ -129,7 +129,7 @@ func (o *opening) open() (*sys.FD, error) {
 }
 
 // openBySearch opens a namespace of which type and inode number are known by counting the 64-bit IDs down (Linux 6.18): one
-// that is mounted over has no path. It reports whether it was found. It takes a third of a microsecond for each namespace ever made.
+// that is mounted over has no path. It takes a third of a microsecond for each namespace ever made.
 func (s *scan) openBySearch(n *entry) bool {
 	inPassing.open()
 	have := s.opts.has(facts.AllMountNamespaces) && sys.Have(sys.NamespaceHandles)

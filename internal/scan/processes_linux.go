@@ -167,28 +167,22 @@ func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject) []int {
 	return status.PIDs
 }
 
-// isBelow reports whether a namespace is another one or has it above.
-func (n *entry) isBelow(other *entry) bool {
-	for n != nil && n != other {
-		n = n.parent
-	}
-	return n == other
-}
-
 // translate asks PID namespaces, from that of the process to the outermost (Linux 6.11). It returns nil if one does not say.
 func (w *worker) translate(n *entry, pid int) []int {
-	own := w.scan.ownPIDNamespace()
-	if own == nil || !n.isBelow(own) {
+	own, start := w.scan.ownPIDNamespace(), len(w.numbers)
+	if own == nil {
 		return nil
 	}
-	start := len(w.numbers)
-	for ; n != own; n = n.parent {
+	for ; n != nil && n != own; n = n.parent {
 		inner, err := sys.PIDIn(w.scan.table.fd(n), pid)
 		if err != nil { // or no descriptor is held
-			w.numbers = w.numbers[:start]
-			return nil
+			break
 		}
 		w.numbers = append(w.numbers, inner)
+	}
+	if n != own {
+		w.numbers = w.numbers[:start]
+		return nil
 	}
 	w.numbers = append(w.numbers, pid)
 	slices.Reverse(w.numbers[start:])

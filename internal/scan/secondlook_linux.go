@@ -93,7 +93,9 @@ func (s *scan) readLeaders(f *facts.Facts) {
 	}
 	var late []int
 	for i := range f.Processes {
-		if p := &f.Processes[i]; p.Cmdline == nil && !p.State.Zombie() && f.IsLeader(i) {
+		p := &f.Processes[i]
+		unread := p.Cmdline == nil || s.drafts[i].cgroup == nil && s.opts.has(facts.Cgroups)
+		if unread && !p.State.Zombie() && f.IsLeader(i) {
 			late = append(late, i)
 		}
 	}

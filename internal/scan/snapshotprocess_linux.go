@@ -158,8 +158,11 @@ func (l *descriptorLook) take(f *taskiter.File) bool {
 	switch f.Kind {
 	case taskiter.Held:
 	case taskiter.Socket:
-		if !opts.has(facts.Sockets) || opts.has(facts.InFlight) {
-			return !opts.has(facts.Sockets)
+		if !opts.has(facts.Sockets) {
+			return true
+		}
+		if opts.has(facts.InFlight) {
+			return false
 		}
 		kind = species.CLONE_NEWNET
 	default:
@@ -180,7 +183,8 @@ func (l *descriptorLook) take(f *taskiter.File) bool {
 // again looks at descriptors in /proc, unless another process or thread has the number of this one by now.
 func (l descriptorLook) again(start uint64, fds ...int) {
 	defer l.of.close()
-	stat, errno := l.worker.open(facts.FDs, &l.of, l.worker.scan.proc.dir, true) // threads are not listed there, but are there
+	// threads are not listed there, but are there
+	stat, errno := l.worker.open(facts.FDs, &l.of, l.worker.scan.proc.dir, true)
 	if errno != 0 || stat.Start != start || l.of.pidfd == raw.NoFD {
 		return
 	}
