@@ -67,7 +67,7 @@ const (
 	// Cgroups are the cgroups of leaders, from which containers are known; with Details, where there is only version 2, or
 	// where the kernel tells of all processes at once (Linux 6.18), of all processes.
 	Cgroups
-	// Details are the command lines of all processes, also of those that lead nowhere, and the names of all threads.
+	// Details are the command lines of all processes, not only of those that lead somewhere.
 	Details
 
 	// TunTap are the network namespaces of TUN and TAP devices that are held by a descriptor elsewhere. It requires FDs.

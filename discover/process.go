@@ -34,8 +34,8 @@ type Process struct {
 type Task struct {
 	Process *Process
 	TID     int
-	Name    string // "" without Details if it is like its process
-	Start   uint64 // 0 without Details if it is like its process
+	Name    string
+	Start   uint64
 
 	Namespaces      NamespacesSet
 	PIDForChildren  *Namespace // nil if it is that of the task

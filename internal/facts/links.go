@@ -3,29 +3,16 @@ package facts
 import (
 	"encoding/json"
 	"errors"
+	"slices"
 
 	"github.com/nsops/nsops/species"
 )
 
 // Types are the eight types in listing order. What there is one of for each type has it at that index.
-var Types = func() (types [8]species.NamespaceType) {
-	i := 0
-	for t := range species.Set(species.AllNS).All() {
-		types[i] = t
-		i++
-	}
-	return types
-}()
+var Types = [8]species.NamespaceType(slices.Collect(species.Set(species.AllNS).All()))
 
 // TypeIndex returns the index of a type in Types, -1 for no type.
-func TypeIndex(t species.NamespaceType) int {
-	for i := range Types {
-		if Types[i] == t {
-			return i
-		}
-	}
-	return -1
-}
+func TypeIndex(t species.NamespaceType) int { return slices.Index(Types[:], t) }
 
 // Links are the namespaces of a process or thread: those that it is in, at the indices of Types, and those that its
 // children will be in, if these are others.

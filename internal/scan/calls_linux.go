@@ -222,12 +222,6 @@ func (w *worker) stat(source facts.Sources, dir int) (procfs.Stat, syscall.Errno
 	return stat, errno
 }
 
-// isSame reports whether dir, in /proc, is of a process or thread with that start, and not of another with its number.
-func (w *worker) isSame(source facts.Sources, start uint64, dir int) bool {
-	stat, errno := w.stat(source, dir)
-	return errno == 0 && stat.Start == start
-}
-
 // listNumbers appends the numbers that are names in a directory.
 func (w *worker) listNumbers(source facts.Sources, list []int, below int, path *raw.Path) ([]int, syscall.Errno) {
 	dir, errno := w.watchOpen(source, false, func() (int, syscall.Errno) { return raw.Open(below, path, raw.ForListing) })
@@ -254,11 +248,6 @@ func (w *worker) checked(source facts.Sources, errno syscall.Errno) syscall.Errn
 
 func exhausted(errno syscall.Errno) bool {
 	return errno == syscall.EMFILE || errno == syscall.ENFILE || errno == syscall.ENOMEM
-}
-
-// sharesFDs reports whether a thread has the table of descriptors of its process.
-func (w *worker) sharesFDs(pid, tid int) (bool, syscall.Errno) {
-	return watch(w, facts.Tasks, func(*caller) (bool, syscall.Errno) { return raw.SharesFDs(pid, tid) })
 }
 
 // drop closes a duplicate. It might be of another file by now, whose file system has to be asked before it is closed.

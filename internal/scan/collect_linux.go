@@ -37,15 +37,14 @@ type collector struct {
 func (c *collector) namespaces() {
 	s := c.scan
 	wanted := make([]*entry, 0, s.table.len)
-	for _, t := range facts.Types {
-		first := len(wanted)
-		for n := range s.table.each {
-			if n.kind == t && n.state != gone && s.opts.Types.Has(t) {
-				wanted = append(wanted, n)
-			}
+	for n := range s.table.each {
+		if n.state != gone && s.opts.Types.Has(n.kind) {
+			wanted = append(wanted, n)
 		}
-		slices.SortFunc(wanted[first:], func(a, b *entry) int { return cmp.Compare(a.inode, b.inode) })
 	}
+	slices.SortFunc(wanted, func(a, b *entry) int {
+		return cmp.Or(facts.TypeIndex(a.kind)-facts.TypeIndex(b.kind), cmp.Compare(a.inode, b.inode))
+	})
 	for i, n := range wanted {
 		c.refs[n.ref] = facts.Ref(i + 1)
 	}
@@ -101,8 +100,8 @@ func (c *collector) references() {
 func (c *collector) processes() {
 	s := c.scan
 	words := 0
-	for _, w := range s.workers {
-		words += strings.Count(w.text.String(), "\x00")
+	for i := range s.drafts {
+		words += strings.Count(string(s.drafts[i].cmdline), "\x00")
 	}
 	room := make([]string, 0, words+16) // a command line may have no zero byte
 	kept := 0
@@ -111,19 +110,14 @@ func (c *collector) processes() {
 		if p.PID == 0 || s.isInGone(p) {
 			continue
 		}
-		w, text := d.worker, d.worker.text.String()
-		p.Name = facts.Text(d.name.of(text))
-		if d.old == nil || d.cmdline != (span{}) {
-			p.Cmdline, room = splitWords(d.cmdline.of(text), room)
+		if d.old == nil || d.cmdline != "" {
+			p.Cmdline, room = splitWords(string(d.cmdline), room)
 		} else if !p.State.Zombie() {
 			p.Cmdline = d.old.Cmdline
 		}
-		p.PIDs = d.pids.numbers(w)
 		c.links(&p.Namespaces)
 		for j := range p.Tasks {
-			t := &p.Tasks[j]
-			t.Name, t.TIDs = facts.Text(d.tasks[j].name.of(text)), d.tasks[j].tids.numbers(w)
-			c.links(&t.Namespaces)
+			c.links(&p.Tasks[j].Namespaces)
 		}
 		if kept != i {
 			s.rows[kept], s.drafts[kept] = *p, *d
@@ -147,33 +141,18 @@ func (c *collector) mounts() {
 	}
 }
 
-func (s span) of(text string) string { return text[s.start:s.end] }
-
-func (s span) numbers(w *worker) []int {
-	if s.start == s.end {
-		return nil
-	}
-	return w.numbers[s.start:s.end:s.end]
-}
-
 // splitWords splits a command line at its zero bytes; what it returns is a part of room.
 func splitWords(text string, room []string) (words, rest []string) {
-	start := len(room)
-	for text != "" {
-		at := 0
-		for at < len(text) && text[at] != 0 {
-			at++
-		}
-		room = append(room, text[:at])
-		if at == len(text) {
-			break
-		}
-		text = text[at+1:]
-	}
-	if len(room) == start {
+	if text == "" {
 		return nil, room
 	}
-	return room[start:len(room):len(room)], room
+	start := len(room)
+	for text != "" {
+		var word string
+		word, text, _ = strings.Cut(text, "\x00")
+		room = append(room, word)
+	}
+	return slices.Clip(room[start:]), room
 }
 
 // userNames returns the names in /etc/passwd by user ID: the first, if there are several. They are read again when the

@@ -84,8 +84,7 @@ type descriptorLook struct {
 // problem notes what could not be seen, unless it is gone.
 func (l *descriptorLook) problem(source facts.Sources, fd int, errno syscall.Errno) {
 	switch errno {
-	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF:
-	case syscall.ETIMEDOUT: // there is one
+	case syscall.ESRCH, syscall.ENOENT, syscall.EBADF, syscall.ETIMEDOUT: // of the last there is a Problem
 	default:
 		l.worker.problem(facts.Problem{Source: source, PID: l.of.pid, TID: l.of.tid, FD: fd, Errno: errno})
 	}

@@ -25,12 +25,8 @@ func (s *scan) listNamespaces() {
 			s.workers[0].problem(facts.Problem{Source: facts.KernelList, Type: t, Errno: errno})
 			continue
 		}
-		seen := make(map[uint64]bool, len(serials))
-		for _, n := range s.table.ofType(t) {
-			seen[n.serial] = true
-		}
 		for _, serial := range serials {
-			if !seen[serial] {
+			if s.table.withSerial(serial) == nil {
 				s.openListed(t, serial)
 			}
 		}
@@ -94,8 +90,7 @@ func (s *scan) walkMountNamespaces() {
 }
 
 func (s *scan) walkProblem(errno syscall.Errno) {
-	if sys.IsMissing(errno) || errno == syscall.EINVAL {
-		return
+	if !sys.IsMissing(errno) && errno != syscall.EINVAL {
+		s.workers[0].problem(facts.Problem{Source: facts.AllMountNamespaces, Errno: errno})
 	}
-	s.workers[0].problem(facts.Problem{Source: facts.AllMountNamespaces, Errno: errno})
 }

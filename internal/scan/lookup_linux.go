@@ -166,26 +166,12 @@ func (t *table) isGone(n *entry) bool {
 	return true
 }
 
-// first returns the first process that is noted in a field of an entry: pid, if there was none.
-func (t *table) first(noted *int32, pid int) int {
+// member returns a process in a namespace whose mounts can be read, which is pid if there was none; 0: there is none.
+func (t *table) member(n *entry, pid int) int {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if *noted == 0 {
-		*noted = int32(pid)
+	if n.member == 0 {
+		n.member = int32(pid)
 	}
-	return int(*noted)
-}
-
-// member returns a process in a namespace whose mounts can be read, 0 if there is none.
-func (t *table) member(n *entry) int { return t.first(&n.member, 0) }
-
-// highest returns the highest 64-bit ID seen. Others may be higher by what the processors have in store.
-func (t *table) highest() uint64 {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	var highest uint64
-	for n := range t.each {
-		highest = max(highest, n.serial)
-	}
-	return highest
+	return int(n.member)
 }

@@ -16,9 +16,9 @@ import (
 
 // mounts is what the look at mounts has got.
 type mounts struct {
-	done   map[*entry]bool
+	done   int // of the mount namespaces, in the order of the table
 	todo   []*entry
-	tables []*facts.MountTable // by index in todo
+	tables []facts.MountTable // by index in todo; with no namespace for none
 	all    []facts.MountTable
 	stuck  int // files that did not answer
 
@@ -33,25 +33,19 @@ func (s *scan) lookAtMounts() {
 	if !s.opts.has(facts.Mounts) {
 		return
 	}
-	m.done, m.ids = map[*entry]bool{}, map[uint64][]uint64{}
-	for first := true; s.ctx.Err() == nil; first = false {
-		m.todo = m.todo[:0]
-		for _, n := range s.table.ofType(species.CLONE_NEWNS) {
-			if !m.done[n] && (!first || len(m.todo) == 0) {
-				m.todo = append(m.todo, n)
-				m.done[n] = true
-			}
-		}
+	m.ids = map[uint64][]uint64{}
+	for s.ctx.Err() == nil {
+		m.todo = s.table.ofType(species.CLONE_NEWNS)[m.done:]
 		if len(m.todo) == 0 {
 			return
 		}
-		m.tables = make([]*facts.MountTable, len(m.todo))
-		s.share(len(m.todo), (*worker).mountsOf)
-		for _, t := range m.tables {
-			if t != nil {
-				m.all = append(m.all, *t)
-			}
+		if m.done == 0 {
+			m.todo = m.todo[:1]
 		}
+		m.done += len(m.todo)
+		m.tables = make([]facts.MountTable, len(m.todo))
+		s.share(len(m.todo), (*worker).mountsOf)
+		m.all = append(m.all, m.tables...)
 		s.openPins()
 	}
 }
@@ -59,47 +53,44 @@ func (s *scan) lookAtMounts() {
 // mountsOf looks at the mounts of one mount namespace: through a process in it, since one text that says everything is
 // cheaper than a question for each mount; or by asking for each where there is none, or it does not see them all.
 func (w *worker) mountsOf(i int) {
-	n := w.scan.mounts.todo[i]
+	n, table := w.scan.mounts.todo[i], &w.scan.mounts.tables[i]
 	if w.keepsMounts(n, i) {
 		return
 	}
+	pid := w.scan.table.member(n, 0)
 	if w.hasFewMounts(n) {
-		if _, errno := w.listMounts(n, w.scan.table.member(n)); errno == 0 {
+		if _, errno := w.listMounts(n, pid); errno == 0 {
 			return
 		}
 	}
-	found, unopened := len(w.found), len(w.unopened)
-	table, errno := w.readMounts(n)
+	text, errno := w.readMounts(n, pid)
 	if errno == 0 {
-		w.scan.mounts.tables[i] = table
+		*table = w.parseMounts(n, pid, text)
 		return
 	}
-	partial, found2, unopened2 := table, len(w.found), len(w.unopened)
-	table, errno = w.listMounts(n, 0)
-	if errno != 0 {
-		var failed syscall.Errno
-		if table, failed = w.readMountsInside(n); failed == 0 || exhausted(failed) {
-			errno = failed
-		}
-	}
-	if errno == 0 {
-		// what a process with a root of its own saw is in there too, but with other paths
-		w.found = append(w.found[:found], w.found[found2:]...)
-		w.unopened = append(w.unopened[:unopened], w.unopened[unopened2:]...)
-		w.scan.mounts.tables[i] = table
+	partial := bytes.Clone(text)
+	if *table, errno = w.listMounts(n, 0); errno == 0 {
 		return
+	}
+	text, failed := w.readMountsInside(n)
+	switch {
+	case failed == 0:
+		*table = w.parseMounts(n, 0, text)
+		return
+	case exhausted(failed):
+		errno = failed
 	}
 	if w.scan.table.isGone(n) {
-		w.found, w.unopened = w.found[:found], w.unopened[:unopened]
 		return
 	}
-	w.scan.mounts.tables[i] = partial
+	if partial != nil {
+		*table = w.parseMounts(n, pid, partial)
+	}
 	w.problem(facts.Problem{Source: facts.Mounts, Type: n.kind, Namespace: n.inode, Errno: errno})
 }
 
 // readMounts reads mountinfo of a process. ESRCH: there is none; ERANGE: it does not see all mounts.
-func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
-	pid := w.scan.table.member(n)
+func (w *worker) readMounts(n *entry, pid int) ([]byte, syscall.Errno) {
 	if pid == 0 {
 		return nil, syscall.ESRCH
 	}
@@ -116,11 +107,10 @@ func (w *worker) readMounts(n *entry) (*facts.MountTable, syscall.Errno) {
 	if _, inode, ok := procfs.ParseLink(link); errno != 0 || !ok || inode != n.inode {
 		return nil, syscall.ESRCH // the process has left, or another has its PID
 	}
-	table := w.parseMounts(n, pid, text)
 	if w.seesPart(n, dir, text) {
-		return table, syscall.ERANGE
+		errno = syscall.ERANGE
 	}
-	return table, 0
+	return text, errno
 }
 
 // seesPart reports whether a process has a root of its own, so that its mountinfo does not show all mounts.
@@ -138,17 +128,17 @@ func (w *worker) seesPart(n *entry, dir int, text []byte) bool {
 }
 
 // parseMounts notes the pins in a mountinfo, and with MountTables all of it. pid is as that of pin.
-func (w *worker) parseMounts(n *entry, pid int, text []byte) *facts.MountTable {
+func (w *worker) parseMounts(n *entry, pid int, text []byte) (table facts.MountTable) {
 	for m, rest, ok := procfs.NextPin(text); ok; m, rest, ok = procfs.NextPin(rest) {
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok {
 			w.path = procfs.Unescape(w.path[:0], m.Point)
 			w.pin(n, pid, kind, inode, w.path)
 		}
 	}
-	if !w.scan.opts.has(facts.MountTables) {
-		return nil
+	if w.scan.opts.has(facts.MountTables) {
+		table = facts.MountTable{Namespace: n.ref, Mounts: w.parseMountTable(text)}
 	}
-	return w.parseMountTable(n.ref, text)
+	return table
 }
 
 var (
@@ -159,7 +149,7 @@ var (
 )
 
 // readMountsInside reads mountinfo on a thread that joins the mount namespace, where listMounts is not possible.
-func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
+func (w *worker) readMountsInside(n *entry) ([]byte, syscall.Errno) {
 	fd := w.scan.table.fd(n)
 	if fd == raw.NoFD {
 		return nil, w.scan.table.notHeld(n)
@@ -173,10 +163,7 @@ func (w *worker) readMountsInside(n *entry) (*facts.MountTable, syscall.Errno) {
 	if err != nil {
 		errno = errnoOf(err)
 	}
-	if errno != 0 {
-		return nil, errno
-	}
-	return w.parseMounts(n, 0, text), 0
+	return text, errno
 }
 
 // hasFewMounts reports whether asking for each mount is cheaper than one text, which has to be opened and closed.
@@ -191,17 +178,15 @@ func (w *worker) hasFewMounts(n *entry) bool {
 }
 
 // listMounts asks for each mount (Linux 6.8, other mount namespaces 6.11). pid is of a process in there, 0: there is none.
-func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno) {
+func (w *worker) listMounts(n *entry, pid int) (table facts.MountTable, errno syscall.Errno) {
 	if n.serial == 0 {
-		return nil, syscall.ENOSYS
+		return table, syscall.ENOSYS
 	}
-	var errno syscall.Errno
 	if w.ids, errno = raw.ListMounts(n.serial, w.ids[:0]); errno != 0 {
-		return nil, errno
+		return table, errno
 	}
-	var table *facts.MountTable
 	if w.scan.opts.has(facts.MountTables) {
-		table = &facts.MountTable{Namespace: n.ref}
+		table.Namespace = n.ref
 	}
 	found, unopened := len(w.found), len(w.unopened)
 	for _, id := range w.ids {
@@ -211,9 +196,9 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 		}
 		if errno != 0 {
 			w.found, w.unopened = w.found[:found], w.unopened[:unopened]
-			return nil, errno
+			return facts.MountTable{}, errno
 		}
-		if table == nil && m.Magic != raw.NsfsMagic {
+		if table.Namespace == 0 && m.Magic != raw.NsfsMagic {
 			continue
 		}
 		const all = raw.MountSuper | raw.MountBasics | raw.MountTexts | raw.MountSource
@@ -221,40 +206,34 @@ func (w *worker) listMounts(n *entry, pid int) (*facts.MountTable, syscall.Errno
 			continue
 		}
 		if kind, inode, ok := procfs.ParseLink(m.Root); ok && m.Magic == raw.NsfsMagic {
+			if len(w.found) == found {
+				pid = w.atRoot(pid)
+			}
 			w.pin(n, pid, kind, inode, m.Point)
 		}
-		if table != nil {
+		if table.Namespace != 0 {
 			table.Mounts = append(table.Mounts, facts.Mount{ID: int(m.OldID), Parent: int(m.OldParent), Serial: m.ID,
 				Dev: strconv.Itoa(int(m.Major)) + ":" + strconv.Itoa(int(m.Minor)), Root: facts.Text(m.Root), Point: facts.Text(m.Point),
 				Type: facts.Text(m.Type), Source: facts.Text(m.Source), Propagation: propagation(&m)})
 		}
 	}
-	w.checkRoot(pid, found, unopened)
 	return table, 0
 }
 
-// checkRoot notes if the process which was to see the pins from there on does not, since it has a root of its own.
-func (w *worker) checkRoot(pid, found, unopened int) {
-	if pid == 0 || len(w.found) == found || w.isAtRoot(pid) {
-		return
+// atRoot returns a process that has the root of its mount namespace, and so sees the pins; 0 if it does not.
+func (w *worker) atRoot(pid int) int {
+	if pid == 0 {
+		return 0
 	}
-	for i := range w.found[found:] {
-		w.found[found+i].row.PID = 0
-	}
-	for i := range w.unopened[unopened:] {
-		w.unopened[unopened+i].pid = 0
-	}
-}
-
-// isAtRoot reports whether a process has the root of its mount namespace.
-func (w *worker) isAtRoot(pid int) bool {
 	dir, errno := w.openProcess(facts.Mounts, pid, -1)
 	if errno != 0 {
-		return false
+		return 0
 	}
 	defer raw.CloseNoWait(dir)
-	root, errno := w.readLink(facts.Mounts, dir, &rootPath)
-	return errno == 0 && string(root) == "/"
+	if root, errno := w.readLink(facts.Mounts, dir, &rootPath); errno != 0 || string(root) != "/" {
+		return 0
+	}
+	return pid
 }
 
 // propagation writes it as mountinfo does.
@@ -273,18 +252,18 @@ func propagation(m *raw.MountStat) string {
 	return strings.Join(words, " ")
 }
 
-// parseMountTable makes a table of a mountinfo.
-func (w *worker) parseMountTable(of facts.Ref, text []byte) *facts.MountTable {
-	t := &facts.MountTable{Namespace: of, Mounts: make([]facts.Mount, 0, bytes.Count(text, []byte{'\n'}))}
+// parseMountTable makes rows of a mountinfo.
+func (w *worker) parseMountTable(text []byte) []facts.Mount {
+	mounts := make([]facts.Mount, 0, bytes.Count(text, []byte{'\n'}))
 	for m, rest, ok := procfs.NextMount(text); ok; m, rest, ok = procfs.NextMount(rest) {
 		w.path = strconv.AppendUint(append(strconv.AppendUint(w.path[:0], uint64(m.Major), 10), ':'), uint64(m.Minor), 10)
-		t.Mounts = append(t.Mounts, facts.Mount{
+		mounts = append(mounts, facts.Mount{
 			ID: m.ID, Parent: m.Parent, Dev: w.intern(w.path), Root: w.unescaped(m.Root), Point: w.unescaped(m.Point),
 			Options: facts.Text(w.intern(m.Options)), SuperOptions: facts.Text(w.intern(m.SuperBlockOpt)),
 			Type: facts.Text(w.intern(m.Type)), Source: w.unescaped(m.Source), Propagation: w.intern(m.Propagation),
 		})
 	}
-	return t
+	return mounts
 }
 
 func (w *worker) unescaped(text []byte) facts.Text {

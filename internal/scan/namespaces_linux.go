@@ -32,30 +32,21 @@ func nsLinkAt(i int) nsLink {
 // seen are the namespaces of a process or thread, as in facts.Links, but those for children also if they are no others.
 type seen [len(facts.Links{})]*entry
 
-// links returns them as references.
-func (s *seen) links() (l facts.Links) {
-	for i, n := range s {
-		if n != nil {
-			l[i] = n.ref
+// links returns them as references, and notes those in which children of a process or thread will be, but it is not.
+func (w *worker) links(in *seen, pid, tid int) (l facts.Links) {
+	for i, n := range in {
+		if n == nil {
+			continue
 		}
-	}
-	if l[facts.PIDForChildren] == l[facts.PID] {
-		l[facts.PIDForChildren] = 0
-	}
-	if l[facts.TimeForChildren] == l[facts.Time] {
-		l[facts.TimeForChildren] = 0
+		if i >= facts.PIDForChildren {
+			if n == in[facts.TypeIndex(facts.LinkType(i))] {
+				continue
+			}
+			w.refer(n.ref, facts.Reference{Kind: facts.ForChildren, PID: int32(pid), TID: int32(tid)})
+		}
+		l[i] = n.ref
 	}
 	return l
-}
-
-// referChildren notes namespaces in which children of a process or thread will be, but it is not.
-func (w *worker) referChildren(in *seen, pid, tid int) {
-	links := in.links()
-	for i := facts.PIDForChildren; i < len(links); i++ {
-		if links[i] != 0 {
-			w.refer(links[i], facts.Reference{Kind: facts.ForChildren, PID: int32(pid), TID: int32(tid)})
-		}
-	}
 }
 
 // namespaces finds out which namespaces a process or thread is in. ESRCH: it is gone, or a zombie.
@@ -85,6 +76,7 @@ func (w *worker) namespaces(in *seen, s subject, state facts.State) syscall.Errn
 	return 0
 }
 
+// askPidfd asks for the 64-bit ID first, which is cheaper than fstat(2) where the kernel has it.
 func (w *worker) askPidfd(pidfd int, l *nsLink) (*entry, syscall.Errno) {
 	inPassing.open()
 	defer inPassing.close()
@@ -92,49 +84,25 @@ func (w *worker) askPidfd(pidfd int, l *nsLink) (*entry, syscall.Errno) {
 	if errno != 0 {
 		return nil, errno
 	}
-	return w.identifyNamespace(fd, l), 0
-}
-
-// identifyNamespace owns fd.
-func (w *worker) identifyNamespace(fd int, l *nsLink) *entry {
-	t := w.scan.table
-	if t.serials {
-		if n := w.bySerial(fd, l); n != nil {
-			raw.CloseNoWait(fd)
-			return n
+	if w.scan.table.serials {
+		if serial, errno := raw.Serial(fd); errno == 0 {
+			if n := w.withSerial(l.at, serial); n != nil {
+				raw.CloseNoWait(fd)
+				return n, 0
+			}
 		}
 	}
-	var st raw.Status
-	if errno := raw.StatNoWait(fd, &st); errno != 0 {
-		raw.Close(fd)
-		return nil
-	}
-	if n := w.last[l.at]; n != nil && n.inode == st.Ino { // it is held, so the number is its own
-		raw.CloseNoWait(fd)
-		return n
-	}
-	t.mu.Lock()
-	n := t.see(entry{inode: st.Ino, kind: l.kind, fd: int32(fd), state: known})
-	held := n != nil && n.fd != raw.NoFD
-	t.mu.Unlock()
-	if held {
-		w.last[l.at] = n
-	}
-	return n
+	return w.scan.table.opened(fd, l.kind), 0
 }
 
-// bySerial asks for the 64-bit ID, which is cheaper than fstat(2) where the kernel has it; nil if it is a new one.
-func (w *worker) bySerial(fd int, l *nsLink) *entry {
-	serial, errno := raw.Serial(fd)
-	if errno != 0 {
-		return nil
-	}
-	if n := w.last[l.at]; n != nil && n.serial == serial {
+// withSerial returns the namespace with that 64-bit ID, which some link leads to; nil if it was not seen yet.
+func (w *worker) withSerial(link int, serial uint64) *entry {
+	if n := w.last[link]; n != nil && n.serial == serial {
 		return n
 	}
 	n := w.scan.table.withSerial(serial)
 	if n != nil {
-		w.last[l.at] = n
+		w.last[link] = n
 	}
 	return n
 }

@@ -43,24 +43,21 @@ func (s *scan) openPins() {
 			if u.n.state != mentioned || s.ctx.Err() != nil {
 				continue
 			}
-			err := s.openPin(u)
-			if err != nil && s.openBySearch(u.n) != nil { // says less than the path did
-				w.problem(facts.Problem{Source: facts.Mounts, Type: u.n.kind, Namespace: u.n.inode, Path: facts.Text(u.path), Errno: errnoOf(err)})
+			if errno := s.openPin(u); errno != 0 && !s.openBySearch(u.n) {
+				w.problem(facts.Problem{Source: facts.Mounts, Type: u.n.kind, Namespace: u.n.inode, Path: facts.Text(u.path), Errno: errno})
 			}
 		}
 		w.unopened = w.unopened[:0]
 	}
 }
 
-func (s *scan) openPin(u unopenedPin) error {
+func (s *scan) openPin(u unopenedPin) syscall.Errno {
 	found, err := s.findPatiently(u)
 	if err != nil {
-		return err
+		return errnoOf(err)
 	}
-	if _, errno := s.table.openFD(u.n.kind, func() (*sys.FD, error) { return reopen(found, nil) }); errno != 0 {
-		return errno
-	}
-	return nil
+	_, errno := s.table.openFD(u.n.kind, func() (*sys.FD, error) { return reopen(found, nil) })
+	return errno
 }
 
 // findPatiently finds a pin within Options.Patience; not at all if several, or that one earlier, did not answer.
@@ -74,8 +71,12 @@ func (s *scan) findPatiently(u unopenedPin) (*sys.FD, error) {
 	if waiting && time.Since(since.(time.Time)) > s.opts.Patience || s.mounts.stuck >= 3 {
 		return nil, syscall.ETIMEDOUT
 	}
-	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: raw.Dup(s.proc.dir)}
-	o.duplicate(s.table.fd(u.in), s.table.notHeld(u.in))
+	in := s.table.fd(u.in)
+	inPassing.open()
+	o := opening{pid: u.pid, path: u.path, id: species.NamespaceID{Dev: s.table.dev, Ino: u.n.inode}, proc: raw.Dup(s.proc.dir),
+		inside: raw.Dup(in), lacks: s.table.notHeld(u.in)}
+	ours.add(o.inside)
+	inPassing.close()
 	fd, err := Within(s.opts.Patience, s.ctx.Done(), func() (*sys.FD, error) {
 		defer o.close()
 		beingOpened.LoadOrStore(key, time.Now())
@@ -100,16 +101,6 @@ type opening struct {
 	proc   int                 // the proc file system
 	inside int                 // the mount namespace that the pin is in; raw.NoFD if none is held
 	lacks  syscall.Errno       // why
-}
-
-// duplicate takes a duplicate of the mount namespace, which is held unless it lacks what is said.
-func (o *opening) duplicate(in int, lacks syscall.Errno) {
-	inPassing.open()
-	defer inPassing.close()
-	if o.inside, o.lacks = raw.Dup(in), lacks; in != raw.NoFD {
-		o.lacks = syscall.EMFILE
-	}
-	ours.add(o.inside)
 }
 
 func (o *opening) close() {
@@ -137,34 +128,25 @@ func (o *opening) open() (*sys.FD, error) {
 	return findPinInside(o.inside, o.path, o.id)
 }
 
-// openBySearch finds a namespace of which type and inode number are known by counting the 64-bit IDs down (Linux 6.18): one
+// openBySearch opens a namespace of which type and inode number are known by counting the 64-bit IDs down (Linux 6.18): one
 // that is mounted over has no path. It takes a third of a microsecond for each namespace ever made.
-func (s *scan) openBySearch(n *entry) error {
-	if !s.opts.has(facts.AllMountNamespaces) {
-		return syscall.ESTALE
+func (s *scan) openBySearch(n *entry) bool {
+	inPassing.open()
+	have := s.opts.has(facts.AllMountNamespaces) && sys.Have(sys.NamespaceHandles)
+	inPassing.close()
+	if !have {
+		return false
 	}
-	if err := haveHandles(); err != nil {
-		return err
+	var highest uint64
+	for other := range s.table.each {
+		highest = max(highest, other.serial)
 	}
-	fd, err := sys.SearchNamespace(n.kind, uint32(n.inode), s.table.highest(), s.ctx.Done())
+	fd, err := sys.SearchNamespace(n.kind, uint32(n.inode), highest, s.ctx.Done())
 	if err != nil {
-		return err
+		return false
 	}
 	_, _ = s.table.open(n.kind, func() (int, syscall.Errno) { return fd.Disown(), 0 })
-	return nil
-}
-
-// haveHandles returns nil if namespaces have file handles here.
-func haveHandles() error {
-	inPassing.open()
-	defer inPassing.close()
-	own, err := sys.OpenThreadNamespace(species.CLONE_NEWUSER)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = own.Close() }()
-	_, err = sys.HandleOf(own.Int())
-	return err
+	return true
 }
 
 // OpenPin opens the namespace with that ID, which is mounted at a path in the mount namespace behind a descriptor. Anything
@@ -218,21 +200,17 @@ func reopen(found *sys.FD, err error) (*sys.FD, error) {
 }
 
 // inside runs f on a thread that joins the mount namespace behind fd, and waits until no discovery would find it there.
-func inside[T any](fd int, f func() (T, error)) (T, error) {
-	type outcome struct {
-		result T
-		err    error
-		tid    int
-	}
-	o, err := handle.Execute(func() outcome {
-		result, err := f()
-		return outcome{result, err, raw.OwnTID()}
+func inside[T any](fd int, f func() (T, error)) (result T, err error) {
+	var failed error
+	tid, err := handle.Execute(func() int {
+		result, failed = f()
+		return raw.OwnTID()
 	}, handle.NamespaceFd(fd))
 	if err != nil {
-		return o.result, err
+		return result, err
 	}
-	sys.AwaitThreadEnd(o.tid)
-	return o.result, o.err
+	sys.AwaitThreadEnd(tid)
+	return result, failed
 }
 
 // Within waits for f, but not longer: ETIMEDOUT, or EINTR if it is to stop. What f returns too late is dropped.

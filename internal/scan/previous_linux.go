@@ -115,16 +115,15 @@ func (w *worker) keepsMounts(n *entry, i int) bool {
 	}
 	ref := p.facts.Find(n.kind, n.inode)
 	was := p.facts.Namespace(ref)
-	same := was != nil && was.Serial == n.serial && slices.Equal(p.facts.MountIDs[n.serial], ids)
-	if same {
-		ids = p.facts.MountIDs[n.serial]
-	} else {
-		ids = slices.Clone(ids)
+	kept := p.facts.MountIDs[n.serial]
+	same := was != nil && was.Serial == n.serial && slices.Equal(kept, ids)
+	if !same {
+		kept = slices.Clone(ids)
 	}
 	w.scan.mounts.mu.Lock()
-	w.scan.mounts.ids[n.serial] = ids
+	w.scan.mounts.ids[n.serial] = kept
 	w.scan.mounts.mu.Unlock()
-	pins, member := p.pins[ref], w.scan.table.member(n)
+	pins, member := p.pins[ref], w.scan.table.member(n, 0)
 	if !same || slices.ContainsFunc(pins, func(p pinned) bool { return p.pid != 0 && p.pid != member }) {
 		return false // others may have another root
 	}
@@ -136,7 +135,7 @@ func (w *worker) keepsMounts(n *entry, i int) bool {
 		}
 	}
 	if t := p.tables[ref]; t != nil {
-		w.scan.mounts.tables[i] = &facts.MountTable{Namespace: n.ref, Mounts: t.Mounts}
+		w.scan.mounts.tables[i] = facts.MountTable{Namespace: n.ref, Mounts: t.Mounts}
 	}
 	return true
 }

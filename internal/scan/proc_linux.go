@@ -91,12 +91,7 @@ func haveSerials() (serials, handles bool) {
 	if !sys.Have(sys.NamespaceSerials) {
 		return false, false
 	}
-	fd, err := sys.OpenThreadNamespace(species.CLONE_NEWPID)
-	if err != nil {
-		return true, false
-	}
-	defer func() { _ = fd.Close() }()
-	id, err := sys.IDOf(fd.Int())
+	id, err := sys.ThreadNamespaceID(species.CLONE_NEWPID)
 	return true, err == nil && species.IsInitialInode(id.Ino)
 }
 

@@ -13,41 +13,31 @@ import (
 
 // process takes a process from the snapshot or looks at it.
 func (w *worker) process(i int) {
-	s, found := w.scan, len(w.found)
-	s.rows[i], s.drafts[i] = facts.Process{}, draft{}
-	w.about(s.pids[i], -1)
-	if s.snapshot != nil {
-		if w.takeProcess(i) {
-			return
-		}
+	found := len(w.found)
+	w.about(w.scan.pids[i], -1)
+	if w.scan.snapshot == nil || !w.takeProcess(i) {
 		w.found = w.found[:found]
-		s.rows[i], s.drafts[i] = facts.Process{}, draft{}
+		w.walk(i)
 	}
-	w.walk(i)
 }
 
 // walk looks at one process in /proc. If it ends meanwhile, it was not there.
 func (w *worker) walk(i int) {
 	p, d, pid := &w.scan.rows[i], &w.scan.drafts[i], w.scan.pids[i]
-	dir, errno := w.openProcess(facts.Processes, pid, -1)
-	if errno != 0 {
-		w.missing(pid, errno)
+	*p, *d = facts.Process{}, draft{}
+	w.about(pid, -1)
+	s := unopened(pid, 0)
+	defer s.close()
+	stat, errno := w.open(facts.Processes, &s, w.scan.proc.dir, w.scan.proc.own)
+	switch errno {
+	case 0:
+	case syscall.ENOENT, syscall.ESRCH, syscall.ETIMEDOUT: // gone; of the last there is a Problem
+		return
+	default: // EPERM: a /proc with hidepid=1
+		w.problem(facts.Problem{Source: facts.Processes, PID: pid, Errno: errno})
 		return
 	}
-	defer raw.CloseNoWait(dir)
-	s := subject{pid: pid, dir: dir, pidfd: raw.NoFD}
-	if w.scan.proc.own {
-		if s.pidfd, errno = raw.OpenPidfd(pid, false); errno == syscall.ESRCH {
-			return
-		}
-		_ = w.checked(facts.Processes, errno)
-		defer raw.CloseNoWait(s.pidfd)
-	}
-	// dir is of a process, whoever has its PID; that it still answers shows that the pidfd is of the same one.
-	if errno = w.identify(p, d, s); errno != 0 {
-		w.missing(pid, errno)
-		return
-	}
+	w.identify(p, d, s, &stat)
 	var in seen
 	errno = w.namespaces(&in, s, p.State)
 	if errno == syscall.ESRCH && !p.State.Zombie() {
@@ -62,35 +52,36 @@ func (w *worker) walk(i int) {
 	w.about(pid, p.UID)
 	p.PID = pid
 	w.setNamespaces(p, &in)
-	if n := in[facts.PID]; n != nil && d.pids == (span{}) {
-		w.innerPIDs(facts.Processes, n, s, &d.pids)
+	if n := in[facts.PID]; n != nil && p.PIDs == nil {
+		p.PIDs = w.innerPIDs(facts.Processes, n, s)
 	}
-	w.details(p, d, s, &in, errno == 0)
+	w.details(p, d, s, errno == 0)
 }
 
-// missing notes a process of which nothing can be seen, unless it is gone: EPERM is for a /proc with hidepid=1.
-func (w *worker) missing(pid int, errno syscall.Errno) {
-	if errno != syscall.ENOENT && errno != syscall.ESRCH && errno != syscall.ETIMEDOUT { // of the last there is one
-		w.problem(facts.Problem{Source: facts.Processes, PID: pid, Errno: errno})
+// open opens a process or thread, for close. Its directory is below another one, and is of it, whoever has its number; that
+// it still answers shows that the pidfd, which there is with pidfd, is of the same one. ESRCH: it is gone.
+func (w *worker) open(source facts.Sources, s *subject, below int, pidfd bool) (stat procfs.Stat, errno syscall.Errno) {
+	number := cmp.Or(s.tid, s.pid)
+	if s.dir, errno = w.openDir(source, below, w.numbered(number)); errno != 0 {
+		return stat, errno
 	}
+	if pidfd {
+		s.pidfd, errno = raw.OpenPidfd(number, s.tid != 0)
+		_ = w.checked(source, errno)
+	}
+	return w.stat(source, s.dir)
 }
 
-// identify reads what tells one process from another. ESRCH: there is none any more.
-func (w *worker) identify(p *facts.Process, d *draft, s subject) syscall.Errno {
-	stat, errno := w.stat(facts.Processes, s.dir)
-	if errno != 0 {
-		return errno
-	}
+// identify notes what tells one process from another, and its credentials.
+func (w *worker) identify(p *facts.Process, d *draft, s subject, stat *procfs.Stat) {
 	d.worker = w
-	d.name = w.keep(stat.Name)
-	*p = facts.Process{PPID: stat.PPID, State: facts.State(stat.State), Kernel: stat.KernelThread, Start: stat.Start,
+	*p = facts.Process{PPID: stat.PPID, Name: w.keep(stat.Name), State: facts.State(stat.State), Kernel: stat.KernelThread, Start: stat.Start,
 		Threads: stat.Threads, UID: -1, GID: -1}
 	if d.old = w.scan.old.process(stat.PID, stat.Start, stat.Name); d.old != nil && !w.scan.infos.Load() {
 		p.UID, p.GID = d.old.UID, d.old.GID
-		return 0
+	} else {
+		w.credentials(p, d, s)
 	}
-	w.credentials(p, d, s)
-	return 0
 }
 
 // credentials asks the pidfd for credentials and cgroup; before Linux 6.13 it reads the credentials.
@@ -109,57 +100,49 @@ func (w *worker) credentials(p *facts.Process, d *draft, s subject) {
 			w.scan.infos.Store(false)
 		}
 	}
-	if status, ok := w.status(facts.Processes, s, &d.pids); ok {
-		p.UID, p.GID = int(int32(status.UID)), int(int32(status.GID))
+	if status, ok := w.status(facts.Processes, s); ok {
+		p.UID, p.GID, p.PIDs = int(int32(status.UID)), int(int32(status.GID)), status.PIDs
 	}
 }
 
 // status reads credentials and PIDs from text, which is expensive.
-func (w *worker) status(source facts.Sources, s subject, pids *span) (procfs.Status, bool) {
+func (w *worker) status(source facts.Sources, s subject) (procfs.Status, bool) {
 	text, errno := w.short(source, s.dir, &statusPath)
-	if errno != 0 {
-		return procfs.Status{}, false
-	}
 	start := len(w.numbers)
 	status, ok := procfs.ParseStatus(text, w.numbers)
-	if ok {
-		w.numbers = status.PIDs
-		*pids = span{uint32(start), uint32(len(w.numbers))}
+	if errno != 0 || !ok {
+		return procfs.Status{}, false
 	}
-	return status, ok
+	w.numbers = status.PIDs
+	status.PIDs = slices.Clip(w.numbers[start:])
+	return status, true
 }
 
 // setNamespaces notes which namespaces a process is in, and that it shows the mounts of its mount namespace.
 func (w *worker) setNamespaces(p *facts.Process, in *seen) {
-	p.Namespaces = in.links()
-	w.referChildren(in, p.PID, 0)
+	p.Namespaces = w.links(in, p.PID, 0)
 	if n := in[facts.Mnt]; n != nil && !p.Kernel && !p.State.Zombie() {
-		w.scan.table.first(&n.member, p.PID)
+		w.scan.table.member(n, p.PID)
 	}
 }
 
 // details looks at what else a process has, as far as it lets us.
-func (w *worker) details(p *facts.Process, d *draft, s subject, in *seen, readable bool) {
+func (w *worker) details(p *facts.Process, d *draft, s subject, readable bool) {
 	opts := &w.scan.opts
-	if p.State.Zombie() {
-		if opts.has(facts.Tasks) && p.Threads > 1 { // which go on after the first has ended
-			w.tasks(p, d, s)
+	if !p.State.Zombie() {
+		if opts.has(facts.Details) && !p.Kernel {
+			w.commandLine(d, s.dir, &cmdlinePath)
 		}
-		return
+		w.findCgroup(d, s, opts.has(facts.Details))
+		if !readable {
+			return
+		}
+		if opts.has(facts.FDs) && !p.Kernel {
+			p.FDs = w.descriptors(s, &p.Namespaces, d.old)
+		}
 	}
-	leads := opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads && !p.Kernel {
-		w.commandLine(d, s.dir, &cmdlinePath)
-	}
-	w.findCgroup(d, s, leads)
-	if !readable {
-		return
-	}
-	if opts.has(facts.FDs) && !p.Kernel {
-		p.FDs = w.descriptors(s, &p.Namespaces, d.old)
-	}
-	if opts.has(facts.Tasks) && p.Threads > 1 {
-		w.tasks(p, d, s)
+	if opts.has(facts.Tasks) && p.Threads > 1 { // which go on after the first has ended
+		w.tasks(p, s)
 	}
 }
 
@@ -175,54 +158,39 @@ func (w *worker) commandLine(d *draft, dir int, path *raw.Path) bool {
 	return errno == 0
 }
 
-// isFirst reports whether the process is the first to be seen in one of its namespaces, and so mostly the leader.
-func (w *worker) isFirst(pid int, in *seen) bool {
-	for _, n := range in[:len(facts.Types)] {
-		if n != nil && w.scan.table.first(&n.claim, pid) == pid {
-			return true
-		}
-	}
-	return false
-}
-
 // innerPIDs finds the PIDs of a process or thread, from that in the PID namespace of the proc file system to that in n.
-func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject, pids *span) {
-	if !w.translate(n, cmp.Or(s.tid, s.pid), pids) {
-		w.status(source, s, pids)
+func (w *worker) innerPIDs(source facts.Sources, n *entry, s subject) []int {
+	if pids := w.translate(n, cmp.Or(s.tid, s.pid)); pids != nil {
+		return pids
 	}
+	status, _ := w.status(source, s)
+	return status.PIDs
 }
 
-// isBelow reports whether a namespace is another one or has it above.
-func (n *entry) isBelow(other *entry) bool {
-	for n != nil && n != other {
-		n = n.parent
+// translate asks PID namespaces, from that of the process to the outermost (Linux 6.11). It returns nil if one does not say.
+func (w *worker) translate(n *entry, pid int) []int {
+	own, start := w.scan.ownPIDNamespace(), len(w.numbers)
+	if own == nil {
+		return nil
 	}
-	return n == other
-}
-
-// translate asks PID namespaces, from that of the process to the outermost (Linux 6.11).
-func (w *worker) translate(n *entry, pid int, into *span) bool {
-	own := w.scan.ownPIDNamespace()
-	if own == nil || !n.isBelow(own) {
-		return false
-	}
-	start := len(w.numbers)
-	for ; n != own; n = n.parent {
+	for ; n != nil && n != own; n = n.parent {
 		inner, err := sys.PIDIn(w.scan.table.fd(n), pid)
 		if err != nil { // or no descriptor is held
-			w.numbers = w.numbers[:start]
-			return false
+			break
 		}
 		w.numbers = append(w.numbers, inner)
 	}
+	if n != own {
+		w.numbers = w.numbers[:start]
+		return nil
+	}
 	w.numbers = append(w.numbers, pid)
 	slices.Reverse(w.numbers[start:])
-	*into = span{uint32(start), uint32(len(w.numbers))}
-	return true
+	return slices.Clip(w.numbers[start:])
 }
 
 // tasks looks at the threads of a process but the one that has its PID.
-func (w *worker) tasks(p *facts.Process, d *draft, s subject) {
+func (w *worker) tasks(p *facts.Process, s subject) {
 	var errno syscall.Errno
 	if w.tids, errno = w.listNumbers(facts.Tasks, w.tids[:0], s.dir, &taskPath); errno != 0 {
 		return
@@ -232,72 +200,26 @@ func (w *worker) tasks(p *facts.Process, d *draft, s subject) {
 		return
 	}
 	defer raw.CloseNoWait(dir)
-	p.Tasks, d.tasks = make([]facts.Task, 0, len(w.tids)), make([]taskDraft, 0, len(w.tids))
+	p.Tasks = make([]facts.Task, 0, len(w.tids))
 	for _, tid := range w.tids {
 		if tid == s.pid {
 			continue
 		}
-		task, texts := facts.Task{TID: tid}, taskDraft{}
-		if !p.State.Zombie() && w.likeProcess(p, &task, &texts, s) || w.task(&task, &texts, s, dir) {
-			p.Tasks, d.tasks = append(p.Tasks, task), append(d.tasks, texts)
+		if task := (facts.Task{TID: tid}); w.task(&task, s, dir) {
+			p.Tasks = append(p.Tasks, task)
 		}
 	}
-}
-
-// likeProcess takes the short way with a thread that is like its process, as nearly all are: by pidfd (Linux 6.13), and
-// without its name and start. It is false if the long way has to be taken.
-func (w *worker) likeProcess(p *facts.Process, t *facts.Task, texts *taskDraft, process subject) bool {
-	opts := &w.scan.opts
-	if process.pidfd == raw.NoFD || !w.scan.pidfds.Load() || !w.scan.infos.Load() || opts.has(facts.Details) {
-		return false
-	}
-	pidfd, errno := raw.OpenPidfd(t.TID, true)
-	if errno != 0 {
-		return false
-	}
-	defer raw.CloseNoWait(pidfd)
-	var info raw.ProcessInfo
-	if raw.PidfdInfo(pidfd, &info) != 0 || info.TGID != process.pid {
-		return false
-	}
-	var in seen
-	s := subject{pid: process.pid, tid: t.TID, dir: process.dir, pidfd: pidfd}
-	if w.namespaces(&in, s, p.State) != 0 {
-		return false
-	}
-	links, like := in.links(), p.Namespaces
-	like[facts.PIDForChildren], like[facts.TimeForChildren] = 0, 0 // no others than it is in itself
-	if links != like || !w.translate(in[facts.PID], t.TID, &texts.tids) {
-		return false
-	}
-	if opts.has(facts.FDs) {
-		if shares, errno := w.sharesFDs(process.pid, t.TID); errno != 0 || !shares {
-			return false
-		}
-	}
-	t.Namespaces = links
-	return true
 }
 
 // task looks at a thread of a process in whose task directory it is, and reports whether it is still there.
-func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int) bool {
-	own, errno := w.openDir(facts.Tasks, dir, w.numbered(t.TID))
+func (w *worker) task(t *facts.Task, process subject, dir int) bool {
+	s := unopened(process.pid, t.TID)
+	defer s.close()
+	stat, errno := w.open(facts.Tasks, &s, dir, process.pidfd != raw.NoFD && w.scan.pidfds.Load())
 	if errno != 0 {
 		return false
 	}
-	defer raw.CloseNoWait(own)
-	s := subject{pid: process.pid, tid: t.TID, dir: own, pidfd: raw.NoFD}
-	if process.pidfd != raw.NoFD && w.scan.pidfds.Load() {
-		if s.pidfd, errno = raw.OpenPidfd(t.TID, true); errno == 0 {
-			defer raw.CloseNoWait(s.pidfd)
-		}
-	}
-	// As with processes: own is of a thread of this process, and when it still answers, the pidfd is of it.
-	stat, errno := w.stat(facts.Tasks, s.dir)
-	if errno != 0 {
-		return false
-	}
-	t.Start, texts.name, texts.tids = stat.Start, w.keep(stat.Name), span{}
+	t.Start, t.Name = stat.Start, w.keep(stat.Name)
 	var in seen
 	switch errno := w.namespaces(&in, s, facts.State(stat.State)); errno {
 	case 0:
@@ -309,9 +231,8 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 		w.problem(facts.Problem{Source: facts.Tasks, PID: s.pid, TID: s.tid, Errno: errno})
 		return true
 	}
-	t.Namespaces = in.links()
-	w.referChildren(&in, s.pid, s.tid)
-	w.innerPIDs(facts.Tasks, in[facts.PID], s, &texts.tids)
+	t.Namespaces = w.links(&in, s.pid, s.tid)
+	t.TIDs = w.innerPIDs(facts.Tasks, in[facts.PID], s)
 	if w.scan.opts.has(facts.FDs) {
 		w.privateTable(s, &t.Namespaces)
 	}
@@ -321,7 +242,8 @@ func (w *worker) task(t *facts.Task, texts *taskDraft, process subject, dir int)
 // privateTable looks at the descriptors of a thread that has a table of its own: unshare(2) with CLONE_FILES.
 func (w *worker) privateTable(s subject, in *facts.Links) {
 	if w.scan.proc.own {
-		if shares, errno := w.sharesFDs(s.pid, s.tid); errno == 0 && shares || errno == syscall.ESRCH {
+		shares, errno := watch(w, facts.Tasks, func(*caller) (bool, syscall.Errno) { return raw.SharesFDs(s.pid, s.tid) })
+		if errno == 0 && shares || errno == syscall.ESRCH {
 			return
 		}
 	}

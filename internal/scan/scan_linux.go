@@ -10,6 +10,7 @@ import (
 
 	"github.com/nsops/nsops/internal/container"
 	"github.com/nsops/nsops/internal/facts"
+	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/species"
 )
@@ -190,4 +191,12 @@ type subject struct {
 	pid, tid int // tid is 0 for a process
 	dir      int // in /proc
 	pidfd    int // raw.NoFD without
+}
+
+// unopened returns a process or thread for worker.open.
+func unopened(pid, tid int) subject { return subject{pid, tid, raw.NoFD, raw.NoFD} }
+
+func (s *subject) close() {
+	raw.CloseNoWait(s.pidfd)
+	raw.CloseNoWait(s.dir)
 }

@@ -22,7 +22,7 @@ func (s *scan) confirm() {
 	for i := range s.drafts {
 		d := &s.drafts[i]
 		if d.unconfirmed && now[i].start != d.start {
-			d.cmdline = span{}
+			d.cmdline = ""
 		}
 		if d.cgroup == nil || d.groups == 0 {
 			continue
@@ -35,7 +35,8 @@ func (s *scan) confirm() {
 			alone = append(alone, i)
 		}
 	}
-	s.share(len(alone), func(w *worker, i int) { w.readOwnCgroup(&s.rows[alone[i]], &s.drafts[alone[i]]) })
+	// They were to have the cgroup of another process, which has moved or ended meanwhile.
+	s.share(len(alone), func(w *worker, i int) { w.readAgain(facts.Cgroups, &s.rows[alone[i]], &s.drafts[alone[i]]) })
 }
 
 // identities takes another snapshot, and returns what it says by index in scan.pids. If that fails, nothing is confirmed.
@@ -58,18 +59,6 @@ func (s *scan) identities() []identity {
 	return now
 }
 
-// readOwnCgroup reads the cgroup of a process that was to have that of another, which has moved or ended meanwhile.
-func (w *worker) readOwnCgroup(p *facts.Process, d *draft) {
-	dir, errno := w.openProcess(facts.Cgroups, p.PID, p.UID)
-	if errno != 0 {
-		return
-	}
-	defer raw.CloseNoWait(dir)
-	if c := w.readCgroup(dir); w.isSame(facts.Processes, p.Start, dir) {
-		d.cgroup = c
-	}
-}
-
 // lookAgain looks in /proc at processes that were in namespaces which are gone: they have ended, or are in others now.
 func (s *scan) lookAgain() {
 	var again []int
@@ -80,7 +69,6 @@ func (s *scan) lookAgain() {
 		}
 	}
 	s.share(len(again), func(w *worker, i int) {
-		s.rows[again[i]], s.drafts[again[i]] = facts.Process{}, draft{}
 		w.last = [len(w.last)]*entry{}
 		w.walk(again[i])
 	})
@@ -98,37 +86,42 @@ func (w *worker) forget(pid int) {
 	w.found = slices.DeleteFunc(w.found, func(r reference) bool { return int(r.row.PID) == pid && r.row.Kind != facts.ByPin })
 }
 
-// readLeaders reads command lines and cgroups of leaders that were not the first to be seen in their namespaces.
+// readLeaders reads command lines and cgroups of leaders, where these were not read of all.
 func (s *scan) readLeaders(f *facts.Facts) {
 	if s.opts.has(facts.Details) {
 		return
 	}
 	var late []int
 	for i := range f.Processes {
-		if p := &f.Processes[i]; p.Cmdline == nil && !p.Kernel && !p.State.Zombie() && f.IsLeader(i) {
+		p := &f.Processes[i]
+		unread := p.Cmdline == nil || s.drafts[i].cgroup == nil && s.opts.has(facts.Cgroups)
+		if unread && !p.State.Zombie() && f.IsLeader(i) {
 			late = append(late, i)
 		}
 	}
-	s.share(len(late), func(w *worker, i int) { w.readLeader(&f.Processes[late[i]], &s.drafts[late[i]]) })
+	s.share(len(late), func(w *worker, i int) { w.readAgain(facts.Details, &f.Processes[late[i]], &s.drafts[late[i]]) })
 }
 
-// readLeader reads them, unless another process has the PID by now.
-func (w *worker) readLeader(p *facts.Process, d *draft) {
-	dir, errno := w.openProcess(facts.Details, p.PID, p.UID)
+// readAgain reads the cgroup, or with Details the command line and a cgroup that was not read, unless another process has
+// the PID by now.
+func (w *worker) readAgain(source facts.Sources, p *facts.Process, d *draft) {
+	dir, errno := w.openProcess(source, p.PID, p.UID)
 	if errno != 0 {
 		return
 	}
 	defer raw.CloseNoWait(dir)
-	text, errno := w.short(facts.Details, dir, &cmdlinePath)
-	if errno != 0 {
-		return
+	words, c := p.Cmdline, d.cgroup
+	if source == facts.Details {
+		text, errno := w.short(source, dir, &cmdlinePath)
+		if errno != 0 {
+			return
+		}
+		words, _ = splitWords(string(text), nil)
 	}
-	words, _ := splitWords(string(text), nil)
-	c := d.cgroup
-	if c == nil && w.scan.opts.has(facts.Cgroups) {
+	if source == facts.Cgroups || c == nil && w.scan.opts.has(facts.Cgroups) {
 		c = w.readCgroup(dir)
 	}
-	if w.isSame(facts.Details, p.Start, dir) {
+	if stat, errno := w.stat(source, dir); errno == 0 && stat.Start == p.Start {
 		p.Cmdline, d.cgroup = words, c
 	}
 }

@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"syscall"
@@ -29,16 +28,15 @@ func (w *worker) takeProcess(i int) bool {
 	}
 	p, d := &s.rows[i], &s.drafts[i]
 	*p = facts.Process{PID: pid, PPID: record.Parent, State: facts.State(record.State), Start: ticks(record.Start), Threads: record.Threads,
-		UID: record.UID, GID: record.GID}
-	*d = draft{worker: w, start: record.Start, name: w.keep(record.Name), pids: w.keepNumbers(record),
-		old: s.old.process(pid, p.Start, record.Name), groups: record.Groups}
+		Name: w.keep(record.Name), UID: record.UID, GID: record.GID, PIDs: w.keepNumbers(record)}
+	*d = draft{worker: w, start: record.Start, old: s.old.process(pid, p.Start, record.Name), groups: record.Groups}
 	w.about(pid, p.UID)
 	w.setNamespaces(p, &in)
-	if s.opts.has(facts.Tasks) && (len(tasks) < p.Threads || len(tasks) > 1 && !w.takeTasks(p, d, tasks)) {
+	if s.opts.has(facts.Tasks) && (len(tasks) < p.Threads || len(tasks) > 1 && !w.takeTasks(p, tasks)) {
 		return false
 	}
 	if !p.State.Zombie() {
-		w.snapshotDetails(p, d, &in)
+		w.snapshotDetails(p, d)
 	}
 	if s.opts.has(facts.FDs) {
 		w.takeFiles(p, files)
@@ -47,33 +45,34 @@ func (w *worker) takeProcess(i int) bool {
 }
 
 // keepNumbers keeps those from our PID namespace on.
-func (w *worker) keepNumbers(t *taskiter.Task) span {
+func (w *worker) keepNumbers(t *taskiter.Task) []int {
 	start := len(w.numbers)
 	w.numbers = append(w.numbers, t.Numbers[min(t.Level, len(t.Numbers)):]...)
-	return span{uint32(start), uint32(len(w.numbers))}
+	return slices.Clip(w.numbers[start:])
 }
 
 // takeNamespaces finds the namespaces of a thread. It is false if one of them cannot be had.
 func (w *worker) takeNamespaces(in *seen, t *taskiter.Task) bool {
 	for i := range w.scan.links {
 		l := &w.scan.links[i]
-		if is := t.Links[l.at]; is.Serial != 0 {
-			if n := w.last[l.at]; n != nil && n.serial == is.Serial {
-				in[l.at] = n
-				continue
-			}
-			n := w.takeNamespace(is, l.kind)
-			if n == nil {
-				return false
-			}
-			w.last[l.at], in[l.at] = n, n
+		is := t.Links[l.at]
+		if is.Serial == 0 {
+			continue
 		}
+		n := w.withSerial(l.at, is.Serial)
+		if n == nil {
+			n = w.takeNamespace(is, l.kind)
+		}
+		if n == nil {
+			return false
+		}
+		in[l.at] = n
 	}
 	return true
 }
 
-// takeNamespace returns a namespace of the snapshot. If it was not seen before, it is as the last result has it, or as
-// the kernel describes it if its owner is known, or it is opened; nil if that is not possible.
+// takeNamespace returns a namespace of the snapshot: if it was not seen before, as the last result has it, or as the
+// kernel describes it if its owner is known, or it is opened; nil if that is not possible.
 func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType) *entry {
 	t := w.scan.table
 	if n := t.withSerial(is.Serial); n != nil {
@@ -93,11 +92,10 @@ func (w *worker) takeNamespace(is taskiter.Namespace, kind species.NamespaceType
 	return n
 }
 
-// snapshotDetails reads what only /proc has, of those that lead somewhere or if it is wanted.
-func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
+// snapshotDetails reads what only /proc has.
+func (w *worker) snapshotDetails(p *facts.Process, d *draft) {
 	s := w.scan
-	leads := s.opts.has(facts.Details) || w.isFirst(p.PID, in)
-	if leads {
+	if s.opts.has(facts.Details) {
 		d.unconfirmed = w.commandLine(d, s.proc.dir, w.caller.name.Below(p.PID, &cmdlinePath))
 	}
 	if d.cgroup = w.groups[d.groups].cgroup; d.cgroup != nil || !s.opts.has(facts.Cgroups) {
@@ -108,13 +106,13 @@ func (w *worker) snapshotDetails(p *facts.Process, d *draft, in *seen) {
 		return
 	}
 	defer raw.CloseNoWait(dir)
-	w.findCgroup(d, subject{pid: p.PID, dir: dir, pidfd: raw.NoFD}, leads)
+	w.findCgroup(d, subject{pid: p.PID, dir: dir, pidfd: raw.NoFD}, s.opts.has(facts.Details))
 	d.unconfirmed = true
 }
 
 // takeTasks takes the other threads of a process from the snapshot. It is false if one of them cannot be had.
-func (w *worker) takeTasks(p *facts.Process, d *draft, from []numberedTask) bool {
-	p.Tasks, d.tasks = make([]facts.Task, 0, len(from)-1), make([]taskDraft, 0, len(from)-1)
+func (w *worker) takeTasks(p *facts.Process, from []numberedTask) bool {
+	p.Tasks = make([]facts.Task, 0, len(from)-1)
 	for _, other := range from {
 		record := &w.record
 		var in seen
@@ -124,9 +122,8 @@ func (w *worker) takeTasks(p *facts.Process, d *draft, from []numberedTask) bool
 		if !w.takeNamespaces(&in, record) {
 			return false
 		}
-		w.referChildren(&in, p.PID, int(other.tid))
-		p.Tasks = append(p.Tasks, facts.Task{TID: int(other.tid), Start: ticks(record.Start), Namespaces: in.links()})
-		d.tasks = append(d.tasks, taskDraft{name: w.keep(record.Name), tids: w.keepNumbers(record)})
+		p.Tasks = append(p.Tasks, facts.Task{TID: int(other.tid), Name: w.keep(record.Name), Start: ticks(record.Start),
+			Namespaces: w.links(&in, p.PID, int(other.tid)), TIDs: w.keepNumbers(record)})
 	}
 	return true
 }
@@ -134,32 +131,30 @@ func (w *worker) takeTasks(p *facts.Process, d *draft, from []numberedTask) bool
 // takeFiles takes descriptors that lead to namespaces from the snapshot, and looks in /proc if that does not say enough.
 func (w *worker) takeFiles(p *facts.Process, files []taskiter.File) {
 	self := p.PID == w.scan.proc.self
+	ofProcess := descriptorLook{worker: w, of: unopened(p.PID, 0), in: &p.Namespaces}
 	if self && len(w.scan.ownFDs) != 0 {
-		w.lookAt(p, nil, slices.Collect(maps.Keys(w.scan.ownFDs))...)
+		ofProcess.again(p.Start, slices.Collect(maps.Keys(w.scan.ownFDs))...)
 	}
 	for _, f := range files {
-		var task *facts.Task
-		if f.TID == p.PID {
-			if self {
-				continue // done, or a discovery's
-			}
-			f.TID = 0
-		} else {
+		look, start := ofProcess, p.Start
+		if f.TID != p.PID {
 			at := slices.IndexFunc(p.Tasks, func(t facts.Task) bool { return t.TID == f.TID })
 			if at < 0 {
 				continue
 			}
-			task = &p.Tasks[at]
+			look.of.tid, look.in, start = f.TID, &p.Tasks[at].Namespaces, p.Tasks[at].Start
+		} else if self {
+			continue // done, or a discovery's
 		}
-		if !w.takeFile(p, task, f) {
-			w.lookAt(p, task, f.FD)
+		if !look.take(&f) {
+			look.again(start, f.FD)
 		}
 	}
 }
 
-// takeFile takes a descriptor of a process, or of a thread of it. It is false if that has to be looked at.
-func (w *worker) takeFile(p *facts.Process, task *facts.Task, f taskiter.File) bool {
-	opts, kind, by := &w.scan.opts, f.Type, facts.ByFD
+// take takes a descriptor from the snapshot. It is false if that has to be looked at.
+func (l *descriptorLook) take(f *taskiter.File) bool {
+	opts, kind := &l.worker.scan.opts, f.Type
 	switch f.Kind {
 	case taskiter.Held:
 	case taskiter.Socket:
@@ -169,51 +164,35 @@ func (w *worker) takeFile(p *facts.Process, task *facts.Task, f taskiter.File) b
 		if opts.has(facts.InFlight) {
 			return false
 		}
-		kind, by = species.CLONE_NEWNET, facts.BySocket
+		kind = species.CLONE_NEWNET
 	default:
 		return !opts.has(facts.TunTap)
 	}
-	n := w.takeNamespace(f.Namespace, kind)
-	if n == nil {
+	n := l.worker.takeNamespace(f.Namespace, kind)
+	switch {
+	case n == nil:
 		return false
-	}
-	in := p.Namespaces[facts.Net]
-	if task != nil {
-		in = task.Namespaces[facts.Net]
-	}
-	if by == facts.ByFD || n.ref != in {
-		w.refer(n.ref, facts.Reference{Kind: by, PID: int32(p.PID), TID: int32(f.TID), FD: int32(f.FD)})
+	case f.Kind == taskiter.Held:
+		l.refer(n.ref, facts.ByFD, f.FD)
+	default:
+		l.referSocket(n.ref, f.FD)
 	}
 	return true
 }
 
-// lookAt looks at descriptors of a process, or of a thread of it, unless another has its number by now.
-func (w *worker) lookAt(p *facts.Process, task *facts.Task, files ...int) {
-	s, start, in := subject{pid: p.PID}, p.Start, &p.Namespaces
-	if task != nil {
-		s.tid, start, in = task.TID, task.Start, &task.Namespaces
-	}
-	number := cmp.Or(s.tid, p.PID)
-	var errno syscall.Errno
-	if s.dir, errno = w.openDir(facts.FDs, w.scan.proc.dir, w.numbered(number)); errno != 0 { // threads are not listed there, but are there
+// again looks at descriptors in /proc, unless another process or thread has the number of this one by now.
+func (l descriptorLook) again(start uint64, fds ...int) {
+	defer l.of.close()
+	// threads are not listed there, but are there
+	stat, errno := l.worker.open(facts.FDs, &l.of, l.worker.scan.proc.dir, true)
+	if errno != 0 || stat.Start != start || l.of.pidfd == raw.NoFD {
 		return
 	}
-	defer raw.CloseNoWait(s.dir)
-	s.pidfd, errno = raw.OpenPidfd(number, task != nil)
-	if w.checked(facts.FDs, errno) != 0 {
+	if l.dir, errno = l.worker.openDir(facts.FDs, l.of.dir, &fdPath); errno != 0 {
 		return
 	}
-	defer raw.CloseNoWait(s.pidfd)
-	fds, errno := w.openDir(facts.FDs, s.dir, &fdPath)
-	if errno != 0 {
-		return
-	}
-	defer raw.CloseNoWait(fds)
-	if !w.isSame(facts.Processes, start, s.dir) {
-		return
-	}
-	look := descriptorLook{worker: w, of: s, in: in, dir: fds}
-	for _, fd := range files {
-		_ = look.at(fd)
+	defer raw.CloseNoWait(l.dir)
+	for _, fd := range fds {
+		_ = l.at(fd)
 	}
 }

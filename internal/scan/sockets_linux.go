@@ -97,30 +97,23 @@ func (l *descriptorLook) networkOf(socket int) (*entry, syscall.Errno) {
 	return n, errno
 }
 
-// networkOfTun asks a TUN or TAP descriptor for its network namespace. Any file may have such a name.
-func (l *descriptorLook) networkOfTun(own int) (*entry, syscall.Errno) {
-	var st raw.Status
-	if errno := raw.Stat(own, &st); errno != 0 || !st.IsTun() {
-		return nil, syscall.ENOTTY
-	}
-	return l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
-		return l.worker.watchOpen(facts.TunTap, true, func() (int, syscall.Errno) { return raw.NetworkOfTun(own) })
-	})
-}
-
 // tun looks which network namespace the device of a TUN or TAP descriptor is in.
 func (l *descriptorLook) tun(fd int) {
 	if !l.worker.scan.opts.has(facts.TunTap) {
 		return
 	}
 	_ = l.withDuplicate(facts.TunTap, fd, func(own int) {
-		switch n, errno := l.networkOfTun(own); errno {
-		case 0:
-			if n != nil {
-				l.refer(n.ref, facts.ByTun, fd)
-			}
-		case syscall.EBADFD, syscall.ENOTTY, syscall.EINVAL: // no device, no such descriptor
-		default:
+		var st raw.Status
+		if raw.Stat(own, &st) != 0 || !st.IsTun() {
+			return // any file may have such a name
+		}
+		n, errno := l.worker.scan.table.open(species.CLONE_NEWNET, func() (int, syscall.Errno) {
+			return l.worker.watchOpen(facts.TunTap, true, func() (int, syscall.Errno) { return raw.NetworkOfTun(own) })
+		})
+		switch {
+		case n != nil:
+			l.refer(n.ref, facts.ByTun, fd)
+		case errno != 0 && errno != syscall.EBADFD && errno != syscall.ENOTTY && errno != syscall.EINVAL: // but for no device
 			l.problem(facts.TunTap, fd, errno)
 		}
 	})
@@ -156,34 +149,32 @@ func (l *descriptorLook) peek(fd, socket int) (found int, errno syscall.Errno) {
 		inPassing.close()
 		return 0, syscall.ETIMEDOUT
 	}
-	var peeked, others []int
+	var peeked []int
 	defer func() { // of what is left a call was given up
 		for _, own := range peeked {
-			raw.Close(own)
-		}
-		for _, own := range others {
 			ours.drop(own)
 		}
 	}()
-	found, errno = raw.PeekFDs(socket, func(own int) { peeked = append(peeked, own) })
+	found, errno = raw.PeekFDs(socket, func(own int) {
+		ours.add(own)
+		peeked = append(peeked, own)
+	})
 	if !call.end() {
 		runtime.Goexit()
 	}
-	t := l.worker.scan.table
-	for _, own := range peeked {
-		var st raw.Status
-		if raw.Stat(own, &st) != 0 || st.Dev != t.dev {
-			ours.add(own)
-			others = append(others, own)
-		} else if n := t.opened(own, species.NaNS); n != nil {
-			l.refer(n.ref, facts.ByMessage, fd)
-		}
-	}
-	peeked = nil
 	inPassing.close()
-	for len(others) > 0 {
-		own := others[0]
-		others = others[1:]
+	for t := l.worker.scan.table; len(peeked) > 0; {
+		own := peeked[0]
+		peeked = peeked[1:]
+		var st raw.Status
+		if raw.Stat(own, &st) == 0 && st.Dev == t.dev {
+			n, errno := t.open(species.NaNS, func() (int, syscall.Errno) { return raw.DupFrom(own, 0) })
+			if n != nil {
+				l.refer(n.ref, facts.ByMessage, fd)
+			} else if errno != 0 {
+				l.problem(facts.InFlight, fd, errno)
+			}
+		}
 		l.worker.drop(facts.InFlight, own)
 	}
 	return found, errno

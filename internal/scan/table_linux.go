@@ -40,7 +40,6 @@ type entry struct {
 	ref    facts.Ref // one more than the place in table.rooms
 	fd     int32     // that is held, raw.NoFD if none is
 	member int32     // the first process seen in it whose mounts can be read
-	claim  int32     // the process whose command line and cgroup are read for it
 
 	ownerHidden, parentHidden bool
 	ownerUID                  int
@@ -119,12 +118,10 @@ func (t *table) see(is entry) *entry {
 	n := t.put(was, is)
 	if opened {
 		t.ask(n, int(is.fd))
+		t.hold(n, int(is.fd))
 	}
 	if n.serial != 0 {
 		t.bySerial[n.serial] = n
-	}
-	if opened && n.fd == raw.NoFD {
-		raw.Close(int(is.fd))
 	}
 	return n
 }
@@ -138,13 +135,9 @@ func (t *table) put(was *entry, is entry) *entry {
 			was.state = gone
 		}
 	}
-	fd := int(is.fd)
-	is.ref, is.member, is.claim, is.fd = n.ref, n.member, n.claim, raw.NoFD
+	is.ref, is.member, is.fd = n.ref, n.member, raw.NoFD
 	if *n = is; is.state != gone {
 		t.byInode[uint32(is.inode)] = n.ref
-	}
-	if fd != raw.NoFD {
-		t.hold(n, fd)
 	}
 	return n
 }
@@ -185,12 +178,15 @@ func written[T any](n int) []T {
 	return all
 }
 
+// hold keeps a descriptor of a namespace, or closes it if there are too many.
 func (t *table) hold(n *entry, fd int) {
-	if t.holding < t.limit && fd < maxHeldFD {
-		n.fd = int32(fd)
-		t.holding++
-		ours.add(fd)
+	if t.holding >= t.limit || fd >= maxHeldFD {
+		raw.Close(fd)
+		return
 	}
+	n.fd = int32(fd)
+	t.holding++
+	ours.add(fd)
 }
 
 // hasNumber reports whether a namespace still has its inode number, where fd, if there is one, is of the one that has it.
@@ -216,9 +212,7 @@ func (t *table) exists(n *entry) bool {
 	if errno != 0 {
 		return errno != syscall.ESTALE
 	}
-	if t.hold(n, fd); n.fd == raw.NoFD {
-		raw.Close(fd)
-	}
+	t.hold(n, fd)
 	return true
 }
 

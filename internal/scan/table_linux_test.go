@@ -83,7 +83,7 @@ func TestNoProblemOfANamespaceThatIsGone(t *testing.T) {
 	s := opened(t)
 	s.startWorkers()
 	n := s.table.see(entry{inode: 1, serial: 1 << 60, kind: species.CLONE_NEWNS, fd: raw.NoFD, state: known})
-	s.mounts.todo, s.mounts.tables = []*entry{n}, make([]*facts.MountTable, 1)
+	s.mounts.todo, s.mounts.tables = []*entry{n}, make([]facts.MountTable, 1)
 	s.workers[0].mountsOf(0)
 	require.Equal(t, gone, n.state)
 	require.Empty(t, s.workers[0].problems)
@@ -112,7 +112,7 @@ func TestMountNamespaceEndsMeanwhile(t *testing.T) {
 	unknown, _ := table.mentioned(2, species.CLONE_NEWNS)
 	s := newScan(t.Context(), standard, nil)
 	s.table = table
-	s.mounts.todo, s.mounts.tables = []*entry{ended, unknown}, make([]*facts.MountTable, 2)
+	s.mounts.todo, s.mounts.tables = []*entry{ended, unknown}, make([]facts.MountTable, 2)
 	w := newWorker(s)
 	for i := range s.mounts.todo {
 		w.mountsOf(i)

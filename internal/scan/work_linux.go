@@ -20,7 +20,7 @@ type worker struct {
 	found    []reference
 	unopened []unopenedPin
 	problems []facts.Problem
-	text     strings.Builder // names and command lines, one after the other
+	text     strings.Builder // of names and command lines, see keep
 	numbers  []int           // PIDs, one after the other
 
 	last    [len(facts.Links{})]*entry // seen last, for each link: mostly it is the same again
@@ -48,24 +48,15 @@ type reference struct {
 	row facts.Reference
 }
 
-// span is a part of worker.text or worker.numbers.
-type span struct{ start, end uint32 }
-
 // draft is what is known of a process beside its row, until the facts are put together.
 type draft struct {
-	worker        *worker // that has looked at it, and has its texts and numbers
-	name, cmdline span
-	pids          span
-	tasks         []taskDraft
-	cgroup        *cgroup
-	groups        uint64         // the same for processes in the same cgroups, of one discovery; 0 if not known
-	old           *facts.Process // in the last result, if it is the same process and program
-	start         uint64         // in nanoseconds after boot; 0 without snapshot
-	unconfirmed   bool           // see scan.confirm
-}
-
-type taskDraft struct {
-	name, tids span
+	worker      *worker    // that has looked at it
+	cmdline     facts.Text // as /proc has it
+	cgroup      *cgroup
+	groups      uint64         // the same for processes in the same cgroups, of one discovery; 0 if not known
+	old         *facts.Process // in the last result, if it is the same process and program
+	start       uint64         // in nanoseconds after boot; 0 without snapshot
+	unconfirmed bool           // see scan.confirm
 }
 
 func newWorker(s *scan) *worker {
@@ -86,10 +77,16 @@ func newWorker(s *scan) *worker {
 // numbered returns the path of a number, for the next call.
 func (w *worker) numbered(n int) *raw.Path { return w.caller.number.Number(n) }
 
-func (w *worker) keep(text []byte) span {
+// keep returns a text as one that stays. Many share one allocation.
+func (w *worker) keep(text []byte) facts.Text {
+	const room = 1 << 14
+	if w.text.Cap()-w.text.Len() < len(text) {
+		w.text = strings.Builder{}
+		w.text.Grow(room + len(text))
+	}
 	start := w.text.Len()
 	_, _ = w.text.Write(text)
-	return span{uint32(start), uint32(w.text.Len())}
+	return facts.Text(w.text.String()[start:])
 }
 
 // refer notes what leads to a namespace. There can be many, and so their room is doubled when it is full.
