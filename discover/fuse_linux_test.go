@@ -234,7 +234,8 @@ func TestHungFUSEOfARuntime(t *testing.T) {
 		r, err := discover.Discover(context.Background(), discover.Options{Patience: 50 * time.Millisecond})
 		require.NoError(t, err)
 		require.Less(t, time.Since(start), patience)
-		require.True(t, slices.ContainsFunc(r.Problems, func(p discover.Problem) bool { return p.Source == discover.Cgroups && p.Errno == unix.ETIMEDOUT }), "%v", r.Problems)
+		said := slices.DeleteFunc(r.Problems, func(p discover.Problem) bool { return p.Source != discover.Cgroups || p.Errno != unix.ETIMEDOUT })
+		require.Len(t, said, 1, "it is said once, not of each container")
 		return
 	}
 	testutil.NeedRoot(t)

@@ -1,12 +1,15 @@
 package discover_test
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -181,6 +184,59 @@ func TestStuckAtAProcess(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestContextEndsBeforeAStuckCall has a context that ends between two calls, just before one that does not return. It is given
+// up nevertheless, and so later discoveries do not make it again: they leave nothing behind.
+func TestContextEndsBeforeAStuckCall(t *testing.T) {
+	testutil.NeedRoot(t)
+	options := discover.Options{NoSnapshot: true, Patience: 50 * time.Millisecond, Sources: discover.Standard | discover.Details}
+	_, err := discover.Discover(t.Context(), options) // opens what is kept
+	require.NoError(t, err)
+	pid := stuckProcess(t, "lock")
+	entries, err := os.ReadDir("/proc")
+	require.NoError(t, err)
+	before := 0 // processes that are looked at before that one
+	for _, e := range entries {
+		if n, err := strconv.Atoi(e.Name()); err == nil && n < pid {
+			before++
+		}
+	}
+	open := func() int {
+		names, _ := os.ReadDir("/proc/self/fd")
+		return len(names)
+	}
+	fds := open()
+	for asked := range 8 {
+		ctx := &endingContext{Context: t.Context(), done: make(chan struct{}), left: int32(before + asked)}
+		start := time.Now()
+		_, _ = discover.Discover(ctx, options)
+		require.Less(t, time.Since(start), patience)
+		time.Sleep(4 * options.Patience) // the call is given up
+	}
+	require.Eventually(t, func() bool { return open() <= fds+4 }, patience, 50*time.Millisecond, "those of one call that is stuck at most")
+}
+
+// endingContext ends just after it was asked so often whether it has.
+type endingContext struct {
+	context.Context
+	done chan struct{}
+	left int32
+}
+
+func (c *endingContext) Done() <-chan struct{} { return c.done }
+
+func (c *endingContext) Err() error {
+	select {
+	case <-c.done:
+		return context.Canceled
+	default:
+	}
+	if atomic.AddInt32(&c.left, -1) == 0 {
+		close(c.done)
+		time.Sleep(20 * time.Millisecond) // whoever asked goes on later
+	}
+	return nil
 }
 
 // TestStuckAtCredentials discovers beside a process that executes a program for ever. Neither its sockets nor, on some

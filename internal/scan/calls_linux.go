@@ -21,7 +21,8 @@ import (
 //
 // So a worker says when such a call begins and ends. When one takes too long, another goroutine goes on with the work,
 // from the process on that was being looked at; of that it leaves out what did not answer. The goroutine that was given
-// up ends with its call, and touches nothing of the worker's any more.
+// up ends with its call, and touches nothing of the worker's any more. Where there is but one worker for all, nobody takes
+// its place: the discovery begins anew, with others; see Run.
 
 // caller makes the calls of a worker, on one goroutine.
 type caller struct {
@@ -44,7 +45,7 @@ const givenUp = ^uint64(0)
 func (w *worker) about(pid, user int) { w.pid, w.user = pid, user }
 
 // newCaller returns one that may be given up.
-func (s *scan) newCaller(read *sys.ProcReader) *caller { return &caller{read: read, away: &s.away} }
+func (s *scan) newCaller(read *sys.ProcReader) *caller { return &caller{read: read, away: s.away} }
 
 // begin says that a call begins that may not end. Until its end nothing of the worker's is touched. It returns nil, and
 // notes a Problem, if the call is not to be made: it would not end, or too many others do not.
@@ -106,8 +107,8 @@ func (w *worker) watchOpen(source facts.Sources, passing bool, open func() (int,
 	return fd, errno
 }
 
-// giveUp gives a call up that was under way the last times, too: so many that clocks which go on while the machine sleeps
-// do not count.
+// giveUp gives a call up that was under way at so many looks before, too. It counts looks, not time: clocks go on while
+// the machine sleeps.
 func (c *caller) giveUp(looks int) bool {
 	state := c.state.Load()
 	if state == c.seen {

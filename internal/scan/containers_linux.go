@@ -87,11 +87,11 @@ func (s *scan) findContainers(f *facts.Facts) {
 		}
 	}
 	s.describe(found, told, makers)
-	s.name(f, found)
 	slices.SortFunc(found, func(a, b *container.Container) int {
 		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
 	})
 	s.containerRows(f, found)
+	s.containers = found
 }
 
 // containerRows makes rows of containers, and says which processes are in them.
@@ -198,7 +198,7 @@ func (s *scan) engines(f *facts.Facts, known []*container.Membership) *engines.E
 			seen = append(seen, *p)
 		}
 	}
-	if exist, _ := askState(s, engines.Exist); !exist && len(seen) == 0 {
+	if exist, errno := askState(s, engines.Exist); errno != 0 || !exist && len(seen) == 0 {
 		return nil
 	}
 	proc, fs := s.opts.Proc, s.cgroupFS()
@@ -220,7 +220,10 @@ func (s *scan) engines(f *facts.Facts, known []*container.Membership) *engines.E
 // describe finds out about the containers: of those with a proven cgroup from files, too, one after the other.
 func (s *scan) describe(found []*container.Container, told *engines.Engines, makers map[*container.Container]int) {
 	for _, c := range found {
-		if !c.Proven {
+		switch {
+		case told == nil:
+			return
+		case !c.Proven:
 			told.DescribeFor(makers[c], c)
 			continue
 		}
@@ -238,14 +241,15 @@ func (s *scan) describe(found []*container.Container, told *engines.Engines, mak
 }
 
 // name asks the Namers for names that are not known.
-func (s *scan) name(f *facts.Facts, found []*container.Container) {
-	for _, c := range found {
+func (s *scan) name(f *facts.Facts) {
+	for i, c := range s.containers {
 		for _, namer := range s.opts.Namers {
 			if !c.Proven || c.Name != "" {
 				break
 			}
 			name, err := namer(s.ctx, c)
-			if c.Name = name; err != nil && context.Cause(s.ctx) == nil {
+			c.Name, f.Containers[i].Name = name, facts.Text(name)
+			if err != nil && context.Cause(s.ctx) == nil {
 				f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(c.Cgroup), Errno: errnoOf(err)})
 			}
 		}

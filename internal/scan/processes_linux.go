@@ -58,8 +58,9 @@ func (w *worker) walk(i int) {
 	w.details(p, d, s, errno == 0)
 }
 
-// open opens a process or thread, for close. Its directory is below another one, and is of it, whoever has its number; that
-// it still answers shows that the pidfd, which there is with pidfd, is of the same one. ESRCH: it is gone.
+// open opens a process or thread, for close: its directory, which is in the directory below, and a pidfd if wanted. The
+// directory stays that of this process. If it still answers after the pidfd was opened, that is of the same process.
+// ESRCH: it is gone.
 func (w *worker) open(source facts.Sources, s *subject, below int, pidfd bool) (stat procfs.Stat, errno syscall.Errno) {
 	number := cmp.Or(s.tid, s.pid)
 	if s.dir, errno = w.openDir(source, below, w.numbered(number)); errno != 0 {

@@ -19,13 +19,19 @@ import (
 // ctx, or of the proc file system. Another goroutine does it all, so that a read that hangs hangs nobody else; the thread
 // of the caller may have descriptors of its own (unshare(2) with CLONE_FILES), of which numbers would go to other threads,
 // or be in another mount namespace. One goroutine is enough unless a call hangs, and then all begins anew with workers.
+// Namers are called by the caller's goroutine.
 func Run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
 	makePoller()
+	first := discoveries.Add(1) == 1
+	var away atomic.Int32
 	for alone := true; ctx.Err() == nil; alone = false {
 		s := newScan(ctx, opts, old)
-		s.alone.Store(alone)
-		if found, ok, err := s.watched(); ok {
-			return found, err
+		s.first, s.alone, s.away, s.caller.away = first, alone, &away, &away
+		if o := s.watched(); !o.givenUp {
+			if o.err == nil {
+				s.name(o.found)
+			}
+			return o.found, o.err
 		}
 	}
 	return nil, ctx.Err()
@@ -82,8 +88,10 @@ func (s *scan) startWorkers() {
 	if n <= 0 {
 		n = min(2, runtime.GOMAXPROCS(0), 1+len(s.pids)/worthAWorker)
 	}
-	if n > 1 {
-		s.alone.Store(false)
+	if n > 1 { // whoever watches the first caller cannot give it up any more
+		s.alone = false
+		s.caller = s.newCaller(s.caller.read)
+		s.workers[0].caller = s.caller
 	}
 	for len(s.workers) < n {
 		s.workers = append(s.workers, newWorker(s))
@@ -139,24 +147,26 @@ type scan struct {
 	snapshot *snapshot // nil if there is none
 	mounts   mounts
 
-	cgroups *cgroupFS // once it was asked for
+	cgroups    *cgroupFS              // once it was asked for
+	containers []*container.Container // by row
 
 	pids   []int
 	rows   []facts.Process // by index in pids; PID is 0 if the process was gone
 	drafts []draft
 
-	caller   *caller     // of whoever is not a worker, and of the first of them
-	alone    atomic.Bool // the only worker is this goroutine; see watched
+	caller   *caller // of whoever is not a worker, and of the first of them
+	alone    bool    // the goroutine that makes the discovery is the only worker; see watched
+	first    bool    // of all discoveries
 	workers  []*worker
-	away     atomic.Int32 // goroutines of workers that were given up and did not come back
-	patience atomic.Int64 // with a call that is watched; nanoseconds
+	away     *atomic.Int32 // goroutines of workers that were given up and did not come back
+	patience atomic.Int64  // with a call that is watched; nanoseconds
 }
 
 // readers have buffers that are expensive to make for a small machine.
 var readers = sync.Pool{New: func() any { return sys.NewProcReader() }}
 
 func newScan(ctx context.Context, opts Options, old *facts.Facts) *scan {
-	s := &scan{ctx: ctx, opts: opts, old: recall(old)}
+	s := &scan{ctx: ctx, opts: opts, old: recall(old), away: new(atomic.Int32)}
 	s.caller = s.newCaller(readers.Get().(*sys.ProcReader))
 	s.workers = []*worker{newWorker(s)}
 	s.patience.Store(int64(opts.Patience))

@@ -34,7 +34,7 @@ var discoveries atomic.Int64
 // takeSnapshot asks the kernel for one before the discovery has any descriptors of namespaces. It does without if that
 // fails, if the proc file system is not of the same processes, or if namespaces cannot be opened by what it tells of them.
 func (s *scan) takeSnapshot() {
-	if s.opts.NoSnapshot || len(s.pids) == 0 || discoveries.Add(1) == 1 && len(s.pids) < worthASnapshot {
+	if s.opts.NoSnapshot || len(s.pids) == 0 || s.first && len(s.pids) < worthASnapshot {
 		return
 	}
 	records, err := taskiter.Read(s.opts.has(facts.InFlight))

@@ -115,34 +115,43 @@ type job struct {
 	done chan struct{} // for each worker that has nothing more to do
 }
 
-// watched runs the discovery, and closes it. ok is false if its only worker was given up, for a call that is now known to
-// be stuck.
-func (s *scan) watched() (found *facts.Facts, ok bool, err error) {
-	type outcome struct {
-		found *facts.Facts
-		err   error
-	}
-	done := make(chan outcome, 1)
+// outcome is how a discovery has ended.
+type outcome struct {
+	found   *facts.Facts
+	err     error
+	givenUp bool // its only worker was, for a call that is now known to be stuck
+}
+
+// watched runs the discovery, and closes it. When the context ends, another goroutine watches on.
+func (s *scan) watched() outcome {
+	caller, done := s.caller, make(chan outcome, 1)
 	go func() {
 		found, err := s.run()
 		s.close()
-		done <- outcome{found, err}
+		done <- outcome{found: found, err: err}
 	}()
+	o, ok := s.await(caller, done, s.ctx.Done())
+	if !ok {
+		go s.await(caller, done, nil)
+		return outcome{err: s.ctx.Err()}
+	}
+	return o
+}
+
+// await waits for the outcome, and gives the caller up if it takes too long. It is false if it was stopped before.
+func (s *scan) await(caller *caller, done <-chan outcome, stop <-chan struct{}) (o outcome, ok bool) {
 	tick := time.NewTicker(s.interval())
 	defer tick.Stop()
 	for {
 		select {
 		case o := <-done:
-			return o.found, true, o.err
-		case <-s.ctx.Done():
-			if s.alone.Load() && s.caller.giveUp(0) {
-				s.close()
-			}
-			return nil, true, s.ctx.Err()
+			return o, true
+		case <-stop:
+			return outcome{}, false
 		case <-tick.C:
-			if s.alone.Load() && s.caller.giveUp(s.looks()) {
+			if caller.giveUp(s.looks()) {
 				s.close()
-				return nil, false, nil
+				return outcome{givenUp: true}, true
 			}
 		}
 	}
@@ -172,7 +181,7 @@ func (s *scan) share(n int, do func(w *worker, i int)) {
 	for _, w := range s.workers {
 		w.at, w.until = 0, 0
 	}
-	if s.alone.Load() {
+	if s.alone {
 		s.workers[0].work(j)
 		return
 	}
