@@ -145,7 +145,10 @@ func probeTaskIterators() error {
 // pidfdProbe tries something with a pidfd of this process.
 func pidfdProbe(try func(pidfd int) error) func() error {
 	return func() error {
-		fd, _ := openPidfd(raw.OwnPID(), false)
+		fd, err := openPidfd(raw.OwnPID(), false)
+		if err != nil {
+			return err
+		}
 		defer func() { _ = fd.Close() }()
 		return try(fd.Int())
 	}
@@ -154,7 +157,10 @@ func pidfdProbe(try func(pidfd int) error) func() error {
 // namespaceProbe asks the calling thread's namespace of type t something.
 func namespaceProbe[T any](t species.NamespaceType, ask func(fd int) (T, syscall.Errno)) func() error {
 	return func() error {
-		fd, _ := OpenThreadNamespace(t)
+		fd, err := OpenThreadNamespace(t)
+		if err != nil {
+			return err
+		}
 		defer func() { _ = fd.Close() }()
 		_, errno := ask(fd.Int())
 		return asError(errno)

@@ -205,7 +205,10 @@ func NetworkOfOther(pid, fd int, tun bool) (*FD, error) {
 		return Own(raw.NetworkOfTun(own))
 	}
 	var st raw.Status
-	if errno := raw.StatNoWait(own, &st); errno != 0 || !st.IsSocket() {
+	switch errno := raw.StatNoWait(own, &st); {
+	case errno != 0:
+		return nil, errno
+	case !st.IsSocket():
 		return nil, unix.ENOTSOCK
 	}
 	return Own(raw.NetworkOfSocket(own))

@@ -85,10 +85,12 @@ func Read(unix bool) (*Snapshot, error) {
 	return s, nil
 }
 
-// Release makes room for the next Snapshot. This one is of no use any more.
+// Release makes room for the next Snapshot. This one is empty then.
 func (s *Snapshot) Release() {
-	rooms.Put(&s.tasks)
-	rooms.Put(&s.files)
+	tasks, files := s.tasks, s.files
+	s.tasks, s.files = nil, nil
+	rooms.Put(&tasks)
+	rooms.Put(&files)
 }
 
 // Again reads all threads once more, and no descriptors. The first Snapshot is of no use any more.
