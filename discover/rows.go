@@ -48,8 +48,11 @@ func pointers[T any](all []T) []*T {
 	return list
 }
 
-// convert returns what each of a list is converted to.
+// convert returns what each of a list is converted to; nil for none.
 func convert[T, U any](list []T, to func(T) U) []U {
+	if len(list) == 0 {
+		return nil
+	}
 	all := make([]U, len(list))
 	for i, one := range list {
 		all[i] = to(one)

@@ -110,14 +110,15 @@ func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err 
 // openMember opens a namespace of a process of cgroups. If the cgroups have the PID after the pidfd was opened, and the
 // process has not ended, it is the right process.
 func openMember(cgroups []cgroup, pid int, t species.NamespaceType) (*sys.FD, error) {
+	stale := true // it was not opened, or not asked
 	fd, err := ofProcess(pid, func(p *sys.Process) (*sys.FD, error) {
 		left := func(c cgroup) bool { return !slices.Contains(c.processes(), pid) }
-		if slices.ContainsFunc(cgroups, left) || !p.Alive() {
+		if stale = slices.ContainsFunc(cgroups, left) || !p.Alive(); stale {
 			return nil, syscall.ESRCH
 		}
 		return p.OpenNamespace(t)
 	})
-	if errors.Is(err, syscall.ESRCH) {
+	if stale && errors.Is(err, syscall.ESRCH) {
 		err = fmt.Errorf("process %d has ended, or left: %w: %w", pid, ErrStale, err)
 	}
 	return fd, err

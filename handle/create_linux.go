@@ -11,12 +11,12 @@ import (
 )
 
 // Create makes a new namespace of each of the types and returns them in that order; the caller closes them. The calling
-// thread is not moved. It requires CAP_SYS_ADMIN; with a user namespace among the types, nothing, and that owns the
-// others (user_namespaces(7)). What is not new is that of the process, or with a user namespace, of the thread.
+// thread is not moved. It requires CAP_SYS_ADMIN, but no capability if a user namespace is among the types; it owns the
+// others then (user_namespaces(7)). What is not new is that of the process, or with a user namespace, of the thread.
 //
 // A new user namespace has no IDs mapped; see [Creator]. In a new mount namespace all mounts are private. The offsets
 // of a new time namespace cannot be set any more. A new PID namespace has no process and can have none any more
-// (fork(2): ENOMEM): it can only be looked at. To start a process in one, use Cloneflags of syscall.SysProcAttr.
+// (fork(2): ENOMEM): it can only be looked at. To start a process in a new one, use Cloneflags of syscall.SysProcAttr.
 func Create(types ...species.NamespaceType) ([]*NamespaceFile, error) {
 	return Creator{}.Create(types...)
 }

@@ -88,7 +88,8 @@ func (e *InvalidNamespaceError) as(target any, op string) bool {
 	return ok
 }
 
-// NamespaceOperationError says that a namespace did not answer a query: there is no answer, or not for the caller.
+// NamespaceOperationError says that a namespace did not answer a query: it has no such property,
+// or the caller may not know it.
 type NamespaceOperationError struct {
 	InvalidNamespaceError
 	Op string // the query, such as "owner"

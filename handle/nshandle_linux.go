@@ -40,7 +40,8 @@ func (ns NsHandle) text(prefix, separator string) string {
 	return fmt.Sprintf("NS(%s%d%s%d)", prefix, id.Dev, separator, id.Ino)
 }
 
-// Close closes the handle and sets it to None; again, or on None, it is EBADF. Copies are not set: do not use them.
+// Close closes the handle and sets it to None; again, or on None, it is EBADF. Copies keep the
+// number: do not use them any more.
 func (ns *NsHandle) Close() error {
 	err := syscall.Close(int(*ns))
 	*ns = None()

@@ -18,7 +18,8 @@ import (
 // such process, or it has no PID in to.
 //
 // The kernel answers since Linux 6.11. Before, it looks into /proc, which must show the caller's PID namespace, and
-// requires the right to inspect the processes of from. The PID may be another's soon: open a pidfd, then ask again.
+// requires the right to inspect the processes of from. The PID may be that of
+// another process by the time of use: open a pidfd, then ask again.
 func TranslatePID(pid int, from, to Relation) (int, error) {
 	ref := "PID " + strconv.Itoa(pid)
 	if pid <= 0 {

@@ -195,7 +195,7 @@ func deletePin(path string) error {
 	return os.Remove(path)
 }
 
-// List returns the names of the pinned namespaces of this type, sorted, without stale files. It requires no capability.
+// List returns the names of the pinned namespaces of this type, sorted, without files on which nothing is mounted. It requires no capability.
 func (o Of) List() ([]string, error) {
 	if err := o.valid("list", "pins"); err != nil {
 		return nil, err

@@ -37,7 +37,7 @@ func (p *Process) String() string { return "process " + strconv.Itoa(p.pid) }
 // is none of the eight is EINVAL when the reference is used.
 func (p *Process) Namespace(t species.NamespaceType) ProcessNamespace { return ProcessNamespace{p, t} }
 
-// Namespaces returns references to several of its namespaces. [Execute] joins them in one step, at the cost of one.
+// Namespaces returns references to the process's namespaces of these types. [Execute] joins them in one step, at the cost of one.
 func (p *Process) Namespaces(types ...species.NamespaceType) []Relation {
 	refs := make([]Relation, len(types))
 	for i, t := range types {

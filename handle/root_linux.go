@@ -41,6 +41,9 @@ func OpenRoot(ref Relation) (*Root, error) {
 	}
 	defer closer()
 	root, err := inside(sys.OpenRootHere, NamespaceFd(fd))
+	if e := (*Error)(nil); errors.As(err, &e) {
+		err = e.Err
+	}
 	if p, ok := ref.(ProcessNamespace); ok && errors.Is(err, syscall.EPERM) {
 		root, err = p.process.p.OpenRoot()
 		err = sys.ExplainJoin(err, species.CLONE_NEWNS, fd)

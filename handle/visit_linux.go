@@ -196,7 +196,8 @@ func openHome(t species.NamespaceType, tid int) (fd int, err error) {
 	return fd, err
 }
 
-// comeBack returns to a namespace of the thread's own. A thread that is there already may lack what setns(2) requires.
+// comeBack returns to a namespace of the thread's own. setns(2) requires capabilities even of a
+// thread that is there already; one that lacks them could not have left.
 func comeBack(home int, t species.NamespaceType) error {
 	errno := raw.SetnsNoWait(home, t)
 	if errno == 0 {
