@@ -27,8 +27,8 @@ func link(f *facts.Facts, opts Options) *Result {
 		Namespaces: pointers(l.namespaces),
 		Processes:  pointers(l.processes),
 		Containers: pointers(l.containers),
-		Mounts:     convert(f.Mounts, l.mounts),
-		Problems:   convert(f.Problems, l.problem),
+		Mounts:     orNil(convert(f.Mounts, l.mounts)),
+		Problems:   orNil(convert(f.Problems, l.problem)),
 		facts:      f,
 	}
 	slices.SortFunc(r.Mounts, func(a, b *MountTable) int { return compareNamespaces(a.Namespace, b.Namespace) })
@@ -48,16 +48,21 @@ func pointers[T any](all []T) []*T {
 	return list
 }
 
-// convert returns what each of a list is converted to; nil for none.
+// convert returns what each of a list is converted to: an empty list, which JSON has as [], for none.
 func convert[T, U any](list []T, to func(T) U) []U {
-	if len(list) == 0 {
-		return nil
-	}
 	all := make([]U, len(list))
 	for i, one := range list {
 		all[i] = to(one)
 	}
 	return all
+}
+
+// orNil returns nil for an empty list.
+func orNil[T any](list []T) []T {
+	if len(list) == 0 {
+		return nil
+	}
+	return list
 }
 
 // linker turns rows into what they are about.

@@ -66,11 +66,11 @@ func New(root string, hierarchies []container.Hierarchy, mountinfo []byte) *Engi
 	return e
 }
 
-// Exist reports whether there is any of the folders that runtimes have by default.
+// Exist reports whether there is any of the folders that Search reads.
 func Exist() bool {
 	e := New("", nil, nil)
 	var stat syscall.Stat_t
-	for _, folder := range slices.Concat(e.docker, e.podman, e.containerd, e.runc, e.crun) {
+	for _, folder := range slices.Concat(e.runc, e.crun, e.containerd) {
 		if syscall.Lstat(folder, &stat) == nil {
 			return true
 		}

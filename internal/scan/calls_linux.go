@@ -42,7 +42,7 @@ type caller struct {
 const givenUp = ^uint64(0)
 
 // about says which process the calls from now on are about, and whose it is, -1 if that is not known.
-func (w *worker) about(pid, user int) { w.pid, w.user = pid, user }
+func (w *worker) about(pid, user int) { w.pid, w.user, w.state = pid, user, "" }
 
 // newCaller returns one that may be given up.
 func (s *scan) newCaller(read *sys.ProcReader) *caller { return &caller{read: read, away: s.away} }
@@ -50,10 +50,10 @@ func (s *scan) newCaller(read *sys.ProcReader) *caller { return &caller{read: re
 // begin says that a call begins that may not end. Until its end nothing of the worker's is touched. It returns nil, and
 // notes a Problem, if the call is not to be made: it would not end, or too many others do not.
 func (w *worker) begin(source facts.Sources, passing bool) *caller {
-	call := stuckCall{w.pid, w.user, source}
+	call := stuckCall{w.pid, w.user, source, w.state}
 	if len(w.avoided) != 0 || stuck.total.Load() != 0 {
 		if slices.Contains(w.avoided, source) || stuck.refuses(call) {
-			p := facts.Problem{Source: source, PID: w.pid, Errno: syscall.ETIMEDOUT}
+			p := facts.Problem{Source: source, PID: w.pid, Path: facts.Text(w.state), Errno: syscall.ETIMEDOUT}
 			if !slices.Contains(w.problems[w.mark.problems:], p) {
 				w.problem(p)
 			}
@@ -116,7 +116,7 @@ func (c *caller) giveUp(looks int) bool {
 	} else {
 		c.seen, c.looks = state, 0
 	}
-	if state%2 == 0 || c.looks < looks || !c.state.CompareAndSwap(state, givenUp) {
+	if state%2 == 0 || state == givenUp || c.looks < looks || !c.state.CompareAndSwap(state, givenUp) {
 		return false
 	}
 	c.away.Add(1)
@@ -132,6 +132,7 @@ type stuckCall struct {
 	pid    int // 0: it is not about one
 	user   int // of the process, -1 if not known
 	source facts.Sources
+	state  string
 }
 
 // stuck are the calls that were given up and have not ended. A program that discovers again and again does not make them
@@ -156,7 +157,7 @@ const (
 func (s *stuckCalls) refuses(call stuckCall) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.calls[stuckCall{pid: call.pid, source: call.source}] > 0 || call.user > 0 && s.users[call.user] >= maxStuckOfUser ||
+	return s.calls[stuckCall{call.pid, 0, call.source, call.state}] > 0 || call.user > 0 && s.users[call.user] >= maxStuckOfUser ||
 		s.sources[call.source] > 0 && s.total.Load() >= maxStuck
 }
 
@@ -164,7 +165,7 @@ func (s *stuckCalls) add(call stuckCall, n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.total.Add(int32(n))
-	count(s.calls, stuckCall{pid: call.pid, source: call.source}, n)
+	count(s.calls, stuckCall{call.pid, 0, call.source, call.state}, n)
 	count(s.users, call.user, n)
 	count(s.sources, call.source, n)
 }

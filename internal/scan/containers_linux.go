@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"context"
 	"maps"
+	"math"
 	"os"
 	"path"
 	"slices"
@@ -87,17 +88,16 @@ func (s *scan) findContainers(f *facts.Facts) {
 		}
 	}
 	s.describe(found, told, makers)
-	slices.SortFunc(found, func(a, b *container.Container) int {
-		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
-	})
-	s.containerRows(f, found)
 	s.containers = found
 }
 
 // containerRows makes rows of containers, and says which processes are in them.
-func (s *scan) containerRows(f *facts.Facts, found []*container.Container) {
-	places := make(map[*container.Container]facts.Place, len(found))
-	for i, c := range found {
+func (s *scan) containerRows(f *facts.Facts) {
+	slices.SortFunc(s.containers, func(a, b *container.Container) int {
+		return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Runtime, b.Runtime), cmp.Compare(a.Cgroup, b.Cgroup))
+	})
+	places := make(map[*container.Container]facts.Place, len(s.containers))
+	for i, c := range s.containers {
 		places[c] = facts.Place(i + 1)
 		f.Containers = append(f.Containers, facts.Container{ID: facts.Text(c.ID), Runtime: c.Runtime, Name: facts.Text(c.Name),
 			Pod: facts.Text(c.Pod), PodName: facts.Text(c.PodName), Cgroup: facts.Text(c.Cgroup)})
@@ -178,16 +178,17 @@ func (s *scan) readCgroupFile(kind, cgroup, file string) string {
 }
 
 // askState has a worker read what runtimes have written down, which may be on a file system that does not answer:
-// ETIMEDOUT then, and a Problem.
-func askState[T any](s *scan, ask func() T) (answer T, errno syscall.Errno) {
+// ETIMEDOUT then, and a Problem. of is the cgroup of the container that it is about, if it is.
+func askState[T any](s *scan, of string, ask func() T) (answer T, errno syscall.Errno) {
 	s.share(1, func(w *worker, _ int) {
+		w.state = of
 		answer, errno = watch(w, facts.Cgroups, func(*caller) (T, syscall.Errno) { return ask(), 0 })
 	})
 	return answer, errno
 }
 
-// engines returns what runtimes have written down and their processes have for arguments, nil if there are neither, if
-// all processes are in the cgroups at the top, or the files do not answer. Arguments are known with the source Details.
+// engines returns what runtimes have written down and their processes have for arguments: as much as is needed. Arguments
+// are known with the source Details.
 func (s *scan) engines(f *facts.Facts, known []*container.Membership) *engines.Engines {
 	if !slices.ContainsFunc(known, (*container.Membership).IsBelowTop) {
 		return nil
@@ -198,11 +199,12 @@ func (s *scan) engines(f *facts.Facts, known []*container.Membership) *engines.E
 			seen = append(seen, *p)
 		}
 	}
-	if exist, errno := askState(s, engines.Exist); errno != 0 || !exist && len(seen) == 0 {
-		return nil
+	exist, errno := askState(s, "", engines.Exist)
+	if errno != 0 || !exist && len(seen) == 0 {
+		return engines.New("", nil, nil)
 	}
 	proc, fs := s.opts.Proc, s.cgroupFS()
-	told, _ := askState(s, func() *engines.Engines {
+	told, errno := askState(s, "", func() *engines.Engines {
 		told := engines.New("", fs.all, fs.mountinfo)
 		for i := range seen {
 			p, ok := engines.Look(proc, seen[i].PID)
@@ -214,41 +216,58 @@ func (s *scan) engines(f *facts.Facts, known []*container.Membership) *engines.E
 		told.Search()
 		return told
 	})
+	if errno != 0 {
+		return engines.New("", nil, nil)
+	}
 	return told
 }
 
-// describe finds out about the containers: of those with a proven cgroup from files, too, one after the other.
+// describe finds out about the containers: of those with a proven cgroup from files, too, one after the other, until one
+// does not answer.
 func (s *scan) describe(found []*container.Container, told *engines.Engines, makers map[*container.Container]int) {
+	answers := true
 	for _, c := range found {
 		switch {
-		case told == nil:
-			return
 		case !c.Proven:
 			told.DescribeFor(makers[c], c)
-			continue
-		}
-		described, errno := askState(s, func() container.Container {
-			own := *c
-			told.Describe(&own)
-			return own
-		})
-		if errno != 0 {
-			told = nil
-		} else {
-			*c = described
+		case answers:
+			described, errno := askState(s, c.Cgroup, func() container.Container {
+				own := *c
+				told.Describe(&own)
+				return own
+			})
+			if answers = errno == 0; answers {
+				*c = described
+			}
 		}
 	}
 }
 
-// name asks the Namers for names that are not known.
-func (s *scan) name(f *facts.Facts) {
-	for i, c := range s.containers {
+// name asks the Namers for names that are not known. Without a context that may end, it is the caller's goroutine that
+// calls them.
+func (s *scan) name(f *facts.Facts) error {
+	if len(s.opts.Namers) == 0 {
+		return nil
+	}
+	if s.ctx.Done() == nil {
+		s.callNamers(f)
+		return nil
+	}
+	_, err := Within(math.MaxInt64, s.ctx.Done(), func() (none struct{}, err error) {
+		s.callNamers(f)
+		return none, nil
+	}, func(struct{}) {})
+	return cmp.Or(s.ctx.Err(), err)
+}
+
+func (s *scan) callNamers(f *facts.Facts) {
+	for _, c := range s.containers {
 		for _, namer := range s.opts.Namers {
 			if !c.Proven || c.Name != "" {
 				break
 			}
 			name, err := namer(s.ctx, c)
-			c.Name, f.Containers[i].Name = name, facts.Text(name)
+			c.Name = name
 			if err != nil && context.Cause(s.ctx) == nil {
 				f.Problems = append(f.Problems, facts.Problem{Source: facts.Cgroups, Path: facts.Text(c.Cgroup), Errno: errnoOf(err)})
 			}

@@ -3,6 +3,7 @@ package scan
 import (
 	"bytes"
 	"context"
+	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -19,20 +20,40 @@ import (
 // ctx, or of the proc file system. Another goroutine does it all, so that a read that hangs hangs nobody else; the thread
 // of the caller may have descriptors of its own (unshare(2) with CLONE_FILES), of which numbers would go to other threads,
 // or be in another mount namespace. One goroutine is enough unless a call hangs, and then all begins anew with workers.
-// Namers are called by the caller's goroutine.
 func Run(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
+	if raw.IsLikeMainThread() {
+		return runHere(ctx, opts, old)
+	}
+	var found *facts.Facts
+	err := errors.New("a Namer has ended its goroutine")
+	done := make(chan struct{})
+	go func() { // the runtime opens what timers need
+		defer close(done)
+		found, err = runHere(ctx, opts, old)
+	}()
+	<-done
+	return found, err
+}
+
+func runHere(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts, error) {
 	makePoller()
 	first := discoveries.Add(1) == 1
 	var away atomic.Int32
 	for alone := true; ctx.Err() == nil; alone = false {
 		s := newScan(ctx, opts, old)
 		s.first, s.alone, s.away, s.caller.away = first, alone, &away, &away
-		if o := s.watched(); !o.givenUp {
-			if o.err == nil {
-				s.name(o.found)
-			}
-			return o.found, o.err
+		o := s.watched()
+		if o.givenUp {
+			continue
 		}
+		if o.err == nil {
+			o.err = s.name(o.found)
+		}
+		if o.err != nil {
+			return nil, o.err
+		}
+		s.containerRows(o.found)
+		return o.found, nil
 	}
 	return nil, ctx.Err()
 }

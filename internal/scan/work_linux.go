@@ -39,6 +39,7 @@ type worker struct {
 	at, until int // pieces of the job that are to be done
 	mark      mark
 	pid, user int             // that calls are about; see about
+	state     string          // of which container or runtimes, if they are about that
 	avoided   []facts.Sources // that did not answer
 }
 
@@ -122,9 +123,13 @@ type outcome struct {
 	givenUp bool // its only worker was, for a call that is now known to be stuck
 }
 
-// watched runs the discovery, and closes it. When the context ends, another goroutine watches on.
+// watched runs the discovery, and closes it. When the context ends, another goroutine watches on. Several workers are
+// watched by share.
 func (s *scan) watched() outcome {
 	caller, done := s.caller, make(chan outcome, 1)
+	if !s.alone {
+		caller = s.newCaller(nil) // makes no calls
+	}
 	go func() {
 		found, err := s.run()
 		s.close()
