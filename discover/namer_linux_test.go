@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -55,6 +56,44 @@ func TestNamers(t *testing.T) {
 	defer cancel()
 	_, err = discover.Discover(ctx, discover.Options{Namers: []discover.ContainerNamer{hangs}})
 	require.ErrorIs(t, err, context.DeadlineExceeded)
+}
+
+// setter is a Namer that knows more than the name.
+type setter struct{}
+
+func (setter) NameContainer(_ context.Context, c *discover.Container) (string, error) {
+	c.Runtime, c.Pod, c.PodName = "zz", "pod", "ns/pod"
+	return "web", nil
+}
+
+// TestOddNamers has Namers that set more than a name, end the context, panic, or end their goroutine.
+func TestOddNamers(t *testing.T) {
+	testutil.NeedRoot(t)
+	leader, id := unnamed(t)
+	named := func(ctx context.Context, n discover.ContainerNamer) (*discover.Result, error) {
+		return discover.Discover(ctx, discover.Options{Namers: []discover.ContainerNamer{n}})
+	}
+	r, err := named(context.Background(), setter{})
+	require.NoError(t, err)
+	require.Equal(t, discover.Container{ID: id, Name: "web", Runtime: "zz", Pod: "pod", PodName: "ns/pod", Cgroup: "/" + id}, alone(r.Process(leader).Container))
+
+	for range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := named(ctx, namer(func() (string, error) { cancel(); return "", ctx.Err() }))
+		require.ErrorIs(t, err, context.Canceled)
+	}
+
+	require.PanicsWithValue(t, "oops", func() { _, _ = named(context.Background(), namer(func() (string, error) { panic("oops") })) })
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_, _ = named(context.Background(), namer(func() (string, error) { runtime.Goexit(); return "", nil }))
+	}()
+	select {
+	case <-ended:
+	case <-time.After(patience):
+		require.Fail(t, "it waits for a Namer that has ended its goroutine")
+	}
 }
 
 // TestRuntimeByState has a container of which only what containerd has written down tells the runtime.

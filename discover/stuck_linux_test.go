@@ -217,6 +217,53 @@ func TestContextEndsBeforeAStuckCall(t *testing.T) {
 	require.Eventually(t, func() bool { return open() <= fds+4 }, patience, 50*time.Millisecond, "those of one call that is stuck at most")
 }
 
+// TestSeveralStuckCalls has more calls that are stuck than one attempt can leave behind: the second one has several to give
+// up, one after the other. Nothing that the program opens meanwhile is closed, and what is found is right.
+func TestSeveralStuckCalls(t *testing.T) {
+	testutil.NeedRoot(t)
+	for range 5 {
+		stuckProcess(t, "lock")
+	}
+	for range 20 { // copies are made of these, and closed
+		own, err := unix.Open("/proc/self/ns/net", unix.O_RDONLY|unix.O_CLOEXEC, 0)
+		require.NoError(t, err)
+		closeLater(t, own)
+	}
+	stop, lost := make(chan struct{}), make(chan int, 1)
+	go func() { lost <- churnDescriptors(stop) }()
+	for _, noSnapshot := range []bool{true, false} {
+		r, err := discover.Discover(t.Context(), discover.Options{Patience: 60 * time.Millisecond, NoSnapshot: noSnapshot})
+		require.NoError(t, err)
+		require.NotEmpty(t, r.Process(os.Getpid()).Cmdline)
+	}
+	time.Sleep(500 * time.Millisecond)
+	close(stop)
+	require.Zero(t, <-lost, "descriptors of the program were closed")
+}
+
+// churnDescriptors opens and closes files, and returns how many were closed by somebody else.
+func churnDescriptors(stop <-chan struct{}) (lost int) {
+	for {
+		var all []int
+		for range 40 {
+			if fd, err := unix.Open("/dev/null", unix.O_RDONLY|unix.O_CLOEXEC, 0); err == nil {
+				all = append(all, fd)
+			}
+		}
+		time.Sleep(2 * time.Millisecond)
+		for _, fd := range all {
+			if unix.Close(fd) != nil {
+				lost++
+			}
+		}
+		select {
+		case <-stop:
+			return lost
+		default:
+		}
+	}
+}
+
 // endingContext ends just after it was asked so often whether it has.
 type endingContext struct {
 	context.Context
