@@ -14,7 +14,7 @@ import (
 
 // explain adds why the target cannot be inspected.
 func (t *target) explain(err error) error {
-	if errors.Is(err, ErrSameNamespace) || t.process.Alive() {
+	if errors.Is(err, ErrSameNamespace) || t.process == nil || t.process.Alive() {
 		return sys.ExplainInspect(err)
 	}
 	return fmt.Errorf("it has ended: %w", syscall.ESRCH)

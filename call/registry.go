@@ -1,6 +1,7 @@
 package call
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -12,9 +13,10 @@ import (
 // or is nil if that was nil. The result must be nil or of a type that encoding/json can encode.
 type ReexecHandler func(arg any) (any, error)
 
+// registration is a handler, or the function of a Func.
 type registration struct {
-	handler ReexecHandler
-	arg     reflect.Type // nil: the handler takes no argument
+	run    func(ctx context.Context, arg []byte) (result any, err error)
+	encode func(result any) ([]byte, error)
 }
 
 var (
@@ -29,12 +31,29 @@ func RegisterReexec(name string, handler ReexecHandler, arg any) {
 	if name == "" || handler == nil {
 		panic("call: RegisterReexec without a name or a handler")
 	}
+	argType := reflect.TypeOf(arg)
+	register(name, registration{
+		run: func(_ context.Context, text []byte) (any, error) {
+			if argType == nil {
+				return handler(nil)
+			}
+			arg := reflect.New(argType)
+			if err := json.Unmarshal(text, arg.Interface()); err != nil {
+				return nil, fmt.Errorf("argument: %w", err)
+			}
+			return handler(arg.Interface())
+		},
+		encode: json.Marshal,
+	})
+}
+
+func register(name string, r registration) {
 	registryLock.Lock()
 	defer registryLock.Unlock()
 	if _, taken := registry[name]; taken {
-		panic(fmt.Sprintf("call: RegisterReexec: %q is registered already", name))
+		panic(fmt.Sprintf("call: %q is registered already", name))
 	}
-	registry[name] = registration{handler, reflect.TypeOf(arg)}
+	registry[name] = r
 }
 
 // handlesReexec is true when HandleReexec was called. Without that call, a worker would run main.
@@ -45,7 +64,7 @@ var handlesReexec atomic.Bool
 // from then on calls can be made. Call it first in main, init or TestMain, when all handlers are registered.
 func HandleReexec() {
 	handlesReexec.Store(true)
-	handle()
+	runAsWorker()
 }
 
 func lookUp(name string) (registration, bool) {
@@ -53,16 +72,4 @@ func lookUp(name string) (registration, bool) {
 	defer registryLock.RUnlock()
 	r, ok := registry[name]
 	return r, ok
-}
-
-// run calls the handler with the argument that text holds.
-func (r registration) run(text []byte) (any, error) {
-	if r.arg == nil {
-		return r.handler(nil)
-	}
-	arg := reflect.New(r.arg)
-	if err := json.Unmarshal(text, arg.Interface()); err != nil {
-		return nil, fmt.Errorf("argument: %w", err)
-	}
-	return r.handler(arg.Interface())
 }

@@ -2,11 +2,9 @@ package call
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"runtime"
 	"time"
 
@@ -19,27 +17,19 @@ import (
 // Descriptors of a worker after stdio.
 const workerChannel, workerGroup, workerLifeline = 3, 4, 5
 
-func (c *Call) spawn(ret any) error {
-	if v := reflect.ValueOf(ret); ret != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
-		return &Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: not a pointer", ret)}
-	}
+// spawn runs a worker with the encoded argument, and returns its encoded result.
+func (c *Call) spawn(arg []byte) ([]byte, error) {
 	ctx, until := c.context()
 	// PDEATHSIG kills the worker when the thread that has started it ends: so it must not end before the worker.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s, err := c.prepare(true)
+	s, err := c.prepare(true, arg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer s.close()
 	body, err := c.run(ctx, until, s)
-	if err != nil || ret == nil {
-		return s.target.explainRefusal(err)
-	}
-	if err := json.Unmarshal(body, ret); err != nil {
-		return &Error{Stage: StageProtocol, Op: "decode result", Err: err}
-	}
-	return nil
+	return body, s.target.explainRefusal(err)
 }
 
 // run starts the worker and waits for its end.
@@ -71,7 +61,7 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	closeAll(s.theirs, lines.their)
 	streams.closeWorkerFiles()
 	x := exchange{
-		channel: s.ours, lines: lines, child: child, limit: c.limit, until: until,
+		channel: s.ours, lines: lines, child: child, limit: c.limit, until: until, grace: c.grace,
 		turns: wire.Turns{Forks: s.target.joins(species.CLONE_NEWPID)},
 	}
 	if !x.turns.Forks {
@@ -81,10 +71,10 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	return x.run(ctx, streams)
 }
 
-func (c *Call) switchTo() error {
+func (c *Call) switchTo(arg []byte) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s, err := c.prepare(false)
+	s, err := c.prepare(false, arg)
 	if err != nil {
 		return err
 	}
@@ -106,9 +96,8 @@ type setup struct {
 }
 
 // prepare opens the target and the program, and sends the messages for the worker. It starts nothing.
-func (c *Call) prepare(spawn bool) (*setup, error) {
-	arg, err := c.check()
-	if err != nil {
+func (c *Call) prepare(spawn bool, arg []byte) (*setup, error) {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	s := &setup{target: &target{}}
@@ -140,13 +129,13 @@ func (s *setup) open(c *Call, spawn bool, arg []byte) error {
 	return nil
 }
 
-// check returns the errors of the call itself, before anything is opened, and encodes the argument.
-func (c *Call) check() ([]byte, error) {
+// check returns the errors of the call itself, before anything is opened.
+func (c *Call) check() error {
 	if c.ctx != nil && c.ctx.Err() != nil {
-		return nil, &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
+		return &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
 	}
 	if c.err != nil {
-		return nil, c.err
+		return c.err
 	}
 	w, isWorker := nsenter.Current()
 	_, registered := lookUp(c.name)
@@ -167,13 +156,9 @@ func (c *Call) check() ([]byte, error) {
 		err = errors.New("too many nested calls: does a handler run its own program?")
 	}
 	if err != nil {
-		return nil, spawnError("check", err)
+		return spawnError("check", err)
 	}
-	arg, err := json.Marshal(c.arg)
-	if err != nil {
-		return nil, &Error{Stage: StageHandler, Op: "encode argument", Err: err}
-	}
-	return arg, nil
+	return nil
 }
 
 // sendAll creates the channel, sends the request and the call before the worker is started, and sets its environment.

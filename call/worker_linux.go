@@ -20,8 +20,8 @@ const (
 	exitInert    = 125 // the bootstrap has not run although it should have; its own failures have this status, too
 )
 
-// handle runs the handler in a worker. In other processes it opens the executable, before anything can change /proc.
-func handle() {
+// runAsWorker runs the handler in a worker. In other processes it opens the executable, before anything can change /proc.
+func runAsWorker() {
 	w, ok := nsenter.Current()
 	_, asked := os.LookupEnv(wire.ChannelEnv)
 	if asked { // also in a worker, if another constructor has copied the environment
@@ -63,7 +63,7 @@ func work(w nsenter.Worker) {
 			go watch(w.Lifeline, false)
 		}
 		if err == nil {
-			_, err = r.run(arg) // a panic ends the process, as in every program: nobody waits for its record
+			_, err = r.run(&workerContext{}, arg) // a panic ends the process, as in every program: nobody waits for its record
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -121,9 +121,9 @@ func runAndFinish(channel *sys.FD, r registration, arg []byte) {
 		}
 		fail(channel, failure)
 	}()
-	result, err := r.run(arg)
+	result, err := r.run(&workerContext{}, arg)
 	if err == nil {
-		text, err = json.Marshal(result)
+		text, err = r.encode(result)
 	}
 	if err != nil {
 		failure = wire.NewFailure(err)
@@ -132,9 +132,9 @@ func runAndFinish(channel *sys.FD, r registration, arg []byte) {
 
 // fail sends a failure, or a short one if it cannot be sent, and ends the worker.
 func fail(channel *sys.FD, f wire.Failure) {
-	err := sendOutcome(channel, wire.OutcomeFailure, encode(f))
+	err := sendOutcome(channel, wire.OutcomeFailure, textOf(f))
 	if err != nil {
-		err = sendOutcome(channel, wire.OutcomeFailure, encode(f.Short(fmt.Errorf("send all of this: %w", err))))
+		err = sendOutcome(channel, wire.OutcomeFailure, textOf(f.Short(fmt.Errorf("send all of this: %w", err))))
 	}
 	if err != nil {
 		exit(exitNoCaller)
@@ -142,7 +142,7 @@ func fail(channel *sys.FD, f wire.Failure) {
 	exit(0)
 }
 
-func encode(f wire.Failure) []byte {
+func textOf(f wire.Failure) []byte {
 	text, _ := json.Marshal(f) // cannot fail
 	return text
 }

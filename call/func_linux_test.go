@@ -1,0 +1,276 @@
+package call_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io/fs"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"golang.org/x/sys/unix"
+
+	"github.com/nsops/nsops/call"
+	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/testutil"
+	"github.com/nsops/nsops/species"
+)
+
+type question struct {
+	Text  string
+	Count int `json:"n"`
+	Inner *question
+	Addr  netip.Addr
+}
+
+var (
+	hostname = call.NewFunc("typed hostname", func(context.Context, struct{}) (string, error) { return os.Hostname() })
+	echo     = call.NewFunc("typed echo", func(_ context.Context, q question) (question, error) { return q, nil })
+	rawBytes = call.NewFunc("typed bytes", func(_ context.Context, b []byte) ([]byte, error) { return bytes.ToUpper(b), nil })
+	readPath = call.NewFunc("typed read", func(_ context.Context, path string) ([]byte, error) { return os.ReadFile(path) })
+	inside   = call.NewFunc("typed inside", func(context.Context, struct{}) (map[string]string, error) {
+		found := map[string]string{}
+		for ns := range species.Set(species.AllNS).All() {
+			link, err := os.Readlink("/proc/thread-self/ns/" + ns.Name())
+			if err != nil {
+				return nil, err
+			}
+			found[ns.Name()] = link
+		}
+		return found, nil
+	})
+	pid     = call.NewFunc("typed pid", func(context.Context, struct{}) (int, error) { return os.Getpid(), nil })
+	cleanUp = call.NewFunc("typed clean up", func(ctx context.Context, file string) (struct{}, error) {
+		_ = os.WriteFile(file, []byte("started"), 0o600)
+		<-ctx.Done()
+		return struct{}{}, os.WriteFile(file, []byte("cleaned"), 0o600)
+	})
+	ignore = call.NewFunc("typed ignore", func(ctx context.Context, file string) (struct{}, error) {
+		_ = ctx.Err() // asks, and so SIGTERM does not end it
+		_ = os.WriteFile(file, []byte("started"), 0o600)
+		time.Sleep(time.Minute)
+		return struct{}{}, nil
+	})
+)
+
+func TestFuncInAProcess(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Hostname: "typed"})
+	name, err := hostname.In(call.PID(target.PID)).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, "typed", name)
+
+	name, err = hostname.In(call.Process(&os.Process{Pid: target.PID}), call.Exclude(species.CLONE_NEWUTS)).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.NotEqual(t, "typed", name)
+
+	fd, err := unix.PidfdOpen(target.PID, 0)
+	require.NoError(t, err)
+	defer func() { _ = unix.Close(fd) }()
+	name, err = hostname.In(call.Pidfd(fd), call.Types(species.CLONE_NEWUTS)).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, "typed", name)
+	_, err = readPath.In(call.PID(target.PID)).Do(t.Context(), "/no/such/file")
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	requireError(t, err, call.StageHandler)
+}
+
+func TestWhatFuncsTakeAndReturn(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	q := question{Text: "a\x00<\u2028", Count: 7, Inner: &question{Text: "b"}, Addr: netip.MustParseAddr("fe80::1%lo")}
+	in := call.PID(target.PID)
+	same, err := echo.In(in).Do(t.Context(), q)
+	require.NoError(t, err)
+	require.Equal(t, q, same)
+	for _, size := range []int{0, 1, 5000, 1 << 20} {
+		got, err := rawBytes.In(in).Do(t.Context(), bytes.Repeat([]byte("a"), size))
+		require.NoError(t, err)
+		require.True(t, bytes.Equal(bytes.Repeat([]byte("A"), size), got), size)
+	}
+	_, err = rawBytes.In(in, call.MaxResult(4999)).Do(t.Context(), make([]byte, 5000))
+	requireError(t, err, call.StageProtocol)
+}
+
+// TestTargetInOurNamespaces has a target that shares all namespaces with us: nothing may run on the host by mistake.
+func TestTargetInOurNamespaces(t *testing.T) {
+	needBootstrap(t)
+	for _, target := range []call.Target{call.PID(os.Getpid()), call.Refs(handle.NamespacePath("/proc/thread-self/ns/net"))} {
+		requireNothingStarted(t, func() {
+			_, err := hostname.In(target).Do(t.Context(), struct{}{})
+			require.ErrorIs(t, err, call.ErrSameNamespace)
+			requireError(t, err, call.StageTarget)
+		})
+		ours, err := os.Hostname()
+		require.NoError(t, err)
+		name, err := hostname.In(target, call.AllowSame).Do(t.Context(), struct{}{})
+		require.NoError(t, err)
+		require.Equal(t, ours, name)
+	}
+	target := startTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWUTS)})
+	requireNothingStarted(t, func() {
+		_, err := hostname.In(call.PID(target.PID), call.Require(species.CLONE_NEWNET)).Do(t.Context(), struct{}{})
+		require.ErrorIs(t, err, call.ErrSameNamespace)
+	})
+	requireNothingStarted(t, func() {
+		_, err := hostname.In(call.Target{}).Do(t.Context(), struct{}{})
+		requireError(t, err, call.StageTarget)
+	})
+}
+
+// TestFuncInReferences joins namespaces by paths to namespaces, also those that no thread can join.
+func TestFuncInReferences(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: allSet, UserBase: 100000})
+	var refs []handle.Relation
+	want := map[string]string{}
+	for ns := range species.Set(allTypes &^ (species.CLONE_NEWNS | species.CLONE_NEWPID)).All() { // /proc stays ours
+		refs = append(refs, handle.NamespacePath(filepath.Join(target.ProcDir(), "ns", ns.Name())))
+		want[ns.Name()] = target.NamespaceLink(ns)
+	}
+	got, err := inside.In(call.Refs(refs...)).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	for _, ns := range []string{"mnt", "pid"} {
+		want[ns], err = os.Readlink("/proc/thread-self/ns/" + ns)
+		require.NoError(t, err)
+	}
+	require.Equal(t, want, got)
+	all := append(refs, handle.NamespacePath(filepath.Join(target.ProcDir(), "ns/pid")), handle.NamespacePath(filepath.Join(target.ProcDir(), "ns/mnt")))
+	got, err = inside.In(call.Refs(all...)).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, target.NamespaceLinks(), got)
+
+	other := startTarget(t, testutil.TargetOptions{Hostname: "other"})
+	net := handle.NamespacePath(filepath.Join(other.ProcDir(), "ns/net"))
+	got, err = inside.In(call.PID(target.PID), call.With(net), call.Types(species.CLONE_NEWUTS, species.CLONE_NEWNET, species.CLONE_NEWUSER)).
+		Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, target.NamespaceLink(species.CLONE_NEWUSER), got["user"])
+	require.Equal(t, other.NamespaceLink(species.CLONE_NEWNET), got["net"])
+	got, err = inside.In(call.PID(other.PID), call.With(handle.NamespacePath(filepath.Join(target.ProcDir(), "ns/uts"))),
+		call.Exclude(species.CLONE_NEWNS)).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, target.NamespaceLink(species.CLONE_NEWUTS), got["uts"])
+	require.Equal(t, other.NamespaceLink(species.CLONE_NEWNET), got["net"])
+}
+
+// TestDeadPIDNamespace has a PID namespace that only a descriptor keeps: its first process has ended.
+func TestDeadPIDNamespace(t *testing.T) {
+	needBootstrap(t)
+	testutil.NeedRoot(t)
+	made, err := handle.Create(species.CLONE_NEWPID, species.CLONE_NEWUTS)
+	require.NoError(t, err)
+	for _, f := range made {
+		defer func() { _ = f.Close() }()
+	}
+	_, err = pid.In(call.Refs(made[0], made[1])).Do(t.Context(), struct{}{})
+	requireError(t, err, call.StageJoin)
+	require.ErrorIs(t, err, unix.ENOMEM)
+}
+
+func TestReferencesThatAreRefused(t *testing.T) {
+	needBootstrap(t)
+	net := handle.NamespacePath("/proc/thread-self/ns/net")
+	for name, target := range map[string]call.Target{
+		"twice":   call.Refs(net, net),
+		"nil":     call.Refs(nil),
+		"missing": call.Refs(handle.NamespacePath("/no/such/path")),
+		"a file":  call.Refs(handle.NamespacePath("/dev/null")),
+		"closed":  call.Refs(handle.NamespaceFd(1 << 20)),
+		"none":    call.Refs(),
+		"pidfd":   call.Pidfd(1 << 20),
+		"file":    call.Pidfd(0),
+	} {
+		t.Run(name, func(t *testing.T) {
+			requireNothingStarted(t, func() {
+				_, err := hostname.In(target).Do(t.Context(), struct{}{})
+				requireError(t, err, call.StageTarget)
+			})
+		})
+	}
+}
+
+func TestGrace(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Types: species.Set(species.CLONE_NEWUTS | species.CLONE_NEWPID)})
+	started := func(file string) func() bool {
+		return func() bool { text, _ := os.ReadFile(file); return string(text) == "started" }
+	}
+	for _, types := range []species.NamespaceType{species.CLONE_NEWUTS, species.CLONE_NEWUTS | species.CLONE_NEWPID} {
+		file := filepath.Join(t.TempDir(), "f")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		done := make(chan error, 1)
+		go func() {
+			_, err := cleanUp.In(call.PID(target.PID), call.Types(types), call.Grace(20*time.Second)).Do(ctx, file)
+			done <- err
+		}()
+		waitUntil(t, started(file), "the start")
+		cause := errors.New("enough")
+		cancel(cause)
+		require.ErrorIs(t, <-done, cause)
+		text, err := os.ReadFile(file)
+		require.NoError(t, err)
+		require.Equal(t, "cleaned", string(text))
+	}
+
+	file := filepath.Join(t.TempDir(), "f")
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() {
+		_, err := ignore.In(call.PID(target.PID), call.Types(species.CLONE_NEWUTS), call.Grace(300*time.Millisecond)).Do(ctx, file)
+		done <- err
+	}()
+	waitUntil(t, started(file), "the start")
+	start := time.Now()
+	cancel()
+	require.ErrorIs(t, <-done, context.Canceled)
+	require.InDelta(t, 0.3, time.Since(start).Seconds(), 5)
+	require.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
+}
+
+type hidden struct{ text string }
+
+type recursive struct {
+	Next *recursive
+	Done chan int `json:"-"`
+}
+
+func TestTypesThatCannotTravel(t *testing.T) {
+	refused := func(name string, make func()) {
+		t.Helper()
+		defer func() {
+			require.Contains(t, recover(), "call: ", name)
+		}()
+		make()
+	}
+	refused("chan", func() { call.NewFunc("bad", func(context.Context, chan int) (int, error) { return 0, nil }) })
+	refused("any", func() { call.NewFunc("bad", func(context.Context, struct{}) (any, error) { return 0, nil }) })
+	refused("error", func() { call.NewFunc("bad", func(context.Context, []error) (int, error) { return 0, nil }) })
+	refused("hidden", func() { call.NewFunc("bad", func(context.Context, hidden) (int, error) { return len(hidden{}.text), nil }) })
+	refused("map", func() { call.NewFunc("bad", func(context.Context, map[bool]int) (int, error) { return 0, nil }) })
+	refused("taken", func() { call.NewFunc("typed pid", func(context.Context, int) (int, error) { return 0, nil }) })
+	refused("nil", func() { call.NewFunc[int, int]("bad", nil) })
+	refused("empty", func() { call.NewFunc("", func(context.Context, int) (int, error) { return 0, nil }) })
+	call.NewFunc("good", func(context.Context, recursive) (map[netip.Addr][]json.RawMessage, error) { return nil, nil })
+}
+
+func TestOptionsOfFuncs(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	said := &strings.Builder{}
+	in := call.PID(target.PID)
+	who, err := whoAmI.In(in, call.User(12, 34), call.Env("A=b"), call.Stdout(said), call.DropPrivs).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, []int{12, 34}, who)
+	require.Equal(t, "b", said.String())
+	_, err = whoAmI.In(in, call.Env("wrong")).Do(t.Context(), struct{}{})
+	requireError(t, err, call.StageSpawn)
+	_, err = whoAmI.In(in, call.Types(3)).Do(t.Context(), struct{}{})
+	requireError(t, err, call.StageTarget)
+}
+
+var whoAmI = call.NewFunc("typed identity", func(context.Context, struct{}) ([]int, error) {
+	_, err := os.Stdout.WriteString(os.Getenv("A"))
+	return []int{os.Getuid(), os.Getgid()}, err
+})

@@ -1,0 +1,74 @@
+package call
+
+import (
+	"io"
+	"time"
+
+	"github.com/nsops/nsops/species"
+)
+
+// Option says how a Func runs; see Func.In. Those with the name of a method of Call mean the same.
+type Option func(c *Call)
+
+// AllTypes has the namespaces of all eight types joined.
+func AllTypes(c *Call) { c.types = species.AllNS }
+
+// Types sets the types of which namespaces are joined, if they are not the caller's own.
+func Types(types ...species.NamespaceType) Option {
+	return func(c *Call) { c.types = c.union("types", types) }
+}
+
+// Exclude takes types out of those that are joined.
+func Exclude(types ...species.NamespaceType) Option {
+	return func(c *Call) { c.excluded |= c.union("excluded types", types) }
+}
+
+// Require adds types to those that are joined. It is ErrSameNamespace if the target is in the caller's own namespace of
+// one of them.
+func Require(types ...species.NamespaceType) Option {
+	return func(c *Call) {
+		c.required |= c.union("required types", types)
+		c.differ |= c.required
+	}
+}
+
+// AllowSame lets the function run even if no namespace of the target differs from the caller's own: then on the host.
+func AllowSame(c *Call) { c.someDiffer = false }
+
+// Grace sets how long the function may go on after the end of its context, which is one second without it. Then, and at
+// once when the caller ends, the worker and its process group are killed (SIGKILL). A function that never asks for the
+// end of its context is killed at once. Do returns within Grace and KillTimeout.
+func Grace(d time.Duration) Option { return func(c *Call) { c.grace = max(d, 0) } }
+
+// DropPrivs is Call.DropPrivs.
+func DropPrivs(c *Call) { c.DropPrivs() }
+
+// TargetCapabilities is Call.TargetCapabilities. It requires a process as the target.
+func TargetCapabilities(c *Call) { c.TargetCapabilities() }
+
+// ConfinePrograms is Call.ConfinePrograms.
+func ConfinePrograms(c *Call) { c.ConfinePrograms() }
+
+// NamespaceRoot is Call.NamespaceRoot.
+func NamespaceRoot(c *Call) { c.NamespaceRoot() }
+
+// RemountSys is Call.RemountSys.
+func RemountSys(c *Call) { c.RemountSys() }
+
+// User is Call.User.
+func User(uid, gid int) Option { return func(c *Call) { c.User(uid, gid) } }
+
+// Env is Call.Env.
+func Env(assignments ...string) Option { return func(c *Call) { c.Env(assignments...) } }
+
+// MaxResult is Call.MaxResult; of a []byte it is the length.
+func MaxResult(bytes uint64) Option { return func(c *Call) { c.MaxResult(bytes) } }
+
+// Stdin is Call.Stdin.
+func Stdin(r io.Reader) Option { return func(c *Call) { c.Stdin(r) } }
+
+// Stdout is Call.Stdout.
+func Stdout(w io.Writer) Option { return func(c *Call) { c.Stdout(w) } }
+
+// Stderr is Call.Stderr.
+func Stderr(w io.Writer) Option { return func(c *Call) { c.Stderr(w) } }
