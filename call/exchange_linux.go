@@ -212,7 +212,7 @@ func remoteFailure(text []byte) error {
 	case wire.CauseNotRegistered:
 		err = fmt.Errorf("in the worker: %w", ErrNotRegistered)
 	default:
-		err = &RemoteError{Text: f.Text, causes: f.Causes()}
+		err = &RemoteError{Text: f.Text, causes: causes(f), timeout: f.Timeout}
 	}
 	return &Error{Stage: StageHandler, Err: err}
 }

@@ -80,6 +80,15 @@ func (p Placed[A, R]) Do(ctx context.Context, arg A) (result R, err error) {
 	return result, nil
 }
 
+// Supported returns nil if calls can be made in this process, or why not: for the start of a program, or STATUS of a CNI
+// plugin. It starts nothing, and says nothing about rights over a target.
+func Supported() error {
+	if err := supported(); err != nil {
+		return &Error{Stage: StageSpawn, Op: "check", Err: err}
+	}
+	return nil
+}
+
 // DefaultGrace is how long a function may clean up after the end of its context, without Grace.
 const DefaultGrace = time.Second
 

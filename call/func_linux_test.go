@@ -5,9 +5,12 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"net"
 	"net/netip"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -144,8 +147,8 @@ func TestFuncInReferences(t *testing.T) {
 	require.Equal(t, target.NamespaceLinks(), got)
 
 	other := startTarget(t, testutil.TargetOptions{Hostname: "other"})
-	net := handle.NamespacePath(filepath.Join(other.ProcDir(), "ns/net"))
-	got, err = inside.In(call.PID(target.PID), call.With(net), call.Types(species.CLONE_NEWUTS, species.CLONE_NEWNET, species.CLONE_NEWUSER)).
+	network := handle.NamespacePath(filepath.Join(other.ProcDir(), "ns/net"))
+	got, err = inside.In(call.PID(target.PID), call.With(network), call.Types(species.CLONE_NEWUTS, species.CLONE_NEWNET, species.CLONE_NEWUSER)).
 		Do(t.Context(), struct{}{})
 	require.NoError(t, err)
 	require.Equal(t, target.NamespaceLink(species.CLONE_NEWUSER), got["user"])
@@ -173,9 +176,9 @@ func TestDeadPIDNamespace(t *testing.T) {
 
 func TestReferencesThatAreRefused(t *testing.T) {
 	needBootstrap(t)
-	net := handle.NamespacePath("/proc/thread-self/ns/net")
+	network := handle.NamespacePath("/proc/thread-self/ns/net")
 	for name, target := range map[string]call.Target{
-		"twice":   call.Refs(net, net),
+		"twice":   call.Refs(network, network),
 		"nil":     call.Refs(nil),
 		"missing": call.Refs(handle.NamespacePath("/no/such/path")),
 		"a file":  call.Refs(handle.NamespacePath("/dev/null")),
@@ -230,6 +233,85 @@ func TestGrace(t *testing.T) {
 	require.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
 }
 
+// TestTargetGone has targets that end before a call, and during it, also with their PID namespace.
+func TestTargetGone(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	pid, in := target.PID, call.PID(target.PID)
+	file := filepath.Join(t.TempDir(), "f")
+	done := make(chan error, 1)
+	go func() {
+		_, err := ignore.In(in, call.Types(species.CLONE_NEWPID)).Do(t.Context(), file)
+		done <- err
+	}()
+	waitUntil(t, func() bool { _, err := os.Stat(file); return err == nil }, "the start")
+	target.Stop()
+	err := <-done
+	require.ErrorIs(t, err, call.ErrTargetGone)
+	requireError(t, err, call.StageHandler)
+	for _, in := range []call.Target{in, call.PID(pid), call.PID(1 << 22)} {
+		_, err = hostname.In(in).Do(t.Context(), struct{}{})
+		require.ErrorIs(t, err, call.ErrTargetGone)
+		requireError(t, err, call.StageTarget)
+	}
+	alive := startTarget(t, testutil.TargetOptions{})
+	_, err = suicide.In(call.PID(alive.PID), call.AllTypes, call.Exclude(species.CLONE_NEWUSER)).Do(t.Context(), struct{}{})
+	var exit *call.ExitError
+	require.ErrorAs(t, err, &exit)
+	require.NotErrorIs(t, err, call.ErrTargetGone)
+}
+
+var suicide = call.NewFunc("typed suicide", func(context.Context, struct{}) (struct{}, error) {
+	_ = unix.Kill(os.Getpid(), unix.SIGKILL)
+	os.Exit(9) // the first process of a PID namespace is immune
+	return struct{}{}, nil
+})
+
+var (
+	errOwn  = errors.New("own")
+	_       = func() bool { call.RegisterError("call_test own", errOwn); return true }()
+	failing = call.NewFunc("typed failing", func(_ context.Context, which string) (struct{}, error) {
+		switch which {
+		case "own":
+			return struct{}{}, fmt.Errorf("wrapped: %w", errOwn)
+		case "program":
+			_, err := exec.LookPath("no such program")
+			return struct{}{}, err
+		case "closed":
+			return struct{}{}, &net.OpError{Op: "read", Err: net.ErrClosed}
+		case "timeout":
+			return struct{}{}, &net.DNSError{IsTimeout: true}
+		}
+		return struct{}{}, context.DeadlineExceeded
+	})
+)
+
+func TestErrorsThatSurvive(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	for which, want := range map[string]error{
+		"own": errOwn, "program": exec.ErrNotFound, "closed": net.ErrClosed, "": context.DeadlineExceeded,
+	} {
+		_, err := failing.In(call.PID(target.PID), call.Types(species.CLONE_NEWUTS)).Do(t.Context(), which)
+		require.ErrorIs(t, err, want)
+		requireError(t, err, call.StageHandler)
+	}
+	_, err := failing.In(call.PID(target.PID), call.Types(species.CLONE_NEWUTS)).Do(t.Context(), "timeout")
+	var e net.Error
+	require.ErrorAs(t, err, &e)
+	require.True(t, e.Timeout())
+	require.NotErrorIs(t, err, errOwn)
+	for name, err := range map[string]error{"": errOwn, "nil": nil, "call_test own": errOwn, strings.Repeat("x", 65): errOwn} {
+		require.Panics(t, func() { call.RegisterError(name, err) }, name)
+	}
+}
+
+func TestSupported(t *testing.T) {
+	needBootstrap(t)
+	require.NoError(t, call.Supported())
+	_, err := hostname.In(call.Container("no such container")).Do(t.Context(), struct{}{})
+	require.ErrorIs(t, err, handle.ErrUnknownContainer)
+	requireError(t, err, call.StageTarget)
+}
+
 type hidden struct{ text string }
 
 type recursive struct {
@@ -248,7 +330,9 @@ func TestTypesThatCannotTravel(t *testing.T) {
 	refused("chan", func() { call.NewFunc("bad", func(context.Context, chan int) (int, error) { return 0, nil }) })
 	refused("any", func() { call.NewFunc("bad", func(context.Context, struct{}) (any, error) { return 0, nil }) })
 	refused("error", func() { call.NewFunc("bad", func(context.Context, []error) (int, error) { return 0, nil }) })
-	refused("hidden", func() { call.NewFunc("bad", func(context.Context, hidden) (int, error) { return len(hidden{}.text), nil }) })
+	refused("hidden", func() {
+		call.NewFunc("bad", func(context.Context, hidden) (int, error) { return len(hidden{}.text), nil })
+	})
 	refused("map", func() { call.NewFunc("bad", func(context.Context, map[bool]int) (int, error) { return 0, nil }) })
 	refused("taken", func() { call.NewFunc("typed pid", func(context.Context, int) (int, error) { return 0, nil }) })
 	refused("nil", func() { call.NewFunc[int, int]("bad", nil) })

@@ -12,6 +12,8 @@ func processSource(int) source { return source{} }
 
 func identify(int) (sys.Identity, error) { return sys.Identity{}, nil }
 
+func supported() error { return ErrNotLinked }
+
 func (c *Call) spawn([]byte) ([]byte, error) { return nil, spawnError("check", ErrNotLinked) }
 
 func (c *Call) switchTo([]byte) error { return spawnError("check", ErrNotLinked) }

@@ -29,7 +29,21 @@ func Pidfd(fd int) Target {
 		if err != nil {
 			return nil, err
 		}
-		return sys.NewProcess(own.Disown()), nil
+		return sys.NewProcess(own), nil
+	}}}
+}
+
+// Container is a process of the running container with that ID, the beginning of one, or name: see
+// handle.OpenContainer, also for what proves that a container is the one of that name. Do searches for it.
+func Container(id string) Target {
+	return Target{name: fmt.Sprintf("container %q", id), source: source{process: func() (*sys.Process, error) {
+		pidfd, err := handle.OpenContainer(id)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { _ = pidfd.Close() }()
+		own, err := sys.DupFD(int(pidfd.Fd()))
+		return sys.NewProcess(own), err
 	}}}
 }
 

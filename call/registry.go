@@ -3,10 +3,16 @@ package call
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net"
+	"os/exec"
 	"reflect"
+	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/nsops/nsops/internal/wire"
 )
 
 // ReexecHandler is a function that runs in a worker. arg points to a new value of the type that was registered with it,
@@ -54,6 +60,53 @@ func register(name string, r registration) {
 		panic(fmt.Sprintf("call: %q is registered already", name))
 	}
 	registry[name] = r
+}
+
+// RegisterError has errors.Is find an error of this program, a sentinel, in the error of a call when the handler's error
+// wraps it. Do it in a package variable's initialisation or an init function, so that it is the same in every run of the
+// program. It panics if the name is longer than 64 bytes, empty or taken, or the error is nil or cannot be compared.
+func RegisterError(name string, err error) {
+	if name == "" || len(name) > wire.MaxName || err == nil || !reflect.TypeOf(err).Comparable() {
+		panic(fmt.Sprintf("call: RegisterError %q: not a short name and a sentinel", name))
+	}
+	registryLock.Lock()
+	defer registryLock.Unlock()
+	if _, taken := sentinels[name]; taken {
+		panic(fmt.Sprintf("call: error %q is registered already", name))
+	}
+	sentinels[name] = err
+}
+
+var sentinels = map[string]error{ // by name
+	"exec.ErrNotFound": exec.ErrNotFound,
+	"net.ErrClosed":    net.ErrClosed,
+}
+
+// newFailure describes the error of a handler.
+func newFailure(err error) wire.Failure {
+	f := wire.NewFailure(err)
+	registryLock.RLock()
+	defer registryLock.RUnlock()
+	for name, sentinel := range sentinels {
+		if errors.Is(err, sentinel) {
+			f.Named = append(f.Named, name)
+		}
+	}
+	slices.Sort(f.Named)
+	return f
+}
+
+// causes returns what errors.Is is to find in a handler's error.
+func causes(f wire.Failure) []error {
+	all := f.Causes()
+	registryLock.RLock()
+	defer registryLock.RUnlock()
+	for _, name := range f.Named {
+		if err := sentinels[name]; err != nil {
+			all = append(all, err)
+		}
+	}
+	return all
 }
 
 // handlesReexec is true when HandleReexec was called. Without that call, a worker would run main.

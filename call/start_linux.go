@@ -29,7 +29,7 @@ func (c *Call) spawn(arg []byte) ([]byte, error) {
 	}
 	defer s.close()
 	body, err := c.run(ctx, until, s)
-	return body, s.target.explainRefusal(err)
+	return body, s.target.explainEnd(s.target.explainRefusal(err))
 }
 
 // run starts the worker and waits for its end.
@@ -137,26 +137,31 @@ func (c *Call) check() error {
 	if c.err != nil {
 		return c.err
 	}
-	w, isWorker := nsenter.Current()
-	_, registered := lookUp(c.name)
-	var err error
-	switch {
-	case !nsenter.Linked:
-		err = ErrNotLinked
-	case !nsenter.Executed():
-		err = fmt.Errorf("executing the file of this process again would not run the bootstrap: this code is in a library, "+
-			"or the program was started through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
-	case !handlesReexec.Load():
-		err = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
-	case !registered:
+	err := supported()
+	if _, registered := lookUp(c.name); err == nil && !registered {
 		err = ErrNotRegistered
-	case isWorker && w.Foreign:
-		err = errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
-	case depth() >= maxDepth:
-		err = errors.New("too many nested calls: does a handler run its own program?")
 	}
 	if err != nil {
 		return spawnError("check", err)
+	}
+	return nil
+}
+
+// supported returns why no call of this process can work.
+func supported() error {
+	w, isWorker := nsenter.Current()
+	switch {
+	case !nsenter.Linked:
+		return ErrNotLinked
+	case !nsenter.Executed():
+		return fmt.Errorf("executing the file of this process again would not run the bootstrap: this code is in a library, "+
+			"or the program was started through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
+	case !handlesReexec.Load():
+		return errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
+	case isWorker && w.Foreign:
+		return errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
+	case depth() >= maxDepth:
+		return errors.New("too many nested calls: does a handler run its own program?")
 	}
 	return nil
 }

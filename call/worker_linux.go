@@ -79,7 +79,7 @@ func work(w nsenter.Worker) {
 		go watch(w.Lifeline, true)
 	}
 	if err != nil {
-		f := wire.NewFailure(err)
+		f := newFailure(err)
 		if errors.Is(err, ErrNotRegistered) {
 			f.Cause = wire.CauseNotRegistered
 		}
@@ -117,7 +117,7 @@ func runAndFinish(channel *sys.FD, r registration, arg []byte) {
 			if err == nil {
 				exit(0)
 			}
-			failure = wire.NewFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err))
+			failure = newFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err))
 		}
 		fail(channel, failure)
 	}()
@@ -126,7 +126,7 @@ func runAndFinish(channel *sys.FD, r registration, arg []byte) {
 		text, err = r.encode(result)
 	}
 	if err != nil {
-		failure = wire.NewFailure(err)
+		failure = newFailure(err)
 	}
 }
 

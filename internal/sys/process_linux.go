@@ -54,6 +54,9 @@ func openPidfd(pid int, thread bool) (*FD, error) {
 	return Own(raw.OpenPidfd(pid, thread))
 }
 
+// NewProcess takes ownership of a pidfd.
+func NewProcess(pidfd *FD) *Process { return &Process{fd: pidfd} }
+
 // Int returns the pidfd, for as long as the Process is kept. It is -1 for a thread without one; see IsJoinable.
 func (p *Process) Int() int {
 	if p.fd == nil {
@@ -61,6 +64,9 @@ func (p *Process) Int() int {
 	}
 	return p.fd.Int()
 }
+
+// DupPidfd returns another descriptor of the pidfd.
+func (p *Process) DupPidfd() (*FD, error) { return DupFD(p.Int()) }
 
 // Close lets the process go; again, or on nil, it does nothing.
 func (p *Process) Close() error {
