@@ -31,7 +31,8 @@ type Call struct {
 	uid, gid    uint32 // with wire.FlagUser
 	asTarget    bool   // no capability that the target lacks
 	confined    bool   // no capability for the programs that the handler starts
-	mountedRoot bool   // the root of the mount namespace, not the target's
+	inThread    bool
+	mountedRoot bool // the root of the mount namespace, not the target's
 	limit       uint64
 	ctx         context.Context
 	grace       time.Duration

@@ -70,7 +70,11 @@ func (p Placed[A, R]) Do(ctx context.Context, arg A) (result R, err error) {
 	if err != nil {
 		return result, c.annotate(&Error{Stage: StageHandler, Op: "encode argument", Err: err})
 	}
-	body, err := c.spawn(text)
+	run := c.spawn
+	if c.inThread {
+		run = c.runInThread
+	}
+	body, err := run(text)
 	if err != nil {
 		return result, c.annotate(err)
 	}

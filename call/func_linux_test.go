@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -232,6 +233,98 @@ func TestGrace(t *testing.T) {
 	require.InDelta(t, 0.3, time.Since(start).Seconds(), 5)
 	require.GreaterOrEqual(t, time.Since(start), 300*time.Millisecond)
 }
+
+// TestInThread runs functions on threads of this program: results and errors are those of a worker.
+func TestInThread(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{Hostname: "thread", OwnRoot: true})
+	in := call.PID(target.PID)
+	name, err := hostname.In(in, call.InThread).Do(t.Context(), struct{}{})
+	require.NoError(t, err)
+	require.Equal(t, "thread", name)
+	text, err := readPath.In(in, call.InThread).Do(t.Context(), "/proc/1/comm")
+	require.NoError(t, err)
+	require.NotEmpty(t, text)
+	_, err = readPath.In(in, call.InThread).Do(t.Context(), "/etc/passwd")
+	require.ErrorIs(t, err, fs.ErrNotExist, "the root is the target's")
+	requireError(t, err, call.StageHandler)
+	ours, err := os.ReadFile("/etc/passwd")
+	require.NoError(t, err)
+	require.NotEmpty(t, ours)
+
+	for how, want := range map[string]string{"panic": "handler panicked: oops", "goexit": "runtime.Goexit", "encode": "no JSON"} {
+		for _, options := range [][]call.Option{{call.InThread}, nil} {
+			_, err = strange.In(in, options...).Do(t.Context(), how)
+			requireError(t, err, call.StageHandler)
+			require.ErrorContains(t, err, want)
+		}
+	}
+	requireNothingStarted(t, func() {
+		_, err = hostname.In(in, call.InThread, call.AllTypes).Do(t.Context(), struct{}{})
+		require.ErrorIs(t, err, handle.ErrNeedsReexec)
+		requireError(t, err, call.StageTarget)
+		for _, option := range []call.Option{call.DropPrivs, call.Env("A=b"), call.User(1, 1), call.Stdout(&strings.Builder{}), call.TargetCapabilities} {
+			_, err = hostname.In(in, call.InThread, option).Do(t.Context(), struct{}{})
+			requireError(t, err, call.StageSpawn)
+		}
+	})
+	_, err = rawBytes.In(in, call.InThread, call.MaxResult(9)).Do(t.Context(), make([]byte, 10))
+	requireError(t, err, call.StageProtocol)
+	_, err = hostname.In(call.PID(os.Getpid()), call.InThread).Do(t.Context(), struct{}{})
+	require.ErrorIs(t, err, call.ErrSameNamespace)
+}
+
+// TestInThreadFromAnotherThread is called on a thread that has left the network namespace of the process. What is not
+// joined there is that of the thread, as for a worker.
+func TestInThreadFromAnotherThread(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	for _, options := range [][]call.Option{{call.InThread}, nil} {
+		err := handle.Go(func() {}, handle.NamespacePath(target.ProcDir()+"/ns/net"))
+		require.NoError(t, err)
+		got, err := handle.Execute(func() map[string]string {
+			_, err := inside.In(call.PID(target.PID), append(options, call.Types(species.CLONE_NEWNET))...).Do(t.Context(), struct{}{})
+			require.ErrorIs(t, err, call.ErrSameNamespace)
+			got, err := inside.In(call.PID(target.PID), append(options, call.Types(species.CLONE_NEWNET, species.CLONE_NEWUTS))...).Do(t.Context(), struct{}{})
+			require.NoError(t, err)
+			return got
+		}, handle.NamespacePath(target.ProcDir()+"/ns/net"))
+		require.NoError(t, err)
+		require.Equal(t, target.NamespaceLink(species.CLONE_NEWNET), got["net"])
+		require.Equal(t, target.NamespaceLink(species.CLONE_NEWUTS), got["uts"])
+	}
+}
+
+func TestInThreadGivenUp(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{})
+	ctx, cancel := context.WithCancel(t.Context())
+	started, release, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	slow = func() { close(started); <-release; close(ended) }
+	go func() { <-started; cancel() }()
+	_, err := inOurs.In(call.PID(target.PID), call.InThread, call.Grace(0)).Do(ctx, struct{}{})
+	require.ErrorIs(t, err, context.Canceled)
+	requireError(t, err, call.StageHandler)
+	close(release)
+	<-ended
+}
+
+var (
+	slow   func()
+	inOurs = call.NewFunc("typed in ours", func(context.Context, struct{}) (struct{}, error) { slow(); return struct{}{}, nil })
+)
+
+type unprintable struct{}
+
+func (unprintable) MarshalJSON() ([]byte, error) { return nil, errors.New("no JSON") }
+func (*unprintable) UnmarshalJSON([]byte) error  { return nil }
+
+var strange = call.NewFunc("typed strange", func(_ context.Context, how string) (unprintable, error) {
+	switch how {
+	case "panic":
+		panic("oops")
+	case "goexit":
+		runtime.Goexit()
+	}
+	return unprintable{}, nil
+})
 
 // TestTargetGone has targets that end before a call, and during it, also with their PID namespace.
 func TestTargetGone(t *testing.T) {

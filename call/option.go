@@ -35,6 +35,13 @@ func Require(types ...species.NamespaceType) Option {
 // AllowSame lets the function run even if no namespace of the target differs from the caller's own: then on the host.
 func AllowSame(c *Call) { c.someDiffer = false }
 
+// InThread runs the function on a thread of this process that ends afterwards, instead of a worker: in microseconds
+// instead of milliseconds. User, PID and time namespaces are handle.ErrNeedsReexec then, and options about a worker's
+// rights, environment and streams are errors. Argument and result are copied as for a worker, but the function shares
+// variables, descriptors and rights with the program. Goroutines that it starts are not in the namespaces. When the
+// context and Grace have ended, Do returns, but the function cannot be killed, and goes on. See package handle.
+func InThread(c *Call) { c.inThread = true }
+
 // Grace sets how long the function may go on after the end of its context, which is one second without it. Then, and at
 // once when the caller ends, the worker and its process group are killed (SIGKILL). A function that never asks for the
 // end of its context is killed at once. Do returns within Grace and KillTimeout.

@@ -16,4 +16,6 @@ func supported() error { return ErrNotLinked }
 
 func (c *Call) spawn([]byte) ([]byte, error) { return nil, spawnError("check", ErrNotLinked) }
 
+func (c *Call) runInThread([]byte) ([]byte, error) { return nil, spawnError("check", ErrNotLinked) }
+
 func (c *Call) switchTo([]byte) error { return spawnError("check", ErrNotLinked) }

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os/exec"
 	"reflect"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -107,6 +108,28 @@ func causes(f wire.Failure) []error {
 		}
 	}
 	return all
+}
+
+// runThen runs the handler and calls then with its encoded result, or without one with its failure: also if it, or the
+// encoding, panics or calls runtime.Goexit.
+func (r registration) runThen(ctx context.Context, arg []byte, then func(text []byte, failure wire.Failure)) {
+	failure := wire.Failure{Cause: wire.CauseGoexit}
+	var text []byte // of the result, nil if there is none
+	defer func() {
+		if value := recover(); value != nil {
+			printed, stack := fmt.Sprint(value), debug.Stack()
+			failure = wire.Failure{Text: printed[:min(len(printed), wire.MaxText)], Cause: wire.CausePanic}
+			failure.Stack = stack[:min(len(stack), wire.MaxText)]
+		}
+		then(text, failure)
+	}()
+	result, err := r.run(ctx, arg)
+	if err == nil {
+		text, err = r.encode(result)
+	}
+	if err != nil {
+		failure = newFailure(err)
+	}
 }
 
 // handlesReexec is true when HandleReexec was called. Without that call, a worker would run main.

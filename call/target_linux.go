@@ -12,12 +12,13 @@ import (
 // target is the process to be joined, or one of its threads, and the namespaces to be joined. It is used with the
 // goroutine locked to its thread, since the worker starts in that thread's namespaces.
 type target struct {
-	process *sys.Process          // nil: there are references only
-	refs    references            // for some or all types
-	types   species.NamespaceType // to be joined: those that differ from ours
-	files   []*sys.FD             // the namespaces, in the order of the types, where setns(2) does not accept a pidfd
-	user    species.NamespaceID   // of the user namespace, if that is to be joined
-	root    *sys.FD               // root directory for the worker, nil if it is ours or that of the mount namespace
+	process  *sys.Process          // nil: there are references only
+	onThread bool                  // joined by a thread of this process, which may be elsewhere than the calling one
+	refs     references            // for some or all types
+	types    species.NamespaceType // to be joined: those that differ from ours
+	files    []*sys.FD             // the namespaces, in the order of the types, where setns(2) does not accept a pidfd
+	user     species.NamespaceID   // of the user namespace, if that is to be joined
+	root     *sys.FD               // root directory for the worker, nil if it is ours or that of the mount namespace
 }
 
 // identify returns the identity of the process that has the PID now.
@@ -118,14 +119,16 @@ func (t *target) compare(ns species.NamespaceType, self *sys.Process, wanted, di
 		return err
 	case theirs == ours && differ&ns != 0:
 		return ErrSameNamespace
-	case theirs == ours || wanted&ns == 0:
+	case wanted&ns == 0 || theirs == ours && (!t.onThread || ns&outOfReach != 0):
 		return nil
 	}
-	t.types |= ns
+	if theirs != ours {
+		t.types |= ns
+	}
 	if ns == species.CLONE_NEWUSER {
 		t.user = theirs
 	}
-	if len(t.refs) == 0 && t.process.IsJoinable() {
+	if !t.onThread && len(t.refs) == 0 && t.process.IsJoinable() {
 		return nil
 	}
 	file, err := t.openNamespace(ns)

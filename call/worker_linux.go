@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -85,7 +84,7 @@ func work(w nsenter.Worker) {
 		}
 		fail(channel, f)
 	}
-	runAndFinish(channel, r, arg)
+	r.runThen(&workerContext{}, arg, func(text []byte, f wire.Failure) { finish(channel, text, f) })
 }
 
 // becomeReady starts a new session, arms the lifeline of the process group and sends READY. If the bootstrap started the
@@ -101,33 +100,16 @@ func becomeReady(channel *sys.FD, lifeline int) error {
 	return nil
 }
 
-// runAndFinish runs the handler. The deferred function sends the result, the error, the panic or that runtime.Goexit was
-// called, also if encoding the result or printing the error panics.
-func runAndFinish(channel *sys.FD, r registration, arg []byte) {
-	failure := wire.Failure{Cause: wire.CauseGoexit}
-	var text []byte // of the result, nil if there is none
-	defer func() {
-		if value := recover(); value != nil {
-			printed, stack := fmt.Sprint(value), debug.Stack()
-			failure = wire.Failure{Text: printed[:min(len(printed), wire.MaxText)], Cause: wire.CausePanic}
-			failure.Stack = stack[:min(len(stack), wire.MaxText)]
+// finish sends the result, or without one the failure, and ends the worker.
+func finish(channel *sys.FD, text []byte, failure wire.Failure) {
+	if text != nil {
+		err := sendOutcome(channel, wire.OutcomeResult, text)
+		if err == nil {
+			exit(0)
 		}
-		if text != nil {
-			err := sendOutcome(channel, wire.OutcomeResult, text)
-			if err == nil {
-				exit(0)
-			}
-			failure = newFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err))
-		}
-		fail(channel, failure)
-	}()
-	result, err := r.run(&workerContext{}, arg)
-	if err == nil {
-		text, err = r.encode(result)
+		failure = newFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err))
 	}
-	if err != nil {
-		failure = newFailure(err)
-	}
+	fail(channel, failure)
 }
 
 // fail sends a failure, or a short one if it cannot be sent, and ends the worker.

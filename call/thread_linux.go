@@ -1,0 +1,97 @@
+package call
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime"
+	"time"
+
+	"github.com/nsops/nsops/handle"
+	"github.com/nsops/nsops/internal/sys"
+	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/species"
+)
+
+// outOfReach are the types that no thread of a process with several can join.
+const outOfReach = species.CLONE_NEWUSER | species.CLONE_NEWPID | species.CLONE_NEWTIME
+
+// runInThread runs the function on a thread of this process. Argument, result and errors are encoded, as for a worker, so
+// that neither side shares memory with the other.
+func (c *Call) runInThread(arg []byte) ([]byte, error) {
+	r, registered := lookUp(c.name)
+	switch {
+	case c.ctx.Err() != nil:
+		return nil, &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
+	case c.err != nil:
+		return nil, c.err
+	case !registered:
+		return nil, spawnError("check", ErrNotRegistered)
+	case c.flags != 0 || c.asTarget || c.confined || c.env != nil || c.stdin != nil || c.stdout != nil || c.stderr != nil:
+		return nil, spawnError("check", errors.New("an option requires a worker, but InThread has none"))
+	}
+	refs, t, err := c.threadTarget()
+	if err != nil {
+		return nil, err
+	}
+	var text []byte
+	var failure wire.Failure
+	done := make(chan struct{})
+	err = handle.Go(func() {
+		defer close(done)
+		defer t.close()
+		if t.root == nil || stepInto(t.root, &failure) {
+			r.runThen(c.ctx, arg, func(t []byte, f wire.Failure) { text, failure = t, f })
+		}
+	}, refs...)
+	if err != nil {
+		t.close()
+		return nil, &Error{Stage: StageJoin, Op: "thread", Err: err}
+	}
+	select {
+	case <-done:
+	case <-c.ctx.Done():
+		select {
+		case <-done:
+		case <-time.After(c.grace):
+		}
+		return nil, &Error{Stage: StageHandler, Op: "given up", Err: context.Cause(c.ctx)}
+	}
+	switch {
+	case text == nil:
+		return nil, remoteFailure(textOf(failure))
+	case uint64(len(text)) > c.limit:
+		err := fmt.Errorf("too large: %d bytes, the limit is %d", len(text), c.limit)
+		return nil, &Error{Stage: StageProtocol, Op: "receive", Err: err}
+	}
+	return text, nil
+}
+
+// stepInto makes a directory the root of the calling thread, which is to be thrown away and shares it with no other.
+func stepInto(root *sys.FD, failure *wire.Failure) bool {
+	err := sys.ChangeRoot(root)
+	if err != nil {
+		*failure = newFailure(fmt.Errorf("the target's root directory: %w", err))
+	}
+	return err == nil
+}
+
+// threadTarget opens the target, and returns the namespaces to be joined.
+func (c *Call) threadTarget() ([]handle.Relation, *target, error) {
+	runtime.LockOSThread() // whose namespaces the target's are compared with
+	defer runtime.UnlockOSThread()
+	t := &target{onThread: true}
+	err := t.find(c)
+	if err == nil && t.types&outOfReach != 0 {
+		err = &Error{Stage: StageTarget, Type: t.types & outOfReach, Op: c.target.String(), Err: handle.ErrNeedsReexec}
+	}
+	if err != nil {
+		t.close()
+		return nil, nil, err
+	}
+	refs := make([]handle.Relation, len(t.files))
+	for i, f := range t.files {
+		refs[i] = handle.NamespaceFd(f.Int())
+	}
+	return refs, t, nil
+}
