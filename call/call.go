@@ -36,7 +36,11 @@ type Call struct {
 	limit       uint64
 	ctx         context.Context
 	grace       time.Duration
+	args        []string // after the program's name
 	env         []string
+	onlyEnv     bool   // nothing is inherited
+	targetEnv   bool   // that of the target comes before env
+	dir         string // "" as after the join
 	stdin       io.Reader
 	stdout      io.Writer
 	stderr      io.Writer

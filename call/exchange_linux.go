@@ -211,6 +211,8 @@ func remoteFailure(text []byte) error {
 		err = errors.New("the handler called runtime.Goexit")
 	case wire.CauseNotRegistered:
 		err = fmt.Errorf("in the worker: %w", ErrNotRegistered)
+	case wire.CauseSettings:
+		return spawnError("settings of the worker", &RemoteError{Text: f.Text, causes: causes(f)})
 	default:
 		err = &RemoteError{Text: f.Text, causes: causes(f), timeout: f.Timeout}
 	}

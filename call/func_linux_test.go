@@ -405,6 +405,48 @@ func TestSupported(t *testing.T) {
 	requireError(t, err, call.StageTarget)
 }
 
+func TestSettingsOfWorkers(t *testing.T) {
+	t.Setenv("OURS", "1")
+	const setup = "export THEIRS=2 LD_PRELOAD=/evil.so EMPTY="
+	target := startTarget(t, testutil.TargetOptions{OwnRoot: true, Setup: setup})
+	in := call.PID(target.PID)
+	type found = map[string][]string
+	ask := func(options ...call.Option) found {
+		t.Helper()
+		got, err := settingsOf.In(in, options...).Do(t.Context(), struct{}{})
+		require.NoError(t, err)
+		return got
+	}
+	got := ask(call.Args("a", "b c"), call.Dir("/proc/1"))
+	require.Equal(t, []string{"a", "b c"}, got["args"])
+	require.Equal(t, []string{"/proc/1"}, got["dir"])
+	require.Contains(t, got["env"], "OURS=1")
+	require.NotContains(t, got["env"], "THEIRS=2")
+
+	got = ask(call.OnlyEnv("A=b"))
+	require.Subset(t, got["env"], []string{"A=b", "NSOPS_DEPTH=1"})
+	require.Less(t, len(got["env"]), 4, "%v", got["env"])
+
+	got = ask(call.TargetEnv, call.Env("THEIRS=3"))
+	require.Contains(t, got["env"], "THEIRS=3")
+	require.Contains(t, got["env"], "LD_PRELOAD=/evil.so")
+	require.Contains(t, got["env"], "EMPTY=")
+	require.NotContains(t, got["env"], "OURS=1")
+
+	_, err := settingsOf.In(in, call.Dir("/nowhere")).Do(t.Context(), struct{}{})
+	require.ErrorIs(t, err, fs.ErrNotExist)
+	requireError(t, err, call.StageSpawn)
+	_, err = settingsOf.In(in, call.Args("a\x00b")).Do(t.Context(), struct{}{})
+	requireError(t, err, call.StageSpawn)
+	_, err = settingsOf.In(call.Refs(handle.NamespacePath(target.ProcDir()+"/ns/uts")), call.TargetEnv).Do(t.Context(), struct{}{})
+	requireError(t, err, call.StageSpawn)
+}
+
+var settingsOf = call.NewFunc("typed settings", func(context.Context, struct{}) (map[string][]string, error) {
+	dir, err := os.Getwd()
+	return map[string][]string{"args": os.Args[1:], "dir": {dir}, "env": os.Environ()}, err
+})
+
 type hidden struct{ text string }
 
 type recursive struct {

@@ -1,7 +1,10 @@
 package call
 
 import (
+	"errors"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/nsops/nsops/species"
@@ -67,6 +70,34 @@ func User(uid, gid int) Option { return func(c *Call) { c.User(uid, gid) } }
 
 // Env is Call.Env.
 func Env(assignments ...string) Option { return func(c *Call) { c.Env(assignments...) } }
+
+// Args are the worker's os.Args after the program's name.
+func Args(args ...string) Option {
+	return func(c *Call) {
+		if strings.ContainsRune(strings.Join(args, ""), 0) {
+			c.fail(&Error{Stage: StageSpawn, Op: "arguments", Err: errors.New("an argument has a NUL byte")})
+		}
+		c.args = slices.Clone(args)
+	}
+}
+
+// OnlyEnv has the worker inherit nothing of the caller's environment: it has only these assignments, those of Env, and
+// NSOPS_DEPTH.
+func OnlyEnv(assignments ...string) Option {
+	return func(c *Call) {
+		c.onlyEnv = true
+		c.Env(assignments...)
+	}
+}
+
+// TargetEnv gives the function the environment that the target's process was started with, instead of the caller's; Env
+// adds to it. The program itself starts without it, since it can choose code that is loaded. It requires the right to
+// inspect the process (CAP_SYS_PTRACE over it); proc_pid_environ(5).
+func TargetEnv(c *Call) { c.onlyEnv, c.targetEnv = true, true }
+
+// Dir sets the working directory, a path in the worker's root directory. Without it, that is / if a mount namespace or
+// another root is joined, else the caller's.
+func Dir(path string) Option { return func(c *Call) { c.dir = path } }
 
 // MaxResult is Call.MaxResult; of a []byte it is the length.
 func MaxResult(bytes uint64) Option { return func(c *Call) { c.MaxResult(bytes) } }

@@ -10,6 +10,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -55,6 +56,9 @@ func RegisterReexec(name string, handler ReexecHandler, arg any) {
 }
 
 func register(name string, r registration) {
+	if strings.ContainsRune(name, 0) {
+		panic(fmt.Sprintf("call: %q has a NUL byte", name))
+	}
 	registryLock.Lock()
 	defer registryLock.Unlock()
 	if _, taken := registry[name]; taken {

@@ -48,7 +48,7 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	std := streams.files
 	fds := []int{int(std[0].Fd()), int(std[1].Fd()), int(std[2].Fd()), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int()}
 	err = sys.WithFullRights(func() (err error) {
-		child, err = sys.Spawn(s.program, argv(), s.env, fds)
+		child, err = sys.Spawn(s.program, c.argv(), s.env, fds)
 		return err
 	})
 	if err != nil {
@@ -80,7 +80,7 @@ func (c *Call) switchTo(arg []byte) error {
 	}
 	defer s.close()
 	return spawnError("start the program again", sys.WithFullRights(func() error {
-		return sys.Exec(sys.PathOf(s.program), argv(), s.env, s.theirs)
+		return sys.Exec(sys.PathOf(s.program), c.argv(), s.env, s.theirs)
 	}))
 }
 
@@ -193,8 +193,12 @@ func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
 	if err := sys.Send(channel, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
 		return err
 	}
-	body := append([]byte(c.name), arg...)
-	err = send(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body, sys.Buffer)
+	name, err := c.withSettings(s.target)
+	if err != nil {
+		return err
+	}
+	body := append([]byte(name), arg...)
+	err = send(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(name)), Type: marks}, body, sys.Buffer)
 	if err == nil && s.cover != nil {
 		err = sys.Send(channel, []byte{wire.MarkCover}, int(s.cover.Fd()))
 	}

@@ -27,7 +27,7 @@ func (c *Call) runInThread(arg []byte) ([]byte, error) {
 		return nil, c.err
 	case !registered:
 		return nil, spawnError("check", ErrNotRegistered)
-	case c.flags != 0 || c.asTarget || c.confined || c.env != nil || c.stdin != nil || c.stdout != nil || c.stderr != nil:
+	case c.flags != 0 || c.asTarget || c.confined || c.env != nil || c.args != nil || c.onlyEnv || c.dir != "" || c.stdin != nil || c.stdout != nil || c.stderr != nil:
 		return nil, spawnError("check", errors.New("an option requires a worker, but InThread has none"))
 	}
 	refs, t, err := c.threadTarget()

@@ -2,9 +2,9 @@ package call
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -47,15 +47,20 @@ func isSetByUser() bool {
 func work(w nsenter.Worker) {
 	channel := sys.NewFD(w.Channel)
 	name, arg, marks, err := receiveCall(channel)
+	name, settings, hasSettings := strings.Cut(name, "\x00")
 	if marks&wire.MarkProcs != 0 {
 		_ = os.Unsetenv(procsEnv)
 	}
 	if marks&wire.MarkCover != 0 {
 		receiveCover(channel)
 	}
+	cause := ""
 	r, ok := lookUp(name)
 	if err == nil && !ok {
-		err = fmt.Errorf("%q in the worker: %w", name, ErrNotRegistered)
+		err, cause = fmt.Errorf("%q in the worker: %w", name, ErrNotRegistered), wire.CauseNotRegistered
+	}
+	if err == nil && hasSettings {
+		err, cause = applySettings(settings), wire.CauseSettings
 	}
 	if !w.Spawned {
 		if w.Lifeline >= 0 {
@@ -79,9 +84,7 @@ func work(w nsenter.Worker) {
 	}
 	if err != nil {
 		f := newFailure(err)
-		if errors.Is(err, ErrNotRegistered) {
-			f.Cause = wire.CauseNotRegistered
-		}
+		f.Cause = cause
 		fail(channel, f)
 	}
 	r.runThen(&workerContext{}, arg, func(text []byte, f wire.Failure) { finish(channel, text, f) })

@@ -42,6 +42,7 @@ const (
 	CausePanic         = "panic"
 	CauseGoexit        = "goexit"
 	CauseNotRegistered = "not registered"
+	CauseSettings      = "settings" // of the worker, before its function runs
 )
 
 // sentinels returns the errors that errors.Is finds in the caller. Their numbers are sent: worker and caller are the same
