@@ -20,7 +20,14 @@ func (c *workerContext) get() context.Context {
 	return c.asked
 }
 
-func (c *workerContext) Done() <-chan struct{}       { return c.get().Done() }
-func (c *workerContext) Err() error                  { return c.get().Err() }
-func (c *workerContext) Value(any) any               { return nil }
+// Done is closed when the caller's context has ended.
+func (c *workerContext) Done() <-chan struct{} { return c.get().Done() }
+
+// Err returns context.Canceled then.
+func (c *workerContext) Err() error { return c.get().Err() }
+
+// Value returns nil.
+func (c *workerContext) Value(any) any { return nil }
+
+// Deadline returns none: the worker's clock may be another one.
 func (c *workerContext) Deadline() (time.Time, bool) { return time.Time{}, false }

@@ -129,32 +129,41 @@ func canTravel(t reflect.Type, seen map[reflect.Type]bool) error {
 	case reflect.Chan, reflect.Func, reflect.Interface, reflect.UnsafePointer, reflect.Complex64, reflect.Complex128:
 		return fmt.Errorf("%v cannot travel: it is of kind %v", t, t.Kind())
 	case reflect.Map:
-		if k := t.Key(); k.Kind() == reflect.Bool || k.Kind() == reflect.Struct || k.Kind() == reflect.Array || k.Kind() == reflect.Pointer ||
-			k.Kind() == reflect.Float32 || k.Kind() == reflect.Float64 {
-			if !hasMethods[encoding.TextMarshaler, encoding.TextUnmarshaler](k) {
-				return fmt.Errorf("%v cannot travel: JSON has no such keys", t)
-			}
+		if !canBeKey(t.Key()) {
+			return fmt.Errorf("%v cannot travel: JSON has no such keys", t)
 		}
-		return errors.Join(canTravel(t.Key(), seen), canTravel(t.Elem(), seen))
+		return canTravel(t.Elem(), seen)
 	case reflect.Array, reflect.Slice, reflect.Pointer:
 		return canTravel(t.Elem(), seen)
 	case reflect.Struct:
-		for i := range t.NumField() {
-			field := t.Field(i)
-			if !field.IsExported() && !field.Anonymous {
-				return fmt.Errorf("%v cannot travel: its field %s is not exported", t, field.Name)
-			}
-			if err := canTravel(field.Type, seen); err != nil && field.Tag.Get("json") != "-" {
-				return fmt.Errorf("field %s of %v: %w", field.Name, t, err)
-			}
-		}
+		return fieldsCanTravel(t, seen)
 	default: // booleans, numbers and strings
+		return nil
+	}
+}
+
+func fieldsCanTravel(t reflect.Type, seen map[reflect.Type]bool) error {
+	for i := range t.NumField() {
+		field := t.Field(i)
+		switch {
+		case field.Tag.Get("json") == "-":
+			continue
+		case !field.IsExported() && !field.Anonymous:
+			return fmt.Errorf("%v cannot travel: its field %s is not exported", t, field.Name)
+		}
+		if err := canTravel(field.Type, seen); err != nil {
+			return fmt.Errorf("field %s of %v: %w", field.Name, t, err)
+		}
 	}
 	return nil
 }
 
-// hasMethods reports whether the type, or a pointer to it, has the methods of both interfaces.
+func canBeKey(t reflect.Type) bool {
+	k := t.Kind()
+	return k == reflect.String || k >= reflect.Int && k <= reflect.Uintptr || hasMethods[encoding.TextMarshaler, encoding.TextUnmarshaler](t)
+}
+
+// hasMethods reports whether a type has the methods of the first interface, and a pointer to it those of the second.
 func hasMethods[M, U any](t reflect.Type) bool {
-	pointer := reflect.PointerTo(t)
-	return pointer.Implements(reflect.TypeFor[M]()) && (pointer.Implements(reflect.TypeFor[U]()) || t.Implements(reflect.TypeFor[U]()))
+	return t.Implements(reflect.TypeFor[M]()) && reflect.PointerTo(t).Implements(reflect.TypeFor[U]())
 }

@@ -314,7 +314,8 @@ var (
 type unprintable struct{}
 
 func (unprintable) MarshalJSON() ([]byte, error) { return nil, errors.New("no JSON") }
-func (*unprintable) UnmarshalJSON([]byte) error  { return nil }
+
+func (*unprintable) UnmarshalJSON([]byte) error { return nil }
 
 var strange = call.NewFunc("typed strange", func(_ context.Context, how string) (unprintable, error) {
 	switch how {
@@ -455,12 +456,12 @@ type recursive struct {
 }
 
 func TestTypesThatCannotTravel(t *testing.T) {
-	refused := func(name string, make func()) {
+	refused := func(name string, register func()) {
 		t.Helper()
 		defer func() {
 			require.Contains(t, recover(), "call: ", name)
 		}()
-		make()
+		register()
 	}
 	refused("chan", func() { call.NewFunc("bad", func(context.Context, chan int) (int, error) { return 0, nil }) })
 	refused("any", func() { call.NewFunc("bad", func(context.Context, struct{}) (any, error) { return 0, nil }) })

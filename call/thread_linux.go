@@ -20,15 +20,8 @@ const outOfReach = species.CLONE_NEWUSER | species.CLONE_NEWPID | species.CLONE_
 // that neither side shares memory with the other.
 func (c *Call) runInThread(arg []byte) ([]byte, error) {
 	r, registered := lookUp(c.name)
-	switch {
-	case c.ctx.Err() != nil:
-		return nil, &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
-	case c.err != nil:
-		return nil, c.err
-	case !registered:
+	if !registered {
 		return nil, spawnError("check", ErrNotRegistered)
-	case c.flags != 0 || c.asTarget || c.confined || c.env != nil || c.args != nil || c.onlyEnv || c.dir != "" || c.stdin != nil || c.stdout != nil || c.stderr != nil:
-		return nil, spawnError("check", errors.New("an option requires a worker, but InThread has none"))
 	}
 	refs, t, err := c.threadTarget()
 	if err != nil {
@@ -48,14 +41,8 @@ func (c *Call) runInThread(arg []byte) ([]byte, error) {
 		t.close()
 		return nil, &Error{Stage: StageJoin, Op: "thread", Err: err}
 	}
-	select {
-	case <-done:
-	case <-c.ctx.Done():
-		select {
-		case <-done:
-		case <-time.After(c.grace):
-		}
-		return nil, &Error{Stage: StageHandler, Op: "given up", Err: context.Cause(c.ctx)}
+	if err := c.await(done); err != nil {
+		return nil, err
 	}
 	switch {
 	case text == nil:
@@ -67,6 +54,20 @@ func (c *Call) runInThread(arg []byte) ([]byte, error) {
 	return text, nil
 }
 
+// await waits for the function, and when the context ends, once more for its grace.
+func (c *Call) await(done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-c.ctx.Done():
+	}
+	select {
+	case <-done:
+	case <-time.After(c.grace):
+	}
+	return &Error{Stage: StageHandler, Op: "given up", Err: context.Cause(c.ctx)}
+}
+
 // stepInto makes a directory the root of the calling thread, which is to be thrown away and shares it with no other.
 func stepInto(root *sys.FD, failure *wire.Failure) bool {
 	err := sys.ChangeRoot(root)
@@ -76,8 +77,22 @@ func stepInto(root *sys.FD, failure *wire.Failure) bool {
 	return err == nil
 }
 
-// threadTarget opens the target, and returns the namespaces to be joined.
+func (c *Call) needsWorker() bool {
+	return c.flags != 0 || c.asTarget || c.confined || c.onlyEnv || c.dir != "" || len(c.env)+len(c.args) > 0 ||
+		c.stdin != nil || c.stdout != nil || c.stderr != nil
+}
+
+// threadTarget opens the target, and returns the namespaces to be joined. Options that require a worker are errors.
 func (c *Call) threadTarget() ([]handle.Relation, *target, error) {
+	if c.ctx.Err() != nil {
+		return nil, nil, &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
+	}
+	if c.err != nil {
+		return nil, nil, c.err
+	}
+	if c.needsWorker() {
+		return nil, nil, spawnError("check", errors.New("an option requires a worker, and InThread has none"))
+	}
 	runtime.LockOSThread() // whose namespaces the target's are compared with
 	defer runtime.UnlockOSThread()
 	t := &target{onThread: true}
