@@ -1,16 +1,17 @@
 package call
 
 import (
+	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"strconv"
+	"reflect"
 	"strings"
 	"time"
 
-	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
 	"github.com/nsops/nsops/species"
 )
@@ -20,18 +21,26 @@ import (
 type Call struct {
 	name        string
 	arg         any
-	pid         int
-	identity    sys.Identity
-	types       species.NamespaceType
+	target      Target
+	types       species.NamespaceType // NaNS: by default
 	differ      species.NamespaceType // types of MustDiffer
+	required    species.NamespaceType // also joined
+	excluded    species.NamespaceType
+	someDiffer  bool // one of the types at least
 	flags       uint32
 	uid, gid    uint32 // with wire.FlagUser
 	asTarget    bool   // no capability that the target lacks
 	confined    bool   // no capability for the programs that the handler starts
-	mountedRoot bool   // the root of the mount namespace, not the target's
+	inThread    bool
+	mountedRoot bool // the root of the mount namespace, not the target's
 	limit       uint64
 	ctx         context.Context
+	grace       time.Duration
+	args        []string // after the program's name
 	env         []string
+	onlyEnv     bool   // nothing is inherited
+	targetEnv   bool   // that of the target comes before env
+	dir         string // "" as after the join
 	stdin       io.Reader
 	stdout      io.Writer
 	stderr      io.Writer
@@ -54,9 +63,10 @@ const (
 // NewCall returns a call of the handler that is registered under name. Without TargetPid the target is PID 1, which on a
 // host usually is in the caller's namespaces. Without Namespaces the types mnt, uts, ipc and net are joined.
 func NewCall(name string) *Call {
-	types := species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
-	return &Call{name: name, pid: 1, types: types, limit: DefaultMaxResult}
+	return &Call{name: name, target: Target{name: describe(1), source: processSource(1)}, types: defaultTypes, limit: DefaultMaxResult}
 }
+
+const defaultTypes = species.CLONE_NEWNS | species.CLONE_NEWUTS | species.CLONE_NEWIPC | species.CLONE_NEWNET
 
 // MaxResult sets the limit for the size of a result, in bytes of JSON. A larger result is not read, and is an error.
 func (c *Call) MaxResult(bytes uint64) *Call {
@@ -76,11 +86,8 @@ func (c *Call) Arg(arg any) *Call {
 // that thread. With the caller's own PID, or that of a process outside of containers, the handler runs in the caller's
 // own namespaces, on the host, unless MustDiffer forbids that.
 func (c *Call) TargetPid(pid int) *Call {
-	var err error
-	c.pid = pid
-	if c.identity, err = identify(pid); err != nil {
-		c.fail(&Error{Stage: StageTarget, Op: describe(pid), Err: err})
-	}
+	c.target = PID(pid)
+	c.fail(c.target.err)
 	return c
 }
 
@@ -102,8 +109,6 @@ func (c *Call) MustDiffer(types ...species.NamespaceType) *Call {
 	c.differ = c.union("types that must differ", types)
 	return c
 }
-
-func describe(pid int) string { return "process " + strconv.Itoa(pid) }
 
 func (c *Call) union(op string, types []species.NamespaceType) species.NamespaceType {
 	union := species.NaNS
@@ -224,7 +229,20 @@ func (c *Call) Stderr(w io.Writer) *Call {
 // It requires the right to inspect the target (CAP_SYS_PTRACE over it), CAP_SYS_ADMIN in the user namespaces that own
 // the namespaces to be joined (man 2 setns), and Linux 5.10. Every error is an *Error.
 func (c *Call) SpawnInNamespaces(ret any) error {
-	return c.annotate(c.spawn(ret))
+	if v := reflect.ValueOf(ret); ret != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
+		return c.annotate(&Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: not a pointer", ret)})
+	}
+	arg, err := json.Marshal(c.arg)
+	if err != nil {
+		return c.annotate(&Error{Stage: StageHandler, Op: "encode argument", Err: err})
+	}
+	body, err := c.spawn(arg)
+	if err == nil && ret != nil {
+		if err = json.Unmarshal(body, ret); err != nil {
+			err = &Error{Stage: StageProtocol, Op: "decode result", Err: err}
+		}
+	}
+	return c.annotate(err)
 }
 
 // SwitchToNamespaces replaces the process, as execve(2) does, by one in the target's namespaces that runs the handler
@@ -237,14 +255,14 @@ func (c *Call) SpawnInNamespaces(ret any) error {
 // If it returns, it returns an error, and nothing has changed. A failure to join comes later: it ends the process with
 // status 125 and a message on standard error, before any Go code runs. It requires what SpawnInNamespaces does.
 func (c *Call) SwitchToNamespaces() error {
-	return c.annotate(c.switchTo())
+	arg, err := json.Marshal(c.arg)
+	if err != nil {
+		return c.annotate(&Error{Stage: StageHandler, Op: "encode argument", Err: err})
+	}
+	return c.annotate(c.switchTo(arg))
 }
 
-func (c *Call) fail(err error) {
-	if c.err == nil {
-		c.err = err
-	}
-}
+func (c *Call) fail(err error) { c.err = cmp.Or(c.err, err) }
 
 // context returns the call's context and its deadline, zero if there is none.
 func (c *Call) context() (context.Context, time.Time) {

@@ -1,21 +1,27 @@
 // Package call runs a function of this program inside another process's namespaces.
 //
 // The program starts itself again as a worker: a C constructor (package nsenter) joins the target's namespaces before
-// the Go runtime starts, then the registered handler runs there, and the caller gets its result. A thread of a Go
-// program cannot do that: join user and time namespaces, be in another PID namespace, or change the mount namespace of
-// a whole process. A program needs three lines:
+// the Go runtime starts, then the function runs there, and the caller gets its result. A thread of a Go program cannot do
+// that: join user and time namespaces, be in another PID namespace, or change the mount namespace of a whole process.
+//
+//	var hostname = call.NewFunc("hostname", func(context.Context, struct{}) (string, error) { return os.Hostname() })
 //
 //	func main() {
-//		call.RegisterReexec("hostname", hostname, nil) // each handler, in every run of the program
-//		call.HandleReexec()                            // before anything else
-//		err := call.NewCall("hostname").TargetPid(pid).SpawnInNamespaces(&name)
+//		call.HandleReexec() // before anything else
+//		name, err := hostname.In(call.PID(pid)).Do(ctx, struct{}{})
+//
+// A target is a process, a container, or references to namespaces: see PID, Process, Pidfd, Container, Refs and With.
 //
 // Every run of the program must call HandleReexec, before anything else: a worker that does not, because a condition
-// such as an argument is missing, runs main instead of the handler, and the call returns an error. That, and that
-// DropPrivs drops more, are the differences to the API of nsfix; its users change the import path. Where it is enough to
-// switch one thread, as for network namespaces, package handle is far cheaper.
+// such as an argument is missing, runs main instead of the function, and the call returns an error. Where it is enough to
+// switch one thread, as for network namespaces, InThread is far cheaper; see also package handle.
 //
-// A target is a process or thread. A namespace that only a pin or a descriptor keeps alive cannot be joined.
+// # The API of nsfix
+//
+// RegisterReexec, NewCall and the methods of Call are another way to the same: names instead of variables, and JSON into
+// pointers. Its users change the import path; DropPrivs drops more, and HandleReexec must be called in every run. Its
+// defaults are those of nsfix: without TargetPid the target is PID 1, and a handler runs on the host if the target is
+// there, unless MustDiffer forbids that.
 //
 // # What a worker is
 //

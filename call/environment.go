@@ -31,7 +31,11 @@ func depth() int {
 // the limits of a cgroup; MarkProcs says that the worker is to remove it.
 func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 	ours := []string{wire.ChannelEnv + "=" + strconv.Itoa(channel), depthEnv + "=" + strconv.Itoa(depth()+1)}
-	env = withoutReplaced(slices.Concat(inherited(), c.env, ours))
+	base := inherited()
+	if c.onlyEnv {
+		base = nil
+	}
+	env = withoutReplaced(slices.Concat(base, c.env, ours))
 	if len(without(env, procsEnv)) == len(env) {
 		env = append(env, procsEnv+"="+strconv.Itoa(procs))
 		marks |= wire.MarkProcs
@@ -40,11 +44,12 @@ func (c *Call) workerEnv(channel, procs int) (env []string, marks uint32) {
 }
 
 // argv returns the arguments of a worker. A program may have none: by setting os.Args, or before Linux 5.18 by execve(2).
-func argv() []string {
-	if len(os.Args) == 0 {
-		return []string{""}
+func (c *Call) argv() []string {
+	name := ""
+	if len(os.Args) > 0 {
+		name = os.Args[0]
 	}
-	return os.Args[:1]
+	return append([]string{name}, c.args...)
 }
 
 // without returns the environment without a variable.

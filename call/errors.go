@@ -20,6 +20,9 @@ var (
 	// ErrStale says that another process has got the target's PID since TargetPid: the inode number of the pidfd has
 	// changed, or before Linux 6.9 the start time.
 	ErrStale = sys.ErrStale
+	// ErrTargetGone says that the target has ended: before the call, so that its PID is nobody's or another process's, or
+	// during the call, which then killed the worker if that was in its PID namespace.
+	ErrTargetGone = errors.New("the target has ended")
 	// ErrSameNamespace says that target and calling thread share a namespace of a type that MustDiffer names.
 	ErrSameNamespace = errors.New("the namespace is the caller's own")
 )
@@ -64,14 +67,24 @@ func (e *Error) Error() string {
 	if op := strings.TrimSpace(e.Op + " " + species.Set(e.Type).String()); op != "" {
 		words = append(words, op)
 	}
+	if e.Handler == "" {
+		return fmt.Sprintf("call: %s: %v", strings.Join(words, ": "), e.Err)
+	}
 	return fmt.Sprintf("call %q: %s: %v", e.Handler, strings.Join(words, ": "), e.Err)
 }
 
 // Unwrap returns the cause.
 func (e *Error) Unwrap() error { return e.Err }
 
-// Is reports that a target which has ended (ESRCH) is also fs.ErrNotExist.
-func (e *Error) Is(target error) bool { return e.Stage <= StageJoin && sys.IsGone(e.Err, target) }
+// Is reports that a target which has ended (ESRCH) is also fs.ErrNotExist and ErrTargetGone, and so is one of which the
+// PID is that of another process (ErrStale).
+func (e *Error) Is(target error) bool {
+	if e.Stage > StageJoin {
+		return false
+	}
+	gone := errors.Is(e.Err, syscall.ESRCH) || e.Stage == StageTarget && errors.Is(e.Err, ErrStale)
+	return target == ErrTargetGone && gone || sys.IsGone(e.Err, target)
+}
 
 func spawnError(op string, err error) error { return &Error{Stage: StageSpawn, Op: op, Err: err} }
 
@@ -79,14 +92,22 @@ func spawnError(op string, err error) error { return &Error{Stage: StageSpawn, O
 // print it if the target may be hostile. errors.Is finds every errno that the error wraps, and these sentinels of
 // packages io, io/fs, os, context and errors: EOF, ErrUnexpectedEOF, ErrClosedPipe, ErrShortBuffer, ErrShortWrite and
 // ErrNoProgress; ErrInvalid, ErrPermission, ErrExist, ErrNotExist and ErrClosed; ErrDeadlineExceeded, ErrNoDeadline and
-// ErrProcessDone; Canceled and DeadlineExceeded; ErrUnsupported.
+// ErrProcessDone; Canceled and DeadlineExceeded; ErrUnsupported; net.ErrClosed, exec.ErrNotFound, and those that
+// RegisterError was called for. It is a net.Error that tells a timeout.
 type RemoteError struct {
-	Text   string // of the handler's error, at most 64 KiB
-	causes []error
+	Text    string // of the handler's error, at most 64 KiB
+	causes  []error
+	timeout bool
 }
 
 // Error returns the text of the handler's error.
 func (e *RemoteError) Error() string { return e.Text }
+
+// Timeout reports whether the handler's error was a timeout, as net.Error has it.
+func (e *RemoteError) Timeout() bool { return e.timeout }
+
+// Temporary returns false. It makes a *RemoteError a net.Error.
+func (e *RemoteError) Temporary() bool { return false }
 
 // Unwrap returns the errnos and sentinels of the handler's error.
 func (e *RemoteError) Unwrap() []error { return e.causes }

@@ -25,14 +25,15 @@ var (
 // context ends or startTimeout is over. The records stay in the channel until then: waking up for each costs time.
 type exchange struct {
 	channel *sys.Inbox
-	lines   *lifelines // the worker holds the other ends
-	file    *sys.FD    // for a long result, nil if none could be made
-	child   *sys.Child // the worker, or the process that forks it
-	worker  *sys.Child // the forked worker, nil until it is known
-	limit   uint64     // for the size of the result
-	until   time.Time  // deadline of the call, zero: none
-	start   time.Time  // deadline for the start of the handler
-	turns   wire.Turns // what has come so far
+	lines   *lifelines    // the worker holds the other ends
+	file    *sys.FD       // for a long result, nil if none could be made
+	child   *sys.Child    // the worker, or the process that forks it
+	worker  *sys.Child    // the forked worker, nil until it is known
+	limit   uint64        // for the size of the result
+	grace   time.Duration // that a handler has when the context ends
+	until   time.Time     // deadline of the call, zero: none
+	start   time.Time     // deadline for the start of the handler
+	turns   wire.Turns    // what has come so far
 	body    []byte
 	err     error
 }
@@ -41,6 +42,7 @@ type exchange struct {
 func (x *exchange) run(ctx context.Context, streams *streams) ([]byte, error) {
 	x.file = sendFile(x.channel)
 	if err := x.follow(ctx); err != nil {
+		x.askToEnd(err)
 		over := time.Now().Add(killTimeout)
 		x.abort(over)
 		_ = streams.finish(max(time.Until(over), killTimeout/10))
@@ -209,8 +211,10 @@ func remoteFailure(text []byte) error {
 		err = errors.New("the handler called runtime.Goexit")
 	case wire.CauseNotRegistered:
 		err = fmt.Errorf("in the worker: %w", ErrNotRegistered)
+	case wire.CauseSettings:
+		return spawnError("settings of the worker", &RemoteError{Text: f.Text, causes: causes(f)})
 	default:
-		err = &RemoteError{Text: f.Text, causes: f.Causes()}
+		err = &RemoteError{Text: f.Text, causes: causes(f), timeout: f.Timeout}
 	}
 	return &Error{Stage: StageHandler, Err: err}
 }

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
@@ -14,7 +15,7 @@ import (
 
 // explain adds why the target cannot be inspected.
 func (t *target) explain(err error) error {
-	if errors.Is(err, ErrSameNamespace) || t.process.Alive() {
+	if errors.Is(err, ErrSameNamespace) || t.process == nil || t.process.Alive() {
 		return sys.ExplainInspect(err)
 	}
 	return fmt.Errorf("it has ended: %w", syscall.ESRCH)
@@ -44,6 +45,28 @@ func explainErrno(r wire.Record) error {
 	}
 	return fmt.Errorf("%s: %w", why, errno)
 }
+
+// explainEnd adds ErrTargetGone to the error of a call that failed because the target ended: the worker could not join
+// its PID namespace any more, or was killed with it.
+func (t *target) explainEnd(err error) error {
+	var e *Error
+	if t.process == nil || !errors.As(err, &e) || errors.Is(err, ErrTargetGone) {
+		return err
+	}
+	var exit *ExitError
+	killed := errors.As(e.Err, &exit) && exit.Signal == syscall.SIGKILL && t.joins(species.CLONE_NEWPID)
+	dead := e.Stage == StageJoin && e.Type == species.CLONE_NEWPID && errors.Is(e.Err, syscall.ENOMEM)
+	if !killed && !dead {
+		return err
+	}
+	// The kernel kills all others in the namespace before the first process has ended.
+	if ended, waitErr := sys.WaitReadable(time.Now().Add(endOfTarget), t.process.Int()); waitErr == nil && ended[0] {
+		e.Err = fmt.Errorf("%w: %w", ErrTargetGone, e.Err)
+	}
+	return err
+}
+
+const endOfTarget = 100 * time.Millisecond
 
 // explainRefusal adds to an EPERM of the bootstrap which right the calling thread, and so the worker, lacks.
 func (t *target) explainRefusal(err error) error {

@@ -1,6 +1,7 @@
 package call
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"os"
@@ -15,6 +16,16 @@ import (
 
 // maxGarbage is how many records findWorker skips. The send buffer of a socket holds fewer.
 const maxGarbage = 1 << 16
+
+// askToEnd tells a handler that its context has ended, and waits until the worker ends, for the time of grace at most.
+func (x *exchange) askToEnd(err error) {
+	worker := cmp.Or(x.worker, x.child)
+	if e := (*Error)(nil); x.grace == 0 || !errors.As(err, &e) || e.Stage != StageHandler {
+		return
+	}
+	worker.Terminate()
+	_, _ = sys.WaitReadable(time.Now().Add(x.grace), worker.Pidfd())
+}
 
 // abort kills the worker and waits for its end, but not after over: a goroutine waits on.
 func (x *exchange) abort(over time.Time) {

@@ -4,10 +4,18 @@ package call
 
 import "github.com/nsops/nsops/internal/sys"
 
-func handle() {}
+func runAsWorker() {}
+
+type source struct{}
+
+func processSource(int) source { return source{} }
 
 func identify(int) (sys.Identity, error) { return sys.Identity{}, nil }
 
-func (c *Call) spawn(any) error { return spawnError("check", ErrNotLinked) }
+func supported() error { return ErrNotLinked }
 
-func (c *Call) switchTo() error { return spawnError("check", ErrNotLinked) }
+func (c *Call) spawn([]byte) ([]byte, error) { return nil, spawnError("check", ErrNotLinked) }
+
+func (c *Call) runInThread([]byte) ([]byte, error) { return nil, spawnError("check", ErrNotLinked) }
+
+func (c *Call) switchTo([]byte) error { return spawnError("check", ErrNotLinked) }

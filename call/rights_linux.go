@@ -43,6 +43,9 @@ func (c *Call) applyRights(request *wire.Request, t *target) error {
 // The target may move to a new user namespace at any time, where it has all capabilities, but not back. So its sets are
 // read before its user namespace is compared.
 func (t *target) capabilities() (permitted, bounding uint64, err error) {
+	if t.process == nil {
+		return 0, 0, errors.New("the target is no process")
+	}
 	permitted, bounding, err = t.process.Capabilities()
 	if err != nil {
 		return 0, 0, err
@@ -82,7 +85,7 @@ func (t *target) hidesWorker() (bool, error) {
 	if shared, err := t.shares(species.CLONE_NEWPID); shared || err != nil {
 		return false, err
 	}
-	user, err := t.process.OpenNamespace(species.CLONE_NEWUSER)
+	user, err := t.openNamespace(species.CLONE_NEWUSER)
 	if err != nil {
 		return false, err
 	}
@@ -91,8 +94,8 @@ func (t *target) hidesWorker() (bool, error) {
 }
 
 // findRoot opens the target's root directory if it becomes the worker's.
-func (t *target) findRoot(c *Call) error {
-	if c.types&species.CLONE_NEWNS == 0 || c.mountedRoot {
+func (t *target) findRoot(wanted species.NamespaceType, mountedRoot bool) error {
+	if wanted&species.CLONE_NEWNS == 0 || mountedRoot || t.process == nil || t.refs[species.CLONE_NEWNS] != nil {
 		return nil
 	}
 	root, err := t.process.OpenRoot()

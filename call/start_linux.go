@@ -2,11 +2,9 @@ package call
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
-	"reflect"
 	"runtime"
 	"time"
 
@@ -19,27 +17,19 @@ import (
 // Descriptors of a worker after stdio.
 const workerChannel, workerGroup, workerLifeline = 3, 4, 5
 
-func (c *Call) spawn(ret any) error {
-	if v := reflect.ValueOf(ret); ret != nil && (v.Kind() != reflect.Pointer || v.IsNil()) {
-		return &Error{Stage: StageTarget, Op: "result", Err: fmt.Errorf("decode into %T: not a pointer", ret)}
-	}
+// spawn runs a worker with the encoded argument, and returns its encoded result.
+func (c *Call) spawn(arg []byte) ([]byte, error) {
 	ctx, until := c.context()
 	// PDEATHSIG kills the worker when the thread that has started it ends: so it must not end before the worker.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s, err := c.prepare(true)
+	s, err := c.prepare(true, arg)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	defer s.close()
 	body, err := c.run(ctx, until, s)
-	if err != nil || ret == nil {
-		return s.target.explainRefusal(err)
-	}
-	if err := json.Unmarshal(body, ret); err != nil {
-		return &Error{Stage: StageProtocol, Op: "decode result", Err: err}
-	}
-	return nil
+	return body, s.target.explainEnd(s.target.explainRefusal(err))
 }
 
 // run starts the worker and waits for its end.
@@ -58,7 +48,7 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	std := streams.files
 	fds := []int{int(std[0].Fd()), int(std[1].Fd()), int(std[2].Fd()), s.theirs.Int(), lines.theirGroup.Int(), lines.their.Int()}
 	err = sys.WithFullRights(func() (err error) {
-		child, err = sys.Spawn(s.program, argv(), s.env, fds)
+		child, err = sys.Spawn(s.program, c.argv(), s.env, fds)
 		return err
 	})
 	if err != nil {
@@ -71,7 +61,7 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	closeAll(s.theirs, lines.their)
 	streams.closeWorkerFiles()
 	x := exchange{
-		channel: s.ours, lines: lines, child: child, limit: c.limit, until: until,
+		channel: s.ours, lines: lines, child: child, limit: c.limit, until: until, grace: c.grace,
 		turns: wire.Turns{Forks: s.target.joins(species.CLONE_NEWPID)},
 	}
 	if !x.turns.Forks {
@@ -81,16 +71,16 @@ func (c *Call) run(ctx context.Context, until time.Time, s *setup) ([]byte, erro
 	return x.run(ctx, streams)
 }
 
-func (c *Call) switchTo() error {
+func (c *Call) switchTo(arg []byte) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
-	s, err := c.prepare(false)
+	s, err := c.prepare(false, arg)
 	if err != nil {
 		return err
 	}
 	defer s.close()
 	return spawnError("start the program again", sys.WithFullRights(func() error {
-		return sys.Exec(sys.PathOf(s.program), argv(), s.env, s.theirs)
+		return sys.Exec(sys.PathOf(s.program), c.argv(), s.env, s.theirs)
 	}))
 }
 
@@ -106,9 +96,8 @@ type setup struct {
 }
 
 // prepare opens the target and the program, and sends the messages for the worker. It starts nothing.
-func (c *Call) prepare(spawn bool) (*setup, error) {
-	arg, err := c.check()
-	if err != nil {
+func (c *Call) prepare(spawn bool, arg []byte) (*setup, error) {
+	if err := c.check(); err != nil {
 		return nil, err
 	}
 	s := &setup{target: &target{}}
@@ -140,40 +129,41 @@ func (s *setup) open(c *Call, spawn bool, arg []byte) error {
 	return nil
 }
 
-// check returns the errors of the call itself, before anything is opened, and encodes the argument.
-func (c *Call) check() ([]byte, error) {
+// check returns the errors of the call itself, before anything is opened.
+func (c *Call) check() error {
 	if c.ctx != nil && c.ctx.Err() != nil {
-		return nil, &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
+		return &Error{Stage: StageTarget, Op: "context", Err: context.Cause(c.ctx)}
 	}
 	if c.err != nil {
-		return nil, c.err
+		return c.err
 	}
+	err := supported()
+	if _, registered := lookUp(c.name); err == nil && !registered {
+		err = ErrNotRegistered
+	}
+	if err != nil {
+		return spawnError("check", err)
+	}
+	return nil
+}
+
+// supported returns why no call of this process can work.
+func supported() error {
 	w, isWorker := nsenter.Current()
-	_, registered := lookUp(c.name)
-	var err error
 	switch {
 	case !nsenter.Linked:
-		err = ErrNotLinked
+		return ErrNotLinked
 	case !nsenter.Executed():
-		err = fmt.Errorf("executing the file of this process again would not run the bootstrap: this code is in a library, "+
+		return fmt.Errorf("executing the file of this process again would not run the bootstrap: this code is in a library, "+
 			"or the program was started through its loader, or linked with -linkmode=internal: %w", ErrNotLinked)
 	case !handlesReexec.Load():
-		err = errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
-	case !registered:
-		err = ErrNotRegistered
+		return errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
 	case isWorker && w.Foreign:
-		err = errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
+		return errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
 	case depth() >= maxDepth:
-		err = errors.New("too many nested calls: does a handler run its own program?")
+		return errors.New("too many nested calls: does a handler run its own program?")
 	}
-	if err != nil {
-		return nil, spawnError("check", err)
-	}
-	arg, err := json.Marshal(c.arg)
-	if err != nil {
-		return nil, &Error{Stage: StageHandler, Op: "encode argument", Err: err}
-	}
-	return arg, nil
+	return nil
 }
 
 // sendAll creates the channel, sends the request and the call before the worker is started, and sets its environment.
@@ -203,8 +193,12 @@ func (s *setup) sendAll(c *Call, request wire.Request, arg []byte) error {
 	if err := sys.Send(channel, wire.AppendRequest(nil, request), s.target.descriptors()...); err != nil {
 		return err
 	}
-	body := append([]byte(c.name), arg...)
-	err = send(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(c.name)), Type: marks}, body, sys.Buffer)
+	name, err := c.withSettings(s.target)
+	if err != nil {
+		return err
+	}
+	body := append([]byte(name), arg...)
+	err = send(channel, wire.Record{Kind: wire.KindCall, Pid: int32(len(name)), Type: marks}, body, sys.Buffer)
 	if err == nil && s.cover != nil {
 		err = sys.Send(channel, []byte{wire.MarkCover}, int(s.cover.Fd()))
 	}

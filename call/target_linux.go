@@ -12,11 +12,13 @@ import (
 // target is the process to be joined, or one of its threads, and the namespaces to be joined. It is used with the
 // goroutine locked to its thread, since the worker starts in that thread's namespaces.
 type target struct {
-	process *sys.Process
-	types   species.NamespaceType // to be joined: those that differ from ours
-	files   []*sys.FD             // the namespaces, in the order of the types, where setns(2) does not accept a pidfd
-	user    species.NamespaceID   // of the user namespace, if that is to be joined
-	root    *sys.FD               // root directory for the worker, nil if it is ours or that of the mount namespace
+	process  *sys.Process          // nil: there are references only
+	onThread bool                  // joined by a thread of this process, which may be elsewhere than the calling one
+	refs     references            // for some or all types
+	types    species.NamespaceType // to be joined: those that differ from ours
+	files    []*sys.FD             // the namespaces, in the order of the types, where setns(2) does not accept a pidfd
+	user     species.NamespaceID   // of the user namespace, if that is to be joined
+	root     *sys.FD               // root directory for the worker, nil if it is ours or that of the mount namespace
 }
 
 // identify returns the identity of the process that has the PID now.
@@ -42,20 +44,44 @@ func openProcess(pid int) (*sys.Process, error) {
 
 // find opens the call's target and its root directory, and compares its namespaces with ours. It starts nothing.
 func (t *target) find(c *Call) (err error) {
-	if t.process, err = openProcess(c.pid); err == nil {
-		err = t.verify(c.identity)
+	source := c.target.source
+	if source.process != nil {
+		if t.process, err = source.process(); err == nil {
+			err = t.verify(c.target.identity)
+		}
+	}
+	if err == nil {
+		t.refs, err = openReferences(source.refs)
 	}
 	if err != nil {
-		return &Error{Stage: StageTarget, Op: describe(c.pid), Err: err}
+		return &Error{Stage: StageTarget, Op: c.target.String(), Err: err}
 	}
 	self := sys.OpenThread()
 	defer func() { _ = self.Close() }()
-	for ns := range species.Set(c.types | c.differ).All() {
-		if err := t.compare(ns, self, c); err != nil {
-			return &Error{Stage: StageTarget, Type: ns, Op: describe(c.pid), Err: t.explain(err)}
+	wanted := t.wanted(c)
+	for ns := range species.Set(wanted | c.differ).All() {
+		if err := t.compare(ns, self, wanted, c.differ); err != nil {
+			return &Error{Stage: StageTarget, Type: ns, Op: c.target.String(), Err: t.explain(err)}
 		}
 	}
-	return t.findRoot(c)
+	if c.someDiffer && t.types == species.NaNS {
+		return &Error{Stage: StageTarget, Op: c.target.String(), Err: ErrSameNamespace}
+	}
+	return t.findRoot(wanted, c.mountedRoot)
+}
+
+// wanted returns the types to be joined if they differ.
+func (t *target) wanted(c *Call) species.NamespaceType {
+	types, refs := c.types, t.refs.types()
+	switch {
+	case t.process == nil && types == species.NaNS:
+		types = refs
+	case t.process == nil:
+		types &= refs
+	case types == species.NaNS:
+		types = defaultTypes | refs
+	}
+	return (types | c.required) &^ c.excluded
 }
 
 // verify returns an error for a process that cannot be a target: another one than at TargetPid, a zombie, a kernel
@@ -81,33 +107,56 @@ func (t *target) verify(identity sys.Identity) error {
 }
 
 // compare adds the type to those that are joined, if the target's namespace is not the one that a child of the calling
-// thread starts in. If it is and must not be, it returns ErrSameNamespace.
-func (t *target) compare(ns species.NamespaceType, self *sys.Process, c *Call) error {
+// thread starts in, and it is wanted. If it is and must differ, it returns ErrSameNamespace.
+func (t *target) compare(ns species.NamespaceType, self *sys.Process, wanted, differ species.NamespaceType) error {
 	ours, err := self.BirthNamespaceID(ns)
 	if err != nil {
 		return err
 	}
-	theirs, err := t.process.NamespaceID(ns)
+	theirs, err := t.idOf(ns)
 	switch {
 	case err != nil:
 		return err
-	case theirs == ours && c.differ&ns != 0:
+	case theirs == ours && differ&ns != 0:
 		return ErrSameNamespace
-	case theirs == ours || c.types&ns == 0:
+	case wanted&ns == 0 || theirs == ours && (!t.onThread || ns&outOfReach != 0):
 		return nil
 	}
-	t.types |= ns
+	if theirs != ours {
+		t.types |= ns
+	}
 	if ns == species.CLONE_NEWUSER {
 		t.user = theirs
 	}
-	if t.process.IsJoinable() {
+	if !t.onThread && len(t.refs) == 0 && t.process.IsJoinable() {
 		return nil
 	}
-	file, err := t.process.OpenNamespace(ns)
+	file, err := t.openNamespace(ns)
 	if err == nil {
 		t.files = append(t.files, file)
 	}
 	return err
+}
+
+// idOf returns the ID of the target's namespace.
+func (t *target) idOf(ns species.NamespaceType) (species.NamespaceID, error) {
+	if ref := t.refs[ns]; ref != nil {
+		return sys.IDOf(ref.Int())
+	}
+	if t.process == nil {
+		return species.NamespaceID{}, errors.New("no reference is of this type")
+	}
+	return t.process.NamespaceID(ns)
+}
+
+func (t *target) openNamespace(ns species.NamespaceType) (*sys.FD, error) {
+	if ref := t.refs[ns]; ref != nil {
+		return sys.DupFD(ref.Int())
+	}
+	if t.process == nil {
+		return nil, errors.New("no reference is of this type")
+	}
+	return t.process.OpenNamespace(ns)
 }
 
 // joins reports whether a namespace of that type is to be joined.
@@ -119,7 +168,7 @@ func (t *target) shares(ns species.NamespaceType) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	theirs, err := t.process.NamespaceID(ns)
+	theirs, err := t.idOf(ns)
 	return err == nil && theirs == ours, err
 }
 
@@ -142,4 +191,5 @@ func (t *target) close() {
 	_ = t.process.Close()
 	closeAll(t.root)
 	closeAll(t.files...)
+	t.refs.close()
 }

@@ -2,10 +2,9 @@ package call
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
-	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/nsops/nsops/internal/sys"
@@ -20,8 +19,8 @@ const (
 	exitInert    = 125 // the bootstrap has not run although it should have; its own failures have this status, too
 )
 
-// handle runs the handler in a worker. In other processes it opens the executable, before anything can change /proc.
-func handle() {
+// runAsWorker runs the handler in a worker. In other processes it opens the executable, before anything can change /proc.
+func runAsWorker() {
 	w, ok := nsenter.Current()
 	_, asked := os.LookupEnv(wire.ChannelEnv)
 	if asked { // also in a worker, if another constructor has copied the environment
@@ -48,22 +47,27 @@ func isSetByUser() bool {
 func work(w nsenter.Worker) {
 	channel := sys.NewFD(w.Channel)
 	name, arg, marks, err := receiveCall(channel)
+	name, settings, hasSettings := strings.Cut(name, "\x00")
 	if marks&wire.MarkProcs != 0 {
 		_ = os.Unsetenv(procsEnv)
 	}
 	if marks&wire.MarkCover != 0 {
 		receiveCover(channel)
 	}
+	cause := ""
 	r, ok := lookUp(name)
 	if err == nil && !ok {
-		err = fmt.Errorf("%q in the worker: %w", name, ErrNotRegistered)
+		err, cause = fmt.Errorf("%q in the worker: %w", name, ErrNotRegistered), wire.CauseNotRegistered
+	}
+	if err == nil && hasSettings {
+		err, cause = applySettings(settings), wire.CauseSettings
 	}
 	if !w.Spawned {
 		if w.Lifeline >= 0 {
 			go watch(w.Lifeline, false)
 		}
 		if err == nil {
-			_, err = r.run(arg) // a panic ends the process, as in every program: nobody waits for its record
+			_, err = r.run(&workerContext{}, arg) // a panic ends the process, as in every program: nobody waits for its record
 		}
 		if err != nil {
 			fmt.Fprintln(os.Stderr, err)
@@ -79,13 +83,11 @@ func work(w nsenter.Worker) {
 		go watch(w.Lifeline, true)
 	}
 	if err != nil {
-		f := wire.NewFailure(err)
-		if errors.Is(err, ErrNotRegistered) {
-			f.Cause = wire.CauseNotRegistered
-		}
+		f := newFailure(err)
+		f.Cause = cause
 		fail(channel, f)
 	}
-	runAndFinish(channel, r, arg)
+	r.runThen(&workerContext{}, arg, func(text []byte, f wire.Failure) { finish(channel, text, f) })
 }
 
 // becomeReady starts a new session, arms the lifeline of the process group and sends READY. If the bootstrap started the
@@ -101,40 +103,23 @@ func becomeReady(channel *sys.FD, lifeline int) error {
 	return nil
 }
 
-// runAndFinish runs the handler. The deferred function sends the result, the error, the panic or that runtime.Goexit was
-// called, also if encoding the result or printing the error panics.
-func runAndFinish(channel *sys.FD, r registration, arg []byte) {
-	failure := wire.Failure{Cause: wire.CauseGoexit}
-	var text []byte // of the result, nil if there is none
-	defer func() {
-		if value := recover(); value != nil {
-			printed, stack := fmt.Sprint(value), debug.Stack()
-			failure = wire.Failure{Text: printed[:min(len(printed), wire.MaxText)], Cause: wire.CausePanic}
-			failure.Stack = stack[:min(len(stack), wire.MaxText)]
+// finish sends the result, or without one the failure, and ends the worker.
+func finish(channel *sys.FD, text []byte, failure wire.Failure) {
+	if text != nil {
+		err := sendOutcome(channel, wire.OutcomeResult, text)
+		if err == nil {
+			exit(0)
 		}
-		if text != nil {
-			err := sendOutcome(channel, wire.OutcomeResult, text)
-			if err == nil {
-				exit(0)
-			}
-			failure = wire.NewFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err))
-		}
-		fail(channel, failure)
-	}()
-	result, err := r.run(arg)
-	if err == nil {
-		text, err = json.Marshal(result)
+		failure = newFailure(fmt.Errorf("send a result of %d bytes: %w", len(text), err))
 	}
-	if err != nil {
-		failure = wire.NewFailure(err)
-	}
+	fail(channel, failure)
 }
 
 // fail sends a failure, or a short one if it cannot be sent, and ends the worker.
 func fail(channel *sys.FD, f wire.Failure) {
-	err := sendOutcome(channel, wire.OutcomeFailure, encode(f))
+	err := sendOutcome(channel, wire.OutcomeFailure, textOf(f))
 	if err != nil {
-		err = sendOutcome(channel, wire.OutcomeFailure, encode(f.Short(fmt.Errorf("send all of this: %w", err))))
+		err = sendOutcome(channel, wire.OutcomeFailure, textOf(f.Short(fmt.Errorf("send all of this: %w", err))))
 	}
 	if err != nil {
 		exit(exitNoCaller)
@@ -142,7 +127,7 @@ func fail(channel *sys.FD, f wire.Failure) {
 	exit(0)
 }
 
-func encode(f wire.Failure) []byte {
+func textOf(f wire.Failure) []byte {
 	text, _ := json.Marshal(f) // cannot fail
 	return text
 }

@@ -15,7 +15,6 @@ import (
 	"github.com/nsops/nsops/internal/engines"
 	"github.com/nsops/nsops/internal/procfs"
 	"github.com/nsops/nsops/internal/sys"
-	"github.com/nsops/nsops/species"
 )
 
 // GetFromDocker returns a handle of a running container's namespace, by the container's ID, the beginning of it, or its
@@ -36,9 +35,40 @@ func (o Of) GetFromDocker(id string) (NsHandle, error) {
 	if err := o.valid("open", ref); err != nil {
 		return None(), err
 	}
-	text, err := os.ReadFile("/proc/thread-self/mountinfo")
+	hierarchies, known, err := enginesHere(id)
 	if err != nil {
 		return None(), o.err("open", ref, err)
+	}
+	return o.fromContainer(id, hierarchies, known)
+}
+
+// OpenContainer returns a pidfd of a process of a running container, as GetFromDocker of [Of] finds it: of its first one
+// in most cases. It stays that process; see pidfd_open(2). The caller closes it.
+func OpenContainer(id string) (*os.File, error) {
+	ref := "container " + strconv.Quote(id)
+	hierarchies, known, err := enginesHere(id)
+	var cgroups []cgroup
+	if err == nil {
+		cgroups, err = findContainer(id, hierarchies, known)
+	}
+	if err != nil {
+		return nil, &Error{Op: "open", Ref: ref, Err: err}
+	}
+	fd, err := openShared(cgroups, (*sys.Process).DupPidfd)
+	if fd == nil && err == nil {
+		err = fmt.Errorf("%w: no process is in all of them: %s", ErrAmbiguous, listed(cgroups))
+	}
+	if err != nil {
+		return nil, &Error{Op: "open", Ref: ref, Err: err}
+	}
+	return sys.OSFile(fd, "pidfd of "+ref), nil
+}
+
+// enginesHere returns the cgroup hierarchies of the calling thread's mount namespace, and what runtimes have written down.
+func enginesHere(id string) ([]container.Hierarchy, *engines.Engines, error) {
+	text, err := os.ReadFile("/proc/thread-self/mountinfo")
+	if err != nil {
+		return nil, nil, err
 	}
 	hierarchies := container.Hierarchies(text)
 	known := engines.New("", hierarchies, text)
@@ -46,32 +76,33 @@ func (o Of) GetFromDocker(id string) (NsHandle, error) {
 		known.AddProcesses("/proc")
 	}
 	known.Search()
-	return o.fromContainer(id, hierarchies, known)
+	return hierarchies, known, nil
 }
 
 // fromContainer searches the cgroups of these hierarchies.
 func (o Of) fromContainer(id string, hierarchies []container.Hierarchy, known *engines.Engines) (NsHandle, error) {
 	var fd *sys.FD
+	open := func(p *sys.Process) (*sys.FD, error) { return p.OpenNamespace(o.t()) }
 	cgroups, err := findContainer(id, hierarchies, known)
 	if err == nil {
-		fd, err = openShared(cgroups, o.t())
+		fd, err = openShared(cgroups, open)
 	}
 	if fd == nil && err == nil {
-		fd, err = openCommon(cgroups, o.t())
+		fd, err = openCommon(cgroups, open)
 	}
 	return o.own(fd, "container "+strconv.Quote(id), err)
 }
 
-// openShared opens the namespace of a process that is in all the cgroups, which those of one container have in all
+// openShared opens the namespace, or a pidfd, of a process that is in all the cgroups, which those of one container have in all
 // hierarchies: nobody can put another's process into a cgroup of their own. Without such a process it returns nil.
-func openShared(cgroups []cgroup, t species.NamespaceType) (fd *sys.FD, err error) {
+func openShared(cgroups []cgroup, open func(*sys.Process) (*sys.FD, error)) (fd *sys.FD, err error) {
 	shared := cgroups[0].processes()
 	for _, c := range cgroups[1:] {
 		there := c.processes()
 		shared = slices.DeleteFunc(shared, func(pid int) bool { return !slices.Contains(there, pid) })
 	}
 	for _, pid := range shared {
-		fd, openErr := openMember(cgroups, pid, t)
+		fd, openErr := openMember(cgroups, pid, open)
 		if openErr == nil {
 			return fd, nil
 		}
@@ -83,10 +114,10 @@ func openShared(cgroups []cgroup, t species.NamespaceType) (fd *sys.FD, err erro
 }
 
 // openCommon opens the namespace of cgroups that have no process in common: they may be those of two containers.
-func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err error) {
+func openCommon(cgroups []cgroup, open func(*sys.Process) (*sys.FD, error)) (common *sys.FD, err error) {
 	err = ErrUnknownContainer
 	for _, c := range cgroups {
-		fd, openErr := openShared([]cgroup{c}, t)
+		fd, openErr := openShared([]cgroup{c}, open)
 		switch {
 		case openErr != nil:
 			err = openErr
@@ -107,16 +138,16 @@ func openCommon(cgroups []cgroup, t species.NamespaceType) (common *sys.FD, err 
 	return nil, err
 }
 
-// openMember opens a namespace of a process of cgroups. If the cgroups have the PID after the pidfd was opened, and the
+// openMember opens something of a process of cgroups. If the cgroups have the PID after the pidfd was opened, and the
 // process has not ended, it is the right process.
-func openMember(cgroups []cgroup, pid int, t species.NamespaceType) (*sys.FD, error) {
+func openMember(cgroups []cgroup, pid int, open func(*sys.Process) (*sys.FD, error)) (*sys.FD, error) {
 	stale := true // it was not opened, or not asked
 	fd, err := ofProcess(pid, func(p *sys.Process) (*sys.FD, error) {
 		left := func(c cgroup) bool { return !slices.Contains(c.processes(), pid) }
 		if stale = slices.ContainsFunc(cgroups, left) || !p.Alive(); stale {
 			return nil, syscall.ESRCH
 		}
-		return p.OpenNamespace(t)
+		return open(p)
 	})
 	if stale && errors.Is(err, syscall.ESRCH) {
 		err = fmt.Errorf("process %d has ended, or left: %w: %w", pid, ErrStale, err)

@@ -11,6 +11,7 @@ import (
 	"github.com/stretchr/testify/require"
 
 	"github.com/nsops/nsops/internal/container"
+	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/testutil"
 	"github.com/nsops/nsops/species"
 )
@@ -197,7 +198,7 @@ func TestMemberThatLeft(t *testing.T) {
 	testutil.CheckLeaks(t)
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "cgroup.procs"), []byte("1\n"), 0o600))
-	_, err := openMember([]cgroup{{dir, "/"}}, os.Getpid(), species.CLONE_NEWNET)
+	_, err := openMember([]cgroup{{dir, "/"}}, os.Getpid(), (*sys.Process).DupPidfd)
 	require.ErrorIs(t, err, ErrStale)
 }
 
@@ -239,6 +240,20 @@ func TestContainerInARealCgroup(t *testing.T) {
 	found, err := ns.ID()
 	require.NoError(t, err)
 	require.Equal(t, target.NamespaceLink(species.CLONE_NEWNET), found.LinkText(species.CLONE_NEWNET))
+	pidfd, err := OpenContainer("cccc5678")
+	require.NoError(t, err)
+	defer func() { _ = pidfd.Close() }()
+	own, err := sys.DupFD(int(pidfd.Fd()))
+	require.NoError(t, err)
+	process := sys.NewProcess(own)
+	defer func() { _ = process.Close() }()
+	its, err := process.NamespaceID(species.CLONE_NEWNET)
+	require.NoError(t, err)
+	require.Equal(t, found, its)
+	_, err = OpenContainer("cccc5679")
+	require.ErrorIs(t, err, ErrUnknownContainer)
+	var e *Error
+	require.ErrorAs(t, err, &e)
 	_, err = GetFromDocker("cccc5679")
 	require.ErrorIs(t, err, ErrUnknownContainer)
 	_, err = GetFromDocker("")

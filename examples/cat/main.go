@@ -1,7 +1,8 @@
-// Command cat prints a file of a container: cat PID PATH.
+// Command cat prints a file of a container: cat CONTAINER|PID PATH.
 package main
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"strconv"
@@ -10,26 +11,24 @@ import (
 	"github.com/nsops/nsops/species"
 )
 
+// read runs inside the container, as a process of its own.
+var read = call.NewFunc("read", func(_ context.Context, path string) ([]byte, error) { return os.ReadFile(path) })
+
 func main() {
-	call.RegisterReexec("read", read, "")
-	call.HandleReexec() // inside the container this runs the handler and exits; elsewhere it returns
+	call.HandleReexec() // inside the container this runs the function and exits; elsewhere it returns
 	if len(os.Args) != 3 {
-		exit("usage: cat PID PATH")
+		exit("usage: cat CONTAINER|PID PATH")
 	}
-	pid, err := strconv.Atoi(os.Args[1])
+	target := call.Container(os.Args[1])
+	if pid, err := strconv.Atoi(os.Args[1]); err == nil {
+		target = call.PID(pid)
+	}
+	text, err := read.In(target, call.Require(species.CLONE_NEWNS)).Do(context.Background(), os.Args[2]) // never a file of the host
 	if err != nil {
-		exit(err)
-	}
-	var text []byte
-	c := call.NewCall("read").TargetPid(pid).Arg(os.Args[2]).MustDiffer(species.CLONE_NEWNS) // never a file of the host
-	if err := c.SpawnInNamespaces(&text); err != nil {
 		exit(err)
 	}
 	fmt.Printf("%s", text)
 }
-
-// read runs inside the container, as a process of its own. Its argument is a pointer to the type it is registered with.
-func read(arg any) (any, error) { return os.ReadFile(*arg.(*string)) }
 
 func exit(why any) {
 	fmt.Fprintln(os.Stderr, "cat:", why)

@@ -64,6 +64,9 @@ func (c *Child) Kill() {
 	_ = c.process.Kill(unix.SIGKILL)
 }
 
+// Terminate asks the child to end, by SIGTERM.
+func (c *Child) Terminate() { _ = c.process.Kill(unix.SIGTERM) }
+
 // Wait waits for the end of the child until the deadline (zero: without end), and reaps it. ok is false if the deadline
 // came first. A child that somebody else reaped has status 0.
 func (c *Child) Wait(deadline time.Time) (status syscall.WaitStatus, ok bool) {

@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"math"
 	"runtime"
+	"slices"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -54,6 +56,9 @@ func openPidfd(pid int, thread bool) (*FD, error) {
 	return Own(raw.OpenPidfd(pid, thread))
 }
 
+// NewProcess takes ownership of a pidfd.
+func NewProcess(pidfd *FD) *Process { return &Process{fd: pidfd} }
+
 // Int returns the pidfd, for as long as the Process is kept. It is -1 for a thread without one; see IsJoinable.
 func (p *Process) Int() int {
 	if p.fd == nil {
@@ -61,6 +66,9 @@ func (p *Process) Int() int {
 	}
 	return p.fd.Int()
 }
+
+// DupPidfd returns another descriptor of the pidfd.
+func (p *Process) DupPidfd() (*FD, error) { return DupFD(p.Int()) }
 
 // Close lets the process go; again, or on nil, it does nothing.
 func (p *Process) Close() error {
@@ -171,6 +179,37 @@ func readProc(path string) ([]byte, error) {
 	buf := make([]byte, 2048)
 	n, errno := raw.Read(fd.Int(), buf)
 	return buf[:n], asError(errno)
+}
+
+// Environment returns the environment that the process was started with, or has put there: proc_pid_environ(5). Its user
+// can make the reader wait for ever.
+func (p *Process) Environment() ([]string, error) {
+	const limit = 8 << 20 // the kernel's is a quarter of RLIMIT_STACK
+	dir, err := p.ProcDir()
+	if err != nil {
+		return nil, err
+	}
+	fd, err := openFile(raw.CurrentDir, dir+"/environ", unix.O_RDONLY)
+	if err != nil {
+		return nil, gone(err)
+	}
+	defer func() { _ = fd.Close() }()
+	var text []byte
+	for len(text) < limit {
+		text = slices.Grow(text, 32<<10)
+		n, errno := raw.Read(fd.Int(), text[len(text):cap(text)])
+		if errno != 0 {
+			return nil, gone(errno)
+		}
+		if n == 0 {
+			break
+		}
+		text = text[:len(text)+n]
+	}
+	if !p.Alive() {
+		return nil, unix.ESRCH
+	}
+	return strings.FieldsFunc(string(text), func(c rune) bool { return c == 0 }), nil
 }
 
 func checkProc() error {

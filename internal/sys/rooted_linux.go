@@ -1,6 +1,7 @@
 package sys
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -14,6 +15,22 @@ import (
 
 // OpenRootHere opens the calling thread's root directory, as a place to resolve paths from (O_PATH).
 func OpenRootHere() (*FD, error) { return openDir("/") }
+
+// ChangeRoot makes a directory the root and the working directory of the calling thread, which must not share them with
+// another one (unshare(2), CLONE_FS). EXDEV: the directory is not in the thread's mount namespace.
+func ChangeRoot(root *FD) error {
+	if err := unix.Fchdir(root.Int()); err != nil {
+		return err
+	}
+	path := make([]byte, unix.PathMax)
+	if n, err := unix.Getcwd(path); err != nil || n < 2 || path[0] != '/' { // "(unreachable)/"
+		return cmp.Or(err, error(unix.EXDEV))
+	}
+	if err := unix.Chroot("."); err != nil {
+		return err
+	}
+	return unix.Chdir("/")
+}
 
 // Resolve finds path below root as a process with that root directory would: absolute symbolic links and ".." stay
 // within it, and other links of /proc are refused (openat2(2), RESOLVE_IN_ROOT). The file is not opened (O_PATH), so

@@ -20,6 +20,8 @@ type Failure struct {
 	Text      string          `json:"text"`
 	Errnos    []syscall.Errno `json:"errnos,omitempty"`
 	Sentinels []int           `json:"sentinels,omitempty"` // their numbers
+	Named     []string        `json:"named,omitempty"`     // the names of sentinels that are registered
+	Timeout   bool            `json:"timeout,omitempty"`   // as net.Error has it
 	Cause     string          `json:"cause,omitempty"`     // such as CausePanic; "" for an error that the handler returned
 	Stack     []byte          `json:"stack,omitempty"`
 }
@@ -30,6 +32,9 @@ const (
 	MaxFailure     = 16 * MaxText // bytes of JSON
 	maxShortText   = 300          // bytes of text, which as JSON take up to six times the space
 	maxShortCauses = 16           // of each kind
+	maxShortNames  = 4            // each of at most MaxName bytes
+
+	MaxName = 64
 )
 
 // Causes of a Failure, other than an error that the handler returned.
@@ -37,6 +42,7 @@ const (
 	CausePanic         = "panic"
 	CauseGoexit        = "goexit"
 	CauseNotRegistered = "not registered"
+	CauseSettings      = "settings" // of the worker, before its function runs
 )
 
 // sentinels returns the errors that errors.Is finds in the caller. Their numbers are sent: worker and caller are the same
@@ -55,6 +61,8 @@ func NewFailure(err error) Failure {
 	text := err.Error()
 	f := Failure{Text: text[:min(len(text), MaxText)]}
 	f.collect(err)
+	var e interface{ Timeout() bool }
+	f.Timeout = errors.As(err, &e) && e.Timeout()
 	return f
 }
 
@@ -86,6 +94,8 @@ func (f Failure) Short(why error) Failure {
 		Text:      reason[:min(len(reason), maxShortText/2)] + ": " + text,
 		Errnos:    f.Errnos[:min(len(f.Errnos), maxShortCauses)],
 		Sentinels: f.Sentinels[:min(len(f.Sentinels), maxShortCauses)],
+		Named:     f.Named[:min(len(f.Named), maxShortNames)],
+		Timeout:   f.Timeout,
 		Cause:     f.Cause,
 	}
 }
