@@ -50,7 +50,8 @@
 // # Errors
 //
 // Every error is an [*Error] for errors.As, keeps its errno, and names the capability or right that is lacking, or says
-// that none is and something else refuses. A process that is gone is ESRCH and fs.ErrNotExist.
+// that none is and something else refuses. A process that is gone is ESRCH and fs.ErrNotExist. Which capability is
+// lacking in which user namespace is in a [*species.CapabilityError], and [MayJoin] tells it before anything is joined.
 //
 // os.IsNotExist, os.IsExist and os.IsPermission hold only in the functions that netns has, too, such as [GetFromName],
 // as they do there. They look for a bare errno in an *fs.PathError, so that is returned then, instead of an *Error.
@@ -61,7 +62,7 @@
 //
 //	function                    the thread
 //	Get, Set, Setns, New,       the caller's: lock the goroutine to it (runtime.LockOSThread), and after Set of a mount
-//	NewNamed                    namespace never unlock it. On an error it is where it was.
+//	NewNamed, MayJoin           namespace never unlock it. On an error it is where it was.
 //	Visit                       the caller's, locked meanwhile and brought back; one that cannot be is left locked
 //	                            (ErrTainted). Never the main thread, unless the caller has locked that.
 //	LockThread, Thread.Visit    the same, with the way back kept open from visit to visit

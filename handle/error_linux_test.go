@@ -44,6 +44,7 @@ func TestEveryErrorIsAnError(t *testing.T) {
 		"Go":              handle.Go(func() {}, none),
 		"Execute":         second(handle.Execute(func() int { return 0 }, none)),
 		"ExecuteContext":  second(handle.ExecuteContext(cancelled, func(context.Context) int { return 0 })),
+		"MayJoin":         handle.MayJoin(none),
 		"Visit":           handle.Visit(func() {}, none),
 		"Thread.Visit":    ended.Visit(func() {}),
 		"OpenProcess":     second(handle.OpenProcess(-1)),

@@ -138,6 +138,23 @@ func ExampleExecute() {
 	fmt.Println(name, err)
 }
 
+// Ask before joining which right is lacking, and in which user namespace.
+func ExampleMayJoin() {
+	container, err := handle.OpenProcess(4711)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	defer func() { _ = container.Close() }()
+	err = handle.MayJoin(container.Namespaces(species.CLONE_NEWNS, species.CLONE_NEWNET)...)
+	var lack *species.CapabilityError
+	if errors.As(err, &lack) {
+		fmt.Println(lack.Capability, "is lacking in", lack.User.LinkText(species.CLONE_NEWUSER))
+		return
+	}
+	fmt.Println(err)
+}
+
 // Look around in many network namespaces from one goroutine.
 func ExampleLockThread() {
 	thread := handle.LockThread()

@@ -19,7 +19,10 @@ type step struct {
 }
 
 // steps opens all references and checks their types: nothing is looked up after the first join.
-func steps(refs []Relation) (found []step, err error) {
+func steps(refs []Relation) ([]step, error) { return stepsBut(needsReexec, refs) }
+
+// stepsBut is steps that refuses some types.
+func stepsBut(refused species.Set, refs []Relation) (found []step, err error) {
 	var seen species.Set
 	for _, ref := range refs {
 		s, err := newStep(ref)
@@ -27,7 +30,7 @@ func steps(refs []Relation) (found []step, err error) {
 			found = appendStep(found, s)
 			if seen.Has(s.mask) {
 				err = s.err("join", fmt.Errorf("a second namespace of that type: %w", syscall.EINVAL))
-			} else if needsReexec.Has(s.mask) {
+			} else if refused.Has(s.mask) {
 				err = s.err("join", ErrNeedsReexec)
 			}
 		}

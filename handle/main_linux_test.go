@@ -19,6 +19,10 @@ import (
 
 // TestMain runs the tests of the package, or one that runs alone.
 func TestMain(m *testing.M) {
+	if os.Getenv(nodeEnv) != "" {
+		runNode()
+		os.Exit(0)
+	}
 	if os.Getenv(privateEnv) != "" {
 		os.Exit(m.Run()) // whatever is left ends with its namespaces
 	}

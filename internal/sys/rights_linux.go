@@ -12,7 +12,6 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/nsops/nsops/internal/procfs"
-	"github.com/nsops/nsops/internal/raw"
 	"github.com/nsops/nsops/species"
 )
 
@@ -20,14 +19,21 @@ import (
 // They return other errors as they are.
 
 // ExplainJoin is for setns(2) of these types, NaNS for whatever it is, and what is opened for it. fd is the namespace or
-// the pidfd that it was called with, raw.NoFD if that is not at hand.
+// the pidfd that it was called with, raw.NoFD if that is not at hand. An EINVAL is explained, too, if a rule says why.
 func ExplainJoin(err error, types species.NamespaceType, fd int) error {
-	return because(syscall.EPERM, ExplainInspect(err), func() string {
-		if types == species.NaNS {
-			types, _ = TypeOf(fd)
+	err = ExplainInspect(err)
+	if !errors.Is(err, syscall.EPERM) && !errors.Is(err, syscall.EINVAL) {
+		return err
+	}
+	if types == species.NaNS {
+		types, _ = TypeOf(fd)
+	}
+	for _, r := range refusals(species.Set(types), fd) {
+		if errors.Is(err, r.errno) && r.isForAll() {
+			return fmt.Errorf("%w: %w", r.why, err)
 		}
-		return lacksToJoin(species.Set(types), fd)
-	})
+	}
+	return because(syscall.EPERM, err, suffices)
 }
 
 // ExplainInspect is for opening or comparing the namespaces of a process, or its root.
@@ -35,37 +41,37 @@ func ExplainInspect(err error) error { return because(syscall.EACCES, err, lacks
 
 // ExplainCreate is for unshare(2) and clone(2) of these types.
 func ExplainCreate(err error, types species.NamespaceType) error {
-	return because(syscall.EPERM, err, func() string {
+	return because(syscall.EPERM, err, func() error {
 		if species.Set(types).Has(species.CLONE_NEWUSER) {
-			return "new user namespaces are denied by a seccomp filter, a security module or a sysctl, or to whoever is in a " +
-				"chroot or has no mapped ID, or the ID mappings take more rights (user_namespaces(7))"
+			return errors.New("new user namespaces are denied by a seccomp filter, a security module or a sysctl, or to " +
+				"whoever is in a chroot or has no mapped ID, or the ID mappings take more rights (user_namespaces(7))")
 		}
-		return lacksOwn(unix.CAP_SYS_ADMIN)
+		return lacksOver(species.NaNS, nil)
 	})
 }
 
 // ExplainMount is for mount(2) and umount(2).
 func ExplainMount(err error) error {
-	return because(syscall.EPERM, err, func() string {
+	return because(syscall.EPERM, err, func() error {
 		fd, _ := OpenThreadNamespace(species.CLONE_NEWNS)
 		defer func() { _ = fd.Close() }()
-		return lacksOver(species.CLONE_NEWNS, fd.Int(), unix.CAP_SYS_ADMIN)
+		return lacksOver(species.CLONE_NEWNS, fd)
 	})
 }
 
 // ExplainSocket is for asking a socket for its network namespace.
 func ExplainSocket(err error) error {
-	return because(syscall.EPERM, err, func() string {
-		return "CAP_NET_ADMIN is lacking in the user namespace that owns the socket's network namespace, or " + refuser()
+	return because(syscall.EPERM, err, func() error {
+		return errors.New("CAP_NET_ADMIN is lacking in the user namespace that owns the socket's network namespace, or " + refuser())
 	})
 }
 
 // because puts the reason before an error that is this refusal.
-func because(refusal, err error, why func() string) error {
+func because(refusal, err error, why func() error) error {
 	if !errors.Is(err, refusal) {
 		return err
 	}
-	return fmt.Errorf("%s: %w", why(), err)
+	return fmt.Errorf("%w: %w", why(), err)
 }
 
 // hasCapability reports whether the calling thread has a capability in its own user namespace.
@@ -83,80 +89,26 @@ func refuser() string {
 	return "the seccomp filter or a security module (such as SELinux or AppArmor) refuses it"
 }
 
-// lacksOwn is about the caller's own user namespace.
-func lacksOwn(capabilities ...int) string {
-	names := map[int]string{unix.CAP_SYS_ADMIN: "CAP_SYS_ADMIN", unix.CAP_SYS_CHROOT: "CAP_SYS_CHROOT"}
-	for _, c := range capabilities {
-		if !hasCapability(c) {
-			return names[c] + " is lacking in the caller's own user namespace"
-		}
+// suffices is for when no capability is lacking.
+func suffices() error { return errors.New("the caller's capabilities suffice, so " + refuser()) }
+
+// lacksOver says where CAP_SYS_ADMIN is lacking: in the caller's own user namespace, or in the owner of ns, if not nil.
+func lacksOver(t species.NamespaceType, ns *FD) error {
+	ours, _ := ThreadNamespaceID(species.CLONE_NEWUSER)
+	r := rules{ours: ours}
+	if r.over(t, ns, unix.CAP_SYS_ADMIN); len(r.found) > 0 {
+		return r.found[0].why
 	}
-	return "the caller's capabilities suffice, so " + refuser()
+	return suffices()
 }
 
-// lacksOver is about the caller's own user namespace and the one that owns the namespace behind fd, if that is at hand.
-func lacksOver(t species.NamespaceType, fd int, capabilities ...int) string {
-	why := lacksOwn(capabilities...)
-	owner, err := Own(raw.Owner(fd))
-	_ = owner.Close()
-	if why == lacksOwn() && errors.Is(err, syscall.EPERM) {
-		return "CAP_SYS_ADMIN is lacking in the user namespace that owns the " + t.Name() +
-			" namespace, which is not the caller's own, nor below it"
+func lacksToInspect() error {
+	why := "and it is another user's, or not dumpable (ptrace(2))"
+	if hasCapability(unix.CAP_SYS_PTRACE) {
+		why = "which is not the caller's own, nor below it, or " + refuser()
 	}
-	return why
-}
-
-func lacksToInspect() string {
-	if !hasCapability(unix.CAP_SYS_PTRACE) {
-		return "no right to inspect the process: CAP_SYS_PTRACE is lacking, and it is another user's, or not dumpable (ptrace(2))"
-	}
-	return "no right to inspect the process, although CAP_SYS_PTRACE is there: it is in a user namespace that is not the " +
-		"caller's own, nor below it, or " + refuser()
-}
-
-// lacksToJoin goes in the order of the kernel: a user namespace first, which gives the rights over what it owns.
-func lacksToJoin(types species.Set, fd int) string {
-	if types.Has(species.CLONE_NEWUSER) {
-		return lacksToJoinUser(types, fd)
-	}
-	for t := range types.All() {
-		needed := []int{unix.CAP_SYS_ADMIN}
-		if t == species.CLONE_NEWNS {
-			needed = append(needed, unix.CAP_SYS_CHROOT)
-		}
-		one, err := openOne(fd, t)
-		if errors.Is(err, syscall.EACCES) {
-			return lacksToInspect()
-		}
-		why := lacksOver(t, one.Int(), needed...)
-		_ = one.Close()
-		if why != lacksOwn() {
-			return why
-		}
-	}
-	return lacksOwn()
-}
-
-func lacksToJoinUser(types species.Set, fd int) string {
-	user, err := openOne(fd, species.CLONE_NEWUSER)
-	if errors.Is(err, syscall.EACCES) {
-		return lacksToInspect()
-	}
-	const over = "CAP_SYS_ADMIN is lacking in the user namespace: only root of one above it and its creator have that"
-	if err != nil {
-		return over
-	}
-	defer func() { _ = user.Close() }()
-	uid, _ := OwnerUIDOf(user.Int())
-	parent, err := Own(raw.Parent(user.Int()))
-	_ = parent.Close()
-	switch {
-	case errors.Is(err, syscall.EPERM), !hasCapability(unix.CAP_SYS_ADMIN) && uid != unix.Geteuid():
-		return over
-	case types == species.Set(species.CLONE_NEWUSER):
-		return "the caller's rights suffice, so " + refuser()
-	}
-	return "the user namespace that is joined does not own all the others, or " + refuser()
+	e := &species.CapabilityError{Capability: capabilityNames[unix.CAP_SYS_PTRACE], Of: species.CLONE_NEWUSER}
+	return fmt.Errorf("no right to inspect the process: %w that it is in, %s", e, why)
 }
 
 // openOne opens the namespace of type t behind fd, which is it or a pidfd.
@@ -164,7 +116,7 @@ func openOne(fd int, t species.NamespaceType) (*FD, error) {
 	if found, err := TypeOf(fd); err == nil && found == t {
 		return DupFD(fd)
 	}
-	return Own(raw.PidfdNamespace(fd, raw.PidfdRequest(t)))
+	return (&Process{fd: &FD{number: fd}}).OpenNamespace(t) // which closes nothing
 }
 
 // IsRoot reports whether the directory is the calling thread's root: the same one, of the same mount. It does not ask a
