@@ -22,7 +22,8 @@ type Call struct {
 	name        string
 	arg         any
 	target      Target
-	types       species.NamespaceType // NaNS: by default
+	types       species.NamespaceType
+	byTarget    bool                  // instead of types, what suits the target
 	differ      species.NamespaceType // types of MustDiffer
 	required    species.NamespaceType // also joined
 	excluded    species.NamespaceType
@@ -97,7 +98,7 @@ func (c *Call) TargetPid(pid int) *Call {
 // directory is the target's, see NamespaceRoot. With pid, the worker is visible in that PID namespace; it then executes
 // a sealed copy of the program, which each calling process makes once.
 func (c *Call) Namespaces(types ...species.NamespaceType) *Call {
-	c.types = c.union("namespaces", types)
+	c.types, c.byTarget = c.union("namespaces", types), false
 	return c
 }
 

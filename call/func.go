@@ -50,7 +50,7 @@ type Placed[A, R any] struct{ call Call }
 // references all, unless Types chooses. Namespaces that are the caller's own are passed over; if all are, Do returns
 // ErrSameNamespace, and Require makes that so for single types. In opens nothing but what PID says.
 func (f Func[A, R]) In(target Target, options ...Option) Placed[A, R] {
-	c := Call{name: f.name, target: target, limit: DefaultMaxResult, someDiffer: true, grace: DefaultGrace}
+	c := Call{name: f.name, target: target, limit: DefaultMaxResult, byTarget: true, someDiffer: true, grace: DefaultGrace}
 	c.fail(target.err)
 	for _, option := range options {
 		option(&c)

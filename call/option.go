@@ -14,11 +14,11 @@ import (
 type Option func(c *Call)
 
 // AllTypes has the namespaces of all eight types joined.
-func AllTypes(c *Call) { c.types = species.AllNS }
+func AllTypes(c *Call) { c.types, c.byTarget = species.AllNS, false }
 
 // Types sets the types of which namespaces are joined, if they are not the caller's own.
 func Types(types ...species.NamespaceType) Option {
-	return func(c *Call) { c.types = c.union("types", types) }
+	return func(c *Call) { c.types, c.byTarget = c.union("types", types), false }
 }
 
 // Exclude takes types out of those that are joined.

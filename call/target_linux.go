@@ -74,11 +74,11 @@ func (t *target) find(c *Call) (err error) {
 func (t *target) wanted(c *Call) species.NamespaceType {
 	types, refs := c.types, t.refs.types()
 	switch {
-	case t.process == nil && types == species.NaNS:
+	case t.process == nil && c.byTarget:
 		types = refs
 	case t.process == nil:
 		types &= refs
-	case types == species.NaNS:
+	case c.byTarget:
 		types = defaultTypes | refs
 	}
 	return (types | c.required) &^ c.excluded
