@@ -32,6 +32,9 @@ func startChrooted(t testing.TB, types uintptr) (pid int) {
 	require.NoError(t, os.WriteFile(dir+"/bin/sleep", text, 0o755))
 	require.NoError(t, os.WriteFile(dir+"/marker", []byte("inside"), 0o644))
 	require.NoError(t, os.MkdirAll(dir+"/sys", 0o755))
+	for _, dir := range []string{dir, dir + "/bin", dir + "/bin/sleep", dir + "/sys"} {
+		require.NoError(t, os.Chmod(dir, 0o755)) // whatever the umask is
+	}
 	cmd := exec.Command("/bin/sleep", "1000")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Chroot: dir, Cloneflags: types}
 	cmd.Dir = "/"

@@ -27,6 +27,7 @@ func startEngine(t *testing.T, program string, uid uint32, args ...string) {
 	require.NoError(t, err)
 	program = filepath.Join(dir, program)
 	require.NoError(t, os.WriteFile(program, shell, 0o755)) //nolint:gosec // it is a program
+	require.NoError(t, os.Chmod(program, 0o755))            //nolint:gosec // whatever the umask is
 	cmd := exec.Command(program, append([]string{"-s", "--"}, args...)...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	stdin, err := cmd.StdinPipe()

@@ -207,6 +207,7 @@ func start(t *testing.T, name string, attributes *syscall.SysProcAttr, args ...s
 	require.NoError(t, err)
 	program := filepath.Join(folder, name)
 	require.NoError(t, os.WriteFile(program, self, 0o755)) //nolint:gosec // it is a program
+	require.NoError(t, os.Chmod(program, 0o755))           //nolint:gosec // whatever the umask is
 	cmd := exec.Command(program, args...)
 	cmd.Env, cmd.SysProcAttr = append(os.Environ(), sleeps+"=1"), attributes
 	stdin, err := cmd.StdinPipe()
