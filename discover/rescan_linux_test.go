@@ -248,6 +248,7 @@ func TestRescanOfMessages(t *testing.T) {
 // TestRescanSeesCredentials has a process become another user without executing anything.
 func TestRescanSeesCredentials(t *testing.T) {
 	testutil.NeedRoot(t)
+	testutil.NeedKernel(t, 6, 13) // earlier ones are not asked again
 	testutil.NeedCommand(t, "setpriv")
 	p := start(t, nil, "sh", "-c", "read x; exec setpriv --reuid 1234 --regid 4321 --clear-groups sh -c 'read x'")
 	first := standard(t)

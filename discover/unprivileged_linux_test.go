@@ -71,6 +71,10 @@ func TestUnprivileged(t *testing.T) {
 		return
 	}
 	sleeper := start(t, nil, "sh", "-c", "exec sleep 1000")
+	require.Eventually(t, func() bool {
+		name, _ := os.ReadFile("/proc/" + strconv.Itoa(sleeper.Process.Pid) + "/comm")
+		return string(name) == "sleep\n"
+	}, patience, tick, "while it executes that, it has no command line")
 	r := full(t)
 	for _, p := range []*discover.Process{r.Process(os.Getpid()), r.Process(sleeper.Process.Pid)} {
 		require.NotNil(t, p)

@@ -29,6 +29,7 @@ const (
 
 // MayJoin is what setns(2) then does: in a thread of a Go program, and but for the threads in a process that has one.
 func TestMayJoinIsWhatSetnsDoes(t *testing.T) {
+	testutil.NeedKernel(t, 6, 3) // no Go program runs in a child of a new time namespace before
 	t.Run("root", func(t *testing.T) {
 		testutil.NeedRoot(t)
 		testutil.CheckLeaks(t)
