@@ -138,7 +138,7 @@ exec chroot ` + dir + ` /busybox sleep 1000`
 	require.Eventually(t, func() bool {
 		root, _ := os.Readlink("/proc/" + strconv.Itoa(cmd.Process.Pid) + "/root")
 		return root == dir
-	}, patience, tick)
+	}, 4*patience, tick)
 	text, err := os.ReadFile(dir + "/ino")
 	require.NoError(t, err)
 	ino, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 64)
