@@ -49,6 +49,9 @@ func runHere(ctx context.Context, opts Options, old *facts.Facts) (*facts.Facts,
 		if o.err == nil {
 			o.err = s.name(o.found)
 		}
+		if o.err == nil {
+			o.err = ctx.Err() // then something at the end may not have been looked at
+		}
 		if o.err != nil {
 			return nil, o.err
 		}
