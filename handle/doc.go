@@ -22,8 +22,8 @@
 //	user, time   ErrNeedsReexec                           ErrNeedsReexec  ErrNeedsReexec  /run/nsops/TYPE
 //
 // A thread cannot join user and time namespaces, and cannot be in another PID namespace than its process. For that, and
-// to run code that must not share a process with the rest, see package call: it joins the namespaces of a process, but
-// not those that only a pin or a descriptor keeps alive. [Create] makes all eight types, without switching.
+// to run code that must not share a process with the rest, see package call: it joins the namespaces of a process,
+// and those of references. [Create] makes all eight types, without switching.
 //
 // # References
 //

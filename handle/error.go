@@ -14,10 +14,9 @@ var (
 	// ErrNotSupported says that the kernel lacks a feature; the error around it names the feature and its first kernel.
 	ErrNotSupported = sys.ErrNotSupported
 	// ErrNeedsReexec says that no thread of a Go program can join or create a namespace of that type: the kernel permits
-	// that only to processes with a single thread. Package call does it in a child, for the namespaces of a process; for
-	// those that only a pin or a descriptor keeps alive there is nsenter(1).
-	ErrNeedsReexec = errors.New("requires a process with a single thread: package call starts one to join the namespaces " +
-		"of a process, nsenter(1) that of a file")
+	// that only to processes with a single thread. Package call starts one, in the namespaces of a process or in those that
+	// references lead to.
+	ErrNeedsReexec = errors.New("requires a process with a single thread: package call starts one")
 	// ErrNeedsThread says that a thread which joins a mount namespace cannot be given back: use Execute or Go.
 	ErrNeedsThread = errors.New("requires a thread that ends afterwards: use Execute or Go")
 	// ErrClosed says that a handle is None or was closed.
