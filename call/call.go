@@ -281,6 +281,7 @@ func (c *Call) annotate(err error) error {
 	}
 	e := &Error{Stage: StageProtocol, Err: err}
 	_ = errors.As(err, &e)
-	e.Handler = c.name
-	return e
+	own := *e // a Target has its error for all calls
+	own.Handler = c.name
+	return &own
 }

@@ -27,6 +27,8 @@ var (
 	ErrSameNamespace = errors.New("the namespace is the caller's own")
 )
 
+var errForeign = errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
+
 // Stage is the part of a call that failed.
 type Stage int
 

@@ -98,7 +98,10 @@ const DefaultGrace = time.Second
 
 func encode(value any) ([]byte, error) {
 	if text, ok := value.([]byte); ok {
-		return append([]byte{}, text...), nil
+		if text == nil {
+			text = []byte{} // nil is for no result at all
+		}
+		return text, nil
 	}
 	return json.Marshal(value)
 }
@@ -148,7 +151,7 @@ func fieldsCanTravel(t reflect.Type, seen map[reflect.Type]bool) error {
 		switch {
 		case field.Tag.Get("json") == "-":
 			continue
-		case !field.IsExported() && !field.Anonymous:
+		case !field.IsExported() && (!field.Anonymous || field.Type.Kind() != reflect.Struct):
 			return fmt.Errorf("%v cannot travel: its field %s is not exported", t, field.Name)
 		}
 		if err := canTravel(field.Type, seen); err != nil {
@@ -163,7 +166,8 @@ func canBeKey(t reflect.Type) bool {
 	return k == reflect.String || k >= reflect.Int && k <= reflect.Uintptr || hasMethods[encoding.TextMarshaler, encoding.TextUnmarshaler](t)
 }
 
-// hasMethods reports whether a type has the methods of the first interface, and a pointer to it those of the second.
+// hasMethods reports whether a type has the methods of the first interface, and it or a pointer to it those of the second.
 func hasMethods[M, U any](t reflect.Type) bool {
-	return t.Implements(reflect.TypeFor[M]()) && reflect.PointerTo(t).Implements(reflect.TypeFor[U]())
+	read := reflect.TypeFor[U]()
+	return t.Implements(reflect.TypeFor[M]()) && (t.Implements(read) || reflect.PointerTo(t).Implements(read))
 }

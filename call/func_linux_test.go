@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math/big"
 	"net"
 	"net/netip"
 	"os"
@@ -14,9 +15,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 	"golang.org/x/sys/unix"
 
@@ -293,6 +296,17 @@ func TestInThreadFromAnotherThread(t *testing.T) {
 	}
 }
 
+// A worker whose /proc is the target's cannot find targets, in a thread neither.
+func TestInThreadOfAForeignWorker(t *testing.T) {
+	target := startTarget(t, testutil.TargetOptions{OwnRoot: true})
+	_, err := nested.In(call.PID(target.PID)).Do(t.Context(), 1)
+	require.ErrorContains(t, err, "its /proc is the target's")
+}
+
+var nested = call.NewFunc("typed nested", func(ctx context.Context, pid int) (string, error) {
+	return hostname.In(call.PID(pid), call.InThread, call.AllowSame).Do(ctx, struct{}{})
+})
+
 func TestInThreadGivenUp(t *testing.T) {
 	target := startTarget(t, testutil.TargetOptions{})
 	ctx, cancel := context.WithCancel(t.Context())
@@ -398,6 +412,26 @@ func TestErrorsThatSurvive(t *testing.T) {
 	}
 }
 
+// TestTargetOfSeveral has one target, which is gone, for several calls at once: each error names its function.
+func TestTargetOfSeveral(t *testing.T) {
+	needBootstrap(t)
+	gone := call.PID(1 << 22)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			_, err := hostname.In(gone).Do(t.Context(), struct{}{})
+			assert.ErrorContains(t, err, "typed hostname")
+		})
+		all.Go(func() {
+			_, err := pid.In(gone).Do(t.Context(), struct{}{})
+			assert.ErrorContains(t, err, "typed pid")
+		})
+	}
+	all.Wait()
+	_, err := pid.In(call.Process(nil)).Do(t.Context(), struct{}{})
+	requireError(t, err, call.StageTarget)
+}
+
 func TestSupported(t *testing.T) {
 	needBootstrap(t)
 	require.NoError(t, call.Supported())
@@ -470,6 +504,12 @@ func TestTypesThatCannotTravel(t *testing.T) {
 		call.NewFunc("bad", func(context.Context, hidden) (int, error) { return len(hidden{}.text), nil })
 	})
 	refused("map", func() { call.NewFunc("bad", func(context.Context, map[bool]int) (int, error) { return 0, nil }) })
+	type number int
+	refused("embedded", func() {
+		call.NewFunc("bad", func(context.Context, struct{ number }) (int, error) { return int(number(0)), nil })
+	})
+	refused("value", func() { call.NewFunc("bad", func(context.Context, struct{ N big.Int }) (int, error) { return 0, nil }) })
+	call.NewFunc("big numbers", func(_ context.Context, n *big.Int) (struct{ N *big.Int }, error) { return struct{ N *big.Int }{n}, nil })
 	refused("taken", func() { call.NewFunc("typed pid", func(context.Context, int) (int, error) { return 0, nil }) })
 	refused("nil", func() { call.NewFunc[int, int]("bad", nil) })
 	refused("empty", func() { call.NewFunc("", func(context.Context, int) (int, error) { return 0, nil }) })

@@ -58,7 +58,7 @@ func (t *target) environment() ([]string, error) {
 	}
 }
 
-// apply is done in the worker.
+// applySettings is done in the worker.
 func applySettings(text string) error {
 	var s settings
 	if err := json.Unmarshal([]byte(text), &s); err != nil {

@@ -159,7 +159,7 @@ func supported() error {
 	case !handlesReexec.Load():
 		return errors.New("HandleReexec was not called in this process: call it first in main, or in TestMain")
 	case isWorker && w.Foreign:
-		return errors.New("a worker in another mount namespace cannot call: its /proc is the target's")
+		return errForeign
 	case depth() >= maxDepth:
 		return errors.New("too many nested calls: does a handler run its own program?")
 	}

@@ -30,6 +30,11 @@ func PID(pid int) Target {
 }
 
 // Process is a process of package os. It must not have been waited for.
-func Process(p *os.Process) Target { return PID(p.Pid) }
+func Process(p *os.Process) Target {
+	if p == nil {
+		return Target{err: &Error{Stage: StageTarget, Op: "process", Err: os.ErrInvalid}}
+	}
+	return PID(p.Pid)
+}
 
 func describe(pid int) string { return "process " + strconv.Itoa(pid) }

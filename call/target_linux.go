@@ -164,6 +164,9 @@ func (t *target) joins(ns species.NamespaceType) bool { return t.types&ns != 0 }
 
 // shares reports whether the target is in the calling thread's namespace of that type.
 func (t *target) shares(ns species.NamespaceType) (bool, error) {
+	if t.process == nil && t.refs[ns] == nil {
+		return true, nil // the worker stays there
+	}
 	ours, err := sys.ThreadNamespaceID(ns)
 	if err != nil {
 		return false, err

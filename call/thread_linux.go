@@ -1,6 +1,7 @@
 package call
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"github.com/nsops/nsops/handle"
 	"github.com/nsops/nsops/internal/sys"
 	"github.com/nsops/nsops/internal/wire"
+	"github.com/nsops/nsops/nsenter"
 	"github.com/nsops/nsops/species"
 )
 
@@ -34,7 +36,7 @@ func (c *Call) runInThread(arg []byte) ([]byte, error) {
 		defer close(done)
 		defer t.close()
 		if t.root == nil || stepInto(t.root, &failure) {
-			r.runThen(c.ctx, arg, func(t []byte, f wire.Failure) { text, failure = t, f })
+			r.runThen(c.ctx, bytes.Clone(arg), func(t []byte, f wire.Failure) { text, failure = bytes.Clone(t), f })
 		}
 	}, refs...)
 	if err != nil {
@@ -89,6 +91,9 @@ func (c *Call) threadTarget() ([]handle.Relation, *target, error) {
 	}
 	if c.err != nil {
 		return nil, nil, c.err
+	}
+	if w, isWorker := nsenter.Current(); isWorker && w.Foreign {
+		return nil, nil, spawnError("check", errForeign)
 	}
 	if c.needsWorker() {
 		return nil, nil, spawnError("check", errors.New("an option requires a worker, and InThread has none"))
